@@ -1,0 +1,79 @@
+"""Sharpening: when do intrinsic rewards improve a language model, and when do they break it?
+
+Public names are imported when first used, so `import sharpening` loads neither JAX nor torch.
+"""
+
+import importlib
+import sys
+import types
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "sharpening.collapse": (
+        "CRITERIA",
+        "CollapseStep",
+        "Criterion",
+        "Outcome",
+        "collapse_step",
+        "collapse_steps",
+        "get_criterion",
+    ),
+    "sharpening.coupling": ("CompoundSymmetric", "Coupling", "CouplingFit", "NoCoupling", "fit_compound_symmetric"),
+    "sharpening.errors": ("InputError",),
+    "sharpening.forecast": ("Forecast", "forecast"),
+    "sharpening.metrics": (
+        "NO_ANSWER",
+        "Vote",
+        "distinct_answers",
+        "exact_metrics",
+        "exact_vote",
+        "group_metrics",
+        "leading_answers",
+        "majority_share",
+        "summarize",
+        "vote",
+    ),
+    "sharpening.population": ("Population",),
+    "sharpening.rewards": (
+        "REWARDS",
+        "MajorityReward",
+        "Reward",
+        "RewardCard",
+        "TrajectoryEntropyReward",
+        "TrueReward",
+        "UnifiedForm",
+        "get_reward",
+        "list_rewards",
+        "register_reward",
+    ),
+    "sharpening.simulate": ("simulate", "simulate_many"),
+    "sharpening.trajectory": ("METRICS", "Metric", "Trajectory"),
+    "sharpening.updates": ("GRPO", "KLProx", "NaturalGradient", "SoftmaxGradient", "UPDATES", "Update", "get_update"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """`simulate` and `forecast` each name a function and the submodule that holds it: the function wins."""
+
+    def __setattr__(self, name, value):
+        if not (name in _HOME and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
