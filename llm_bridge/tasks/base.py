@@ -1,0 +1,128 @@
+"""What a task is: prompts with known answers, how an answer is read from a completion, and which answers are the same."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sharpening.errors import InputError
+
+MAX_LABEL = 1_000
+"""Longest label in characters; a longer answer is no answer, so that no text can make voting slow."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One prompt and its true answer.
+
+    `answer` is the canonical true label (Countdown: the target, since many expressions are right). `data` holds what only
+    the task itself reads; it takes no part in comparison.
+    """
+
+    prompt: str
+    answer: str
+    data: Mapping = field(default_factory=dict, compare=False)
+
+
+class Task(ABC):
+    """Prompts, answer extraction, equivalence and truth.
+
+    A label is read from a completion once, by `extract`, and both the vote and the grading use that one label: grading never
+    reads a label a second time. None means "no answer": it never wins a vote and is never correct.
+    """
+
+    name: str
+    description: str
+    max_new_tokens: int
+    default_eval_prompts: int = 256
+    exact_labels: bool = True
+    """True where two labels are equivalent only if they are the same string, so that nothing needs comparing."""
+
+    @abstractmethod
+    def _build(self) -> tuple[Problem, ...]:
+        """Every problem, in a fixed order."""
+
+    @abstractmethod
+    def extract(self, completion: str) -> str | None:
+        """The canonical label that a completion votes for; None for no answer. Never raises, whatever the text."""
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem of the task, in a fixed order; built at first use."""
+        return self._build()
+
+    def equivalent(self, first: str, second: str) -> bool:
+        """Whether two labels say the same; symmetric and reflexive. `votes` takes its transitive closure within a prompt."""
+        return first == second
+
+    def is_correct(self, problem: Problem, label: str | None) -> bool:
+        """Whether a label, as `extract` gave it, answers the problem; False for no answer."""
+        return label is not None and self.equivalent(problem.answer, label)
+
+    def settled(self, completion: str) -> bool:
+        """True only if no continuation of the text can change `extract`; False says nothing."""
+        return False
+
+    def solution(self, problem: Problem) -> str:
+        """A completion, as a model should write it after the prompt, whose label is correct."""
+        return problem.answer
+
+    def split(self, eval_prompts: int, dataset_size: int | None = None) -> tuple[list[Problem], list[Problem]]:
+        """Training and evaluation problems: (train, eval).
+
+        The problems are put in one fixed order (by SHA-256 of the prompt, so it depends on no seed, platform or version); the
+        first `eval_prompts` are evaluated and never trained on, whatever the data set; the rest is the pool, and
+        `dataset_size=N` trains on its first N (None: on all of it). A prompt that occurs twice is never on both sides.
+
+        Raises InputError if the task has too few problems.
+        """
+        if eval_prompts < 1:
+            raise InputError(
+                "eval_prompts", eval_prompts, "at least one prompt must be evaluated", "Use --eval-prompts 1 or more"
+            )
+        if dataset_size is not None and dataset_size < 1:
+            raise InputError(
+                "dataset_size", dataset_size, "it must be at least 1", "Leave --dataset-size out to train on every other prompt"
+            )
+        evaluated = self._in_split_order[:eval_prompts]
+        prompts = {problem.prompt for problem in evaluated}
+        pool = [problem for problem in self._in_split_order[eval_prompts:] if problem.prompt not in prompts]
+        if not pool:
+            raise InputError(
+                "eval_prompts",
+                eval_prompts,
+                f"task {self.name} has {len(self.problems)} problems, which leaves none to train on",
+                f"Use --eval-prompts {max(1, len(self.problems) // 2)} or fewer",
+            )
+        if dataset_size is not None and dataset_size > len(pool):
+            raise InputError(
+                "dataset_size",
+                dataset_size,
+                f"task {self.name} has {len(pool)} problems left for training beside {eval_prompts} evaluation prompts",
+                f"Use --dataset-size {len(pool)} or fewer, or lower --eval-prompts",
+            )
+        return pool[:dataset_size], evaluated
+
+    @cached_property
+    def _in_split_order(self) -> list[Problem]:
+        return sorted(self.problems, key=lambda problem: hashlib.sha256(problem.prompt.encode("utf-8", "surrogatepass")).digest())
+
+
+def plain_digits(completion: str) -> str | None:
+    """The number a completion consists of: ASCII digits only, white space around them allowed, else None.
+
+    Leading zeros mean nothing: "042" and "42" are one label, "42".
+    """
+    if len(completion) > MAX_LABEL:
+        return None
+    text = completion.strip()
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return text.lstrip("0") or "0"
+
+
+def digits_settled(completion: str) -> bool:
+    """Whether `plain_digits` is None for good: the text holds something that is neither an outer space nor a digit."""
+    text = completion.strip()
+    return len(completion) > MAX_LABEL or bool(text) and not (text.isascii() and text.isdigit())

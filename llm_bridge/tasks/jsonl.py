@@ -1,0 +1,147 @@
+"""Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer` with "####"."""
+
+import json
+import re
+from pathlib import Path
+
+from llm_bridge.tasks.base import MAX_LABEL, Problem, Task
+from llm_bridge.tasks.equivalence import equivalent
+from llm_bridge.tasks.extraction import extractor, fold, last_box
+from llm_bridge.tasks.normal_form import normal_form
+from llm_bridge.tasks.numbers import number, write_number
+from sharpening.errors import InputError
+
+_LATEX = re.compile(r"\\[A-Za-z]|[\^_]|^\$.*\$$")
+_NEW_TOKENS = {"last-number": 256, "boxed": 512, "text": 32, "regex": 256}
+
+
+class JsonlTask(Task):
+    r"""A task that a file describes.
+
+    Answer patterns: "last-number", "boxed", "text", "regex:PATTERN" (see `extraction`). None chooses: last-number if every true
+    answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else text.
+
+    Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and regex where the true answers are
+    numbers or LaTeX, use `equivalence.equivalent`; text, and any other regex, compare strings. Blank lines are skipped.
+
+    Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file are named), a
+    missing field, an empty data set, a true answer that does not fit the pattern, and an unknown pattern.
+    """
+
+    def __init__(self, path: str | Path, answer_pattern: str | None = None):
+        self.path = Path(path)
+        self.name = self.path.stem
+        if answer_pattern is not None:
+            extractor(answer_pattern)
+        rows = list(_rows(self.path))
+        if not rows:
+            raise InputError(
+                "task", str(path), "the data set is empty", 'Give a file with one {"prompt": ..., "answer": ...} a line'
+            )
+        answers = [answer for _, _, answer in rows]
+        self.answer_pattern = answer_pattern or default_pattern(answers)
+        self._kind = self.answer_pattern.partition(":")[0]
+        self._mathematics = self._kind == "boxed" or self._kind == "regex" and default_pattern(answers) != "text"
+        self.exact_labels = not self._mathematics
+        self._read = extractor(self.answer_pattern)
+        self.max_new_tokens = _NEW_TOKENS[self._kind]
+        self.description = f"{len(rows)} problems from {self.path.name}, answers read by {self.answer_pattern}"
+        self._loaded = tuple(
+            Problem(prompt, self._truth(line, answer), {"line": line, "answer": answer}) for line, prompt, answer in rows
+        )
+
+    def _build(self) -> tuple[Problem, ...]:
+        return self._loaded
+
+    def extract(self, completion: str) -> str | None:
+        label = self._read(completion)
+        return (normal_form(label) or None) if label is not None and self._mathematics else label
+
+    def equivalent(self, first: str, second: str) -> bool:
+        return equivalent(first, second) if self._mathematics else first == second
+
+    def solution(self, problem: Problem) -> str:
+        """The true answer as the file has it, in a box where boxes are read."""
+        answer = problem.data["answer"]
+        return rf"\boxed{{{answer}}}" if self._kind == "boxed" and last_box(answer) is None else answer
+
+    def _truth(self, line: int, answer: str) -> str:
+        if self._kind == "last-number":
+            value = number(normal_form(answer))
+            truth = None if value is None else write_number(value)
+        elif self._kind == "boxed":
+            truth = normal_form(last_box(answer) or answer)
+        else:
+            truth = self._read(answer) or fold(answer)
+            truth = normal_form(truth) if self._mathematics else truth
+        if not truth or len(truth) > MAX_LABEL:
+            raise InputError(
+                "task",
+                str(self.path),
+                f"the true answer of line {line}, {answer[:60]!r}, is none that the pattern "
+                f"{self.answer_pattern} can read (at most {MAX_LABEL} characters)",
+                "Correct the line or choose another --answer-pattern",
+            )
+        return truth
+
+
+def default_pattern(answers: list[str]) -> str:
+    """The answer pattern that fits a list of true answers: see JsonlTask."""
+    if all(number(normal_form(answer)) is not None for answer in answers):
+        return "last-number"
+    return "boxed" if any(_LATEX.search(answer) for answer in answers) else "text"
+
+
+class _Number(str):
+    """A JSON number, kept as it is written."""
+
+
+def _rows(path: Path):
+    """(line number, prompt, answer) of each line that is not blank."""
+    fix = "Correct or remove the line; each must be one JSON object"
+    for line, raw in enumerate(_bytes(path).split(b"\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            row = json.loads(raw.decode("utf-8"), parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+        except (ValueError, RecursionError) as error:
+            raise InputError("task", str(path), f"line {line} of {path} is not valid JSON ({error})", fix) from error
+        if not isinstance(row, dict):
+            raise InputError("task", str(path), f"line {line} of {path} is not a JSON object", fix)
+        yield line, *_fields(path, line, row)
+
+
+def _fields(path: Path, line: int, row: dict) -> tuple[str, str]:
+    prompt_field = "prompt" if "prompt" in row or "question" not in row else "question"
+    missing = [name for name in (prompt_field, "answer") if name not in row]
+    if missing:
+        raise InputError(
+            "task",
+            str(path),
+            f"line {line} of {path} has no field {' and no field '.join(missing)} (it has {', '.join(row) or 'none'})",
+            "Each line needs prompt and answer, or question and answer",
+        )
+    prompt, answer = row[prompt_field], row["answer"]
+    if prompt_field == "question" and isinstance(answer, str) and "####" in answer:
+        answer = answer.rpartition("####")[2]
+    for name, value, kinds in ((prompt_field, prompt, "text"), ("answer", answer, "text or a number")):
+        if not isinstance(value, str) or (name != "answer" and isinstance(value, _Number)) or not value.strip():
+            raise InputError(
+                "task",
+                str(path),
+                f"line {line} of {path}: {name} must be {kinds} and not empty, it is {value!r}",
+                "Correct or remove the line",
+            )
+    return str(prompt), str(answer).strip()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "task",
+            str(path),
+            f"the file cannot be read ({getattr(error, 'strerror', None) or error})",
+            "Give the path of a JSONL file, or the name of a built-in task (sharpening tasks)",
+        ) from error

@@ -1,0 +1,46 @@
+"""The names of the built-in tasks, and the way from a name or a file to a task."""
+
+from pathlib import Path
+
+from llm_bridge.tasks.addition import Addition
+from llm_bridge.tasks.base import Task
+from llm_bridge.tasks.capitals import Capitals
+from llm_bridge.tasks.countdown import Countdown
+from llm_bridge.tasks.jsonl import JsonlTask
+from llm_bridge.tasks.modmul import ModularMultiplication
+from sharpening.errors import InputError
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals)}
+"""The built-in tasks by name."""
+
+
+def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Task:
+    """The built-in task of that name, or the task that a JSONL file describes (read and checked here, before any work).
+
+    `answer_pattern` (JSONL only): "last-number", "boxed", "text" or "regex:PATTERN"; None chooses by the true answers.
+
+    Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or misplaced pattern.
+    """
+    name = str(name_or_path)
+    if name in TASKS:
+        if answer_pattern is not None:
+            raise InputError(
+                "answer_pattern",
+                answer_pattern,
+                f"the built-in task {name} reads answers in its own way",
+                "Leave --answer-pattern out, or give a JSONL file",
+            )
+        return TASKS[name]()
+    path = Path(name)
+    if not path.suffix and path.name == name and not _exists(path):
+        raise InputError(
+            "task", name, f"known tasks are {', '.join(TASKS)}", "Give one of these names or the path of a JSONL file"
+        )
+    return JsonlTask(path, answer_pattern)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

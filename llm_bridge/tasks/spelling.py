@@ -1,0 +1,42 @@
+"""Whether a tokenizer can write a task down, asked before any work."""
+
+import unicodedata
+
+from llm_bridge.tasks.base import Task
+from sharpening.errors import InputError
+
+SAMPLE = 256
+
+
+def spellable(task: Task, tokenizer) -> None:
+    """Check that a tokenizer spells the prompts and true answers of a task; None if it does.
+
+    Up to 256 problems, evenly spread over the task, are encoded and decoded: no unknown token may occur and the text must come
+    back, white space, case and Unicode compatibility forms aside.
+
+    Raises InputError that names the first text the tokenizer cannot spell.
+    """
+    stride = max(1, len(task.problems) // SAMPLE)
+    for problem in task.problems[::stride]:
+        for what, text in (("prompt", problem.prompt), ("answer", task.solution(problem))):
+            reason = _misspelling(tokenizer, text)
+            if reason:
+                raise InputError(
+                    "task",
+                    task.name,
+                    f"the model's tokenizer cannot spell its {what} {text[:80]!r}: {reason}",
+                    "Use a model whose tokenizer has these characters, or another task",
+                )
+
+
+def _misspelling(tokenizer, text: str) -> str | None:
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    if unknown is not None and unknown in ids:
+        return "it becomes an unknown token"
+    back = tokenizer.decode(ids, skip_special_tokens=True)
+    return None if _folded(back) == _folded(text) else f"it comes back as {back[:80]!r}"
+
+
+def _folded(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
