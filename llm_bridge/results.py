@@ -1,0 +1,98 @@
+"""What the two journeys hand over: a forecast of a model, and a measured run of it, about the same task and settings."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llm_bridge.settings import RunSettings
+
+if TYPE_CHECKING:
+    from sharpening.collapse import CollapseStep, Outcome
+    from sharpening.trajectory import Trajectory
+
+COST_UNITS = {"generated_tokens": "tokens", "forward_tokens": "tokens", "backward_tokens": "tokens", "seconds": "s"}
+
+VOICES = {
+    "uncoupled": "each prompt sharpens alone (He et al. 2026, Theorem 1, from the measured prior); "
+    "nothing can bring it below the share of aligned prompts",
+    "coupled": "prompts share parameters: private and shared pulls, measured from the model's own gradients, drive a mean field",
+    "radius": "a plain baseline: how much weight noise the answers survive, over how far the optimizer moves a weight per step",
+}
+
+VERDICTS = {
+    "improves": ("good", "It should improve, and hold"),
+    "stable": ("good", "It should hold"),
+    "rise_then_fall": ("caution", "It should improve first, then collapse"),
+    "uncertain": ("caution", "It is too close to call"),
+    "collapse": ("bad", "It should collapse"),
+    "no_signal": ("neutral", "Nothing to sharpen here"),
+}
+"""Verdict codes (what `ModelForecast.verdict` holds and the JSON shows) -> (tone, headline)."""
+
+
+@dataclass(frozen=True)
+class ForecastStep:
+    """When a criterion should be met: the central step, and an interval [low, high] meant to hold the measured step.
+
+    `level`: the probability with which it should; `step=None` unless the outcome is COLLAPSED; `low` and `high` in optimizer
+    steps; `high=None` beside a `low` means "beyond the horizon".
+    """
+
+    criterion: str
+    step: int | None
+    outcome: "Outcome"
+    low: int | None = None
+    high: int | None = None
+    level: float | None = None
+    horizon: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelForecast:
+    """Everything `sharpening forecast` found before any training.
+
+    `voices` maps "uncoupled", "coupled" and "radius" to predicted trajectories; `speaker` names the one whose steps are
+    `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of prompts whose
+    initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name.
+    """
+
+    model: str
+    task: str
+    settings: RunSettings
+    voices: "dict[str, Trajectory]"
+    speaker: str
+    why_speaker: str
+    collapse: dict[str, ForecastStep]
+    voices_collapse: "dict[str, dict[str, CollapseStep]]"
+    verdict: str
+    reasons: list[str]
+    alignment: "float | dict | None" = None
+    coupling: dict = field(default_factory=dict)
+    prior: dict = field(default_factory=dict)
+    cost: dict = field(default_factory=dict)
+
+    @property
+    def trajectory(self) -> "Trajectory":
+        """The speaker's predicted trajectory: the forecast's `curve`."""
+        return self.voices[self.speaker]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything `sharpening measure` found by training: one measured trajectory and what it cost.
+
+    `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same command resumes it.
+    """
+
+    model: str
+    task: str
+    settings: RunSettings
+    trajectory: "Trajectory"
+    cost: dict = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def collapse(self) -> "dict[str, CollapseStep]":
+        """Every criterion on the measured trajectory."""
+        from sharpening.collapse import collapse_steps
+
+        return collapse_steps(self.trajectory)

@@ -1,0 +1,38 @@
+"""Turn a GGUF file into a folder that can be trained and saved."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llm_bridge.quiet import quiet_libraries
+from sharpening.errors import InputError
+
+
+@quiet_libraries()
+def import_gguf(file: Path, output_dir: Path) -> Path:
+    """Dequantise `file` into float32 safetensors with its tokenizer; returns the folder.
+
+    A model loaded from GGUF keeps the quantizer's hooks and cannot be saved, so its state goes into a fresh model of the same config.
+
+    Raises:
+        InputError: no such file, or a folder that already holds a model.
+    """
+    if not file.is_file():
+        raise InputError("FILE", str(file), "there is no such GGUF file", "Give the path of a .gguf file")
+    if (output_dir / "config.json").exists():
+        raise InputError("output", str(output_dir), "the folder already holds a model", "Choose an empty folder or remove it first")
+    loaded = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+    config = type(loaded.config)(**{
+        key: value for key, value in loaded.config.to_dict().items() if key not in ("quantization_config", "_name_or_path")
+    })
+    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    fresh.load_state_dict(loaded.state_dict())
+    fresh.generation_config = loaded.generation_config
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    output_dir.mkdir(parents=True, exist_ok=True)
+    fresh.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)
+    return output_dir
