@@ -1,0 +1,76 @@
+"""The compiled loop: train between evaluations, keep the evaluations only."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.metrics import exact_metrics, summarize
+from sharpening.simulation.plan import Arrays, Plan, State
+from sharpening.simulation.step import training_step
+
+
+def _evaluate_on(plan: Plan, arrays: Arrays, logits: jax.Array, part: slice) -> dict[str, jax.Array]:
+    correct = None if arrays.correct is None else arrays.correct[part]
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    metrics = exact_metrics(log_probs, correct, arrays.log_probs[part], no_answer=plan.no_answer)
+    if plan.no_answer is not None:
+        metrics["no_answer"] = jnp.exp(log_probs[:, plan.no_answer])
+    return summarize(metrics, arrays.weights[part])
+
+
+def evaluate(plan: Plan, arrays: Arrays, state: State) -> dict[str, jax.Array]:
+    """Metrics under the population vote, averaged over prompts: fresh prompts under their plain names, trained ones as train_*.
+
+    Where every prompt is trained (method "exact" on the whole population) there are no fresh ones and the plain names are the
+    trained ones.
+    """
+    n, total = plan.trained, arrays.log_probs.shape[0]
+    moved = arrays.log_probs + state.shared[None]
+    if n == 0:
+        return _evaluate_on(plan, arrays, moved, slice(None))
+    trained = _evaluate_on(plan, arrays, moved[:n] + state.private, slice(0, n))
+    if n == total:
+        return trained
+    return _evaluate_on(plan, arrays, moved[n:], slice(n, total)) | {f"train_{name}": value for name, value in trained.items()}
+
+
+def _run_one(plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, key, schedule) -> dict[str, jax.Array]:
+    dtype = arrays.log_probs.dtype
+    zero = jnp.zeros((), dtype)
+    state = State(
+        jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype), jnp.zeros(arrays.log_probs.shape[1], dtype), zero, zero
+    )
+
+    def advance(state, bounds):
+        one = lambda step, s: training_step(plan, arrays, update, coupling, schedule, s, step, key)  # noqa: E731
+        state = jax.lax.fori_loop(bounds[0], bounds[1], one, state)
+        return state, evaluate(plan, arrays, state)
+
+    previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
+    _, metrics = jax.lax.scan(advance, state, jnp.stack([previous, evaluation_steps], axis=1))
+    return {name: value.astype(dtype) for name, value in metrics.items()}
+
+
+@partial(jax.jit, static_argnames=("plan", "together"))
+def run_loop(
+    plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, keys, schedules, *, together: int
+) -> dict[str, jax.Array]:
+    """Metrics of one run per key, (keys, evaluations) each; at most `together` runs advance at once (vmap), the rest after them.
+
+    `evaluation_steps` (evaluations,) increasing from 0; `schedules` (keys, steps, prompts) or None: prompts drawn by weight, or
+    all used.
+    """
+    one = lambda of: _run_one(plan, arrays, update, coupling, evaluation_steps, *of)  # noqa: E731
+    count = keys.shape[0]
+    if count == 1:
+        alone = one(jax.tree.map(lambda array: array[0], (keys, schedules)))
+        return {name: value[None] for name, value in alone.items()}
+    chunks = -(-count // together)
+    width = -(-count // chunks)
+    order = jnp.arange(chunks * width) % count
+    filled = jax.tree.map(lambda array: array[order].reshape(chunks, width, *array.shape[1:]), (keys, schedules))
+    metrics = jax.lax.map(jax.vmap(one), filled)
+    return {name: value.reshape(chunks * width, -1)[:count] for name, value in metrics.items()}

@@ -1,0 +1,44 @@
+"""What one simulation is made of: the sizes fixed at compile time, the arrays, and the state that moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+
+ADAM_BETA2 = 0.999
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited prompt is fresh).
+
+    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
+    """
+
+    method: str
+    trained: int
+    prompts_per_step: int
+    rollouts: int
+    adam: bool
+    no_answer: int | None
+    reward: Any
+    update: Any = None
+
+
+class Arrays(NamedTuple):
+    """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population, trained prompts first."""
+
+    log_probs: jax.Array
+    correct: jax.Array | None
+    weights: jax.Array
+
+
+class State(NamedTuple):
+    """private v (trained, answers) and shared u (answers,), nats; Adam's running mean square and its first value, scalars."""
+
+    private: jax.Array
+    shared: jax.Array
+    mean_square: jax.Array
+    first_square: jax.Array

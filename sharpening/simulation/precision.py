@@ -1,0 +1,19 @@
+"""Float64 for a block of code, whatever the caller's JAX configuration, which stays as it was."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import jax
+
+from sharpening.errors import InputError
+
+
+def precision_context(precision: str) -> AbstractContextManager:
+    """A context in which JAX computes in "float64" or "float32"; arrays must be made and used inside it."""
+    if precision not in ("float64", "float32"):
+        raise InputError("precision", precision, 'it is "float64" or "float32"')
+    enable = getattr(jax, "enable_x64", None)
+    if enable is None:
+        from jax.experimental import enable_x64 as enable
+    return enable(precision == "float64")

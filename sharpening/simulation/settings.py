@@ -1,0 +1,101 @@
+"""The settings of a simulation and the rules they obey, checked before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from sharpening.errors import InputError
+from sharpening.population import Population
+from sharpening.rewards import Reward
+from sharpening.simulation.plan import Plan
+from sharpening.simulation.sampling import epoch_schedule
+from sharpening.updates import Update
+
+METHODS = ("exact", "sampled", "mean_field")
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Keyword arguments of `sharpening.simulate.simulate`, which explains them. Raises: InputError for unknown names or bad
+    sizes.
+    """
+
+    num_steps: int
+    method: str = "exact"
+    prompts_per_step: int = 32
+    rollouts: int = 8
+    dataset_size: int | None = None
+    eval_every: int = 1
+    optimizer: str = "sgd"
+    precision: str = "float64"
+
+    def __post_init__(self):
+        for name, least in (("num_steps", 1), ("prompts_per_step", 1), ("rollouts", 2), ("eval_every", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+                raise InputError(name, value, f"it is an integer >= {least}")
+            object.__setattr__(self, name, int(value))
+        for name, known in (("method", METHODS), ("optimizer", OPTIMIZERS), ("precision", ("float64", "float32"))):
+            if getattr(self, name) not in known:
+                raise InputError(name, getattr(self, name), f"known ones are {', '.join(known)}")
+
+    def check(self, population: Population, reward: Reward, update: Update) -> None:
+        """InputError if these settings do not fit the population, or the reward or update cannot be used on it."""
+        if not isinstance(reward, Reward):
+            raise InputError("reward", reward, "it is a reward or the name of one", "Use sharpening.rewards.get_reward")
+        if not isinstance(update, Update):
+            raise InputError("update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)")
+        if "labels" in reward.card.needs and population.correct is None:
+            raise InputError(
+                "population",
+                "one without labels",
+                f"the reward {reward.name!r} reads which answers are correct",
+                "Give `correct`",
+            )
+        size, total = self.dataset_size, population.num_prompts
+        if size is None:
+            return
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or not 1 <= size < total:
+            rule = f"the first dataset_size of {total} prompts are trained and the others, at least one, are evaluated"
+            raise InputError("dataset_size", size, rule, "Use a larger population or a smaller dataset_size")
+        if not (population.prompt_weights[:size].sum() > 0 and population.prompt_weights[size:].sum() > 0):
+            raise InputError("dataset_size", size, "trained and evaluated prompts both need some weight")
+
+    def trained(self, population: Population) -> int:
+        """How many prompts keep a private part: the data set, or the whole population for "exact" without one, else none."""
+        if self.dataset_size is not None:
+            return int(self.dataset_size)
+        return population.num_prompts if self.method == "exact" else 0
+
+    def schedules(self, population: Population, keys: jax.Array) -> np.ndarray | None:
+        """Shuffled epochs of the trained prompts, (keys, num_steps, prompts_per_step); None where prompts are not taken in
+        epochs.
+        """
+        if self.method != "sampled" or self.dataset_size is None or population.weights is not None:
+            return None
+        return np.stack(
+            [
+                epoch_schedule(words, self.dataset_size, self.num_steps, self.prompts_per_step)
+                for words in np.asarray(jax.random.key_data(keys))
+            ]
+        )
+
+    def plan(self, population: Population, reward: Reward, update: Update | None) -> Plan:
+        """What the compiled loop needs to know, and no more, so that runs share compilations; `update` only where it is no JAX
+        pytree.
+        """
+        sampled, trained = self.method == "sampled", self.trained(population)
+        return Plan(
+            method=self.method,
+            trained=trained,
+            prompts_per_step=self.prompts_per_step if self.method != "exact" else 0,
+            rollouts=self.rollouts if sampled else 0,
+            adam=self.optimizer == "adam",
+            no_answer=population.no_answer,
+            reward=reward,
+            update=update,
+        )

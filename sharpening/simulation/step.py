@@ -1,0 +1,71 @@
+"""One training step of a coupled population (theory: C)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.metrics import NO_ANSWER
+from sharpening.simulation.plan import ADAM_BETA2, Arrays, Plan, State
+from sharpening.simulation.sampling import sample_answers, sample_prompts
+
+
+def _adam_scale(state: State, directions: jax.Array, weights: jax.Array | None, step: jax.Array) -> tuple[jax.Array, State]:
+    """sqrt(first mean square / running mean square) and the state after it; 1 at the first step that has a signal."""
+    squares = jnp.mean(directions**2, axis=1)
+    now = jnp.mean(squares) if weights is None else jnp.sum(weights * squares) / jnp.sum(weights)
+    running = ADAM_BETA2 * state.mean_square + (1 - ADAM_BETA2) * now
+    unbiased = running / (1 - ADAM_BETA2 ** (step + 1).astype(directions.dtype))
+    first = jnp.where(state.first_square > 0, state.first_square, unbiased)
+    scale = jnp.where(unbiased > 0, jnp.sqrt(first / jnp.where(unbiased > 0, unbiased, 1)), 1.0)
+    return scale, state._replace(mean_square=running, first_square=first)
+
+
+def _exact_direction(plan: Plan, update, log_probs, correct, reference):
+    rewards = plan.reward.exact(log_probs, correct, no_answer=plan.no_answer)
+    return update.direction(log_probs, jnp.asarray(rewards, log_probs.dtype), reference)
+
+
+def _sampled_direction(plan: Plan, update, uniform, log_probs, correct, reference):
+    columns = sample_answers(uniform, log_probs)
+    answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
+    is_correct = None if correct is None else jnp.take_along_axis(correct, columns, axis=1)
+    rewards = plan.reward.group(answers, is_correct, log_probs=jnp.take_along_axis(log_probs, columns, axis=1))
+    return update.group_direction(log_probs, columns, jnp.asarray(rewards, log_probs.dtype), reference)
+
+
+def _take(array: jax.Array | None, index) -> jax.Array | None:
+    return None if array is None else array[index]
+
+
+def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state: State, step: jax.Array, key: jax.Array) -> State:
+    """The state after step `step` (counted from 0): draw prompts, find their directions, move v and u.
+
+    A sampled step uses one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column draws the
+    prompt (unless `schedule` holds it), the others its answers.
+    """
+    n, update = plan.trained, update if plan.update is None else plan.update
+    uniform = weights = None
+    if plan.method == "sampled":
+        shape = (plan.prompts_per_step, 1 + plan.rollouts)
+        uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=arrays.log_probs.dtype)
+        index = sample_prompts(uniform[:, 0], arrays.weights[: n or None]) if schedule is None else schedule[step]
+    else:
+        index = slice(0, n or None)
+        weights = arrays.weights[index]
+    initial, correct = arrays.log_probs[index], _take(arrays.correct, index)
+    logits = initial + state.shared[None] + (state.private[index] if n else 0.0)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    if plan.method == "sampled":
+        directions = _sampled_direction(plan, update, uniform[:, 1:], log_probs, correct, initial)
+    else:
+        directions = _exact_direction(plan, update, log_probs, correct, initial)
+    scale = jnp.asarray(update.step_size, directions.dtype)
+    if plan.adam:
+        factor, state = _adam_scale(state, directions, weights, step)
+        scale = scale * factor
+    dv, du = coupling.mix(directions, weights)
+    if plan.method == "mean_field" and n:
+        dv = dv * (plan.prompts_per_step * weights / jnp.sum(weights))[:, None]
+    private = state.private.at[index].add(scale * dv) if n else state.private
+    return state._replace(private=private, shared=state.shared + scale * du)

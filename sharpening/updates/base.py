@@ -1,0 +1,57 @@
+"""What every update is: a direction in logit space, and a step size."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.errors import InputError
+
+
+@runtime_checkable
+class Update(Protocol):
+    """An update rule; registered as a JAX pytree it can change its step size without compiling again. Shapes: log_probs, rewards
+    (prompts, answers); answers, group rewards (prompts, rollouts).
+    """
+
+    name: str
+
+    @property
+    def step_size(self) -> float:
+        """What multiplies the direction in one step: learning_rate, or 1/beta."""
+
+    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """dz/dt of the exact flow, (prompts, answers); `reference`: log-probabilities of the initial policy, for updates that
+        need it.
+        """
+
+    def group_direction(
+        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """The same from sampled answers and their rewards."""
+
+
+class ExactStep:
+    """Mixin: one exact step from a direction."""
+
+    def step(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """Policy after one step: log_softmax(log_probs + step_size * direction), (prompts, answers), nats."""
+        log_probs = jnp.asarray(log_probs)
+        return jax.nn.log_softmax(
+            log_probs + self.step_size * self.direction(log_probs, jnp.asarray(rewards), reference), axis=-1
+        )
+
+
+def check_positive(name: str, value: object) -> None:
+    """InputError unless `value` is a positive finite number; traced values pass."""
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
+        raise InputError(name, value, "it must be a finite number > 0")
+
+
+def check_scale(scale: str) -> None:
+    """InputError unless `scale` is known."""
+    if scale not in ("group", "none"):
+        raise InputError("scale", scale, 'advantages are divided by the standard deviation of the "group" or by "none"')

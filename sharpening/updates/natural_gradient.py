@@ -1,0 +1,50 @@
+"""Natural gradient: the replicator flow, each answer's logit grows by its advantage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+from sharpening.updates.advantages import divide_by_std, exact_advantages, exact_std, group_advantages, tabular_direction
+from sharpening.updates.base import ExactStep, check_positive, check_scale
+
+
+@dataclass(frozen=True)
+class NaturalGradient(ExactStep):
+    """Delta z_a = learning_rate * (r_a - mean r), divided by (std r + eps) if scale = "group".
+
+    As a policy it equals KLProx with beta = 1/learning_rate when scale = "none". Two answers, majority reward, continuous time
+    (theory: S6): logit p_t = logit p_0 + t; with scale = "group" and eps = 0, p_t = sin^2(t/2 + arcsin sqrt(p_0)), consensus in
+    finite time.
+    """
+
+    learning_rate: float = 1.0
+    scale: str = "none"
+    eps: float = 1e-4
+    name = "natural_gradient"
+
+    def __post_init__(self):
+        check_positive("learning_rate", self.learning_rate)
+        check_scale(self.scale)
+
+    @property
+    def step_size(self) -> float:
+        """learning_rate."""
+        return self.learning_rate
+
+    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """A_a, or A_a / (std + eps) with the policy's own (population) standard deviation."""
+        advantages = exact_advantages(log_probs, rewards)
+        if self.scale == "none":
+            return advantages
+        return divide_by_std(advantages, exact_std(log_probs, advantages), self.eps)
+
+    def group_direction(
+        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """Mean advantage of the rollouts that gave each answer; one that nobody gave keeps its logit (sample std, as TRL)."""
+        return tabular_direction(log_probs.shape[-1], answers, group_advantages(rewards, self.scale, self.eps), log_probs.dtype)
+
+
+jax.tree_util.register_dataclass(NaturalGradient, data_fields=["learning_rate"], meta_fields=["scale", "eps"])

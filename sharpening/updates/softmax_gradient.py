@@ -1,0 +1,50 @@
+"""Plain policy gradient on the logits of a softmax policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.updates.advantages import exact_advantages, group_advantages, score_direction
+from sharpening.updates.base import ExactStep, check_positive
+
+
+@dataclass(frozen=True)
+class SoftmaxGradient(ExactStep):
+    """Delta z_a = learning_rate * pi_a (r_a - mean r), the gradient of E_pi[r] at fixed rewards.
+
+    If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theory: S5). Proof: let S hold
+    the k largest pi, and Delta be the step. If some answer outside S has r >= mean r, then r >= mean r on all of S and every
+    Delta on S is at least every Delta outside. Else all Delta outside are <= 0, while the pi-mean of Delta over S is >= 0: pi^2
+    (r - mean r) >= pi* pi (r - mean r) term by term, pi* the mass where r crosses its mean, and the sum of pi (r - mean r) over S
+    is >= 0; by Jensen the pi-mean of e^Delta over S is >= 1. Either way S gains. The same holds after division by the standard
+    deviation (GRPO). Two answers, majority reward, continuous time (theory: S6): p' = 2 p^2 (1-p)^2, so 1 - p ~ 1/(2t).
+    """
+
+    learning_rate: float = 1.0
+    name = "softmax_gradient"
+
+    def __post_init__(self):
+        check_positive("learning_rate", self.learning_rate)
+
+    @property
+    def step_size(self) -> float:
+        """learning_rate."""
+        return self.learning_rate
+
+    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """pi_a A_a: sums to 0 over answers."""
+        return jnp.exp(log_probs) * exact_advantages(log_probs, rewards)
+
+    def group_direction(
+        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the exact one at fixed
+        rewards.
+        """
+        return score_direction(log_probs, answers, group_advantages(rewards))
+
+
+jax.tree_util.register_dataclass(SoftmaxGradient, data_fields=["learning_rate"], meta_fields=[])

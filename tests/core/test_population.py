@@ -1,0 +1,126 @@
+"""Populations: estimation from samples, the numbers read off them, what they refuse."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+
+from sharpening.coupling import CompoundSymmetric
+from sharpening.errors import InputError
+from sharpening.metrics import exact_metrics, summarize
+from sharpening.population import Population
+from sharpening.testing import answer_groups, populations
+
+THREE = Population(np.log([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]), np.array([[True, False, False], [False, False, True]]))
+
+
+def test_numbers_by_hand():
+    np.testing.assert_allclose(THREE.margin, [np.log(0.5 / 0.3), np.log(0.3 / 0.6)])
+    assert THREE.mode.tolist() == [0, 1]
+    np.testing.assert_allclose([THREE.accuracy, THREE.alignment, THREE.base_rate_floor], [0.4, 0.5, 0.5])
+    np.testing.assert_allclose(THREE.entropy[0], -(0.5 * np.log(0.5) + 0.3 * np.log(0.3) + 0.2 * np.log(0.2)))
+    np.testing.assert_allclose(THREE.kl_budget, [-np.log(0.5), -np.log(0.6)])
+    weighted = THREE.replace(weights=np.array([3.0, 1.0]))
+    np.testing.assert_allclose([weighted.accuracy, weighted.alignment, weighted.base_rate_floor], [0.45, 0.75, 0.75])
+
+
+def test_no_answer_never_leads_whatever_its_mass():
+    silent = Population(np.log([[0.2, 0.1, 0.7]]), np.array([[True, False, False]]), no_answer=-1)
+    assert silent.no_answer == 2 and silent.mode.tolist() == [0] and silent.alignment == 1
+    np.testing.assert_allclose(silent.margin, [np.log(2)])
+    np.testing.assert_allclose(silent.kl_budget, [-np.log(0.2)])
+    with pytest.raises(InputError, match="no_answer"):
+        Population(np.log([[0.2, 0.8]]), np.array([[False, True]]), no_answer=1)
+
+
+def test_a_tie_is_shared():
+    tied = Population(np.log([[0.4, 0.4, 0.2]]), np.array([[False, True, False]]))
+    assert tied.alignment == 0.5 and tied.leaders.tolist() == [[True, True, False]] and tied.margin.tolist() == [0.0]
+
+
+@given(populations())
+def test_summaries_agree_with_the_metrics_of_the_population_vote(population):
+    metrics = summarize(
+        exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer), population.prompt_weights
+    )
+    np.testing.assert_allclose(population.accuracy, metrics["accuracy"], atol=1e-12)
+    np.testing.assert_allclose(population.alignment, metrics["label_accuracy"], atol=1e-12)
+    np.testing.assert_allclose(population.prompt_weights @ population.entropy, metrics["entropy"], atol=1e-12)
+
+
+@given(populations())
+def test_margin_is_positive_exactly_where_every_leader_is_correct(population):
+    correct_leaders = (population.leaders & population.correct).sum(axis=1)
+    wins = (correct_leaders > 0) & (correct_leaders == population.leaders.sum(axis=1))
+    assert np.array_equal(population.margin > 0, wins)
+
+
+@given(answer_groups(num_answers=4))
+def test_samples_give_the_plug_in_estimate_plus_pooled_pseudocounts(answers):
+    population = Population.from_samples(answers, 4, pseudocount=0.5)
+    columns = 5 if (answers == -1).any() else 4
+    assert population.num_answers == columns and population.no_answer == (4 if columns == 5 else None)
+    counts = np.array([[np.sum(row == (a if a < 4 else -1)) for a in range(columns)] for row in answers])
+    prior = (counts.sum(0) + 1) / (answers.size + columns)
+    expected = (counts + 0.5 * prior) / (answers.shape[1] + 0.5)
+    np.testing.assert_allclose(population.probs, expected, rtol=1e-9)
+    np.testing.assert_allclose(Population.from_samples(answers, 4, pseudocount=0).probs, counts / answers.shape[1], atol=1e-12)
+
+
+def test_many_samples_recover_the_policy_and_its_accuracy():
+    rng = np.random.default_rng(0)
+    truth = np.array([1, 0])
+    probs = np.array([[0.1, 0.6, 0.3], [0.2, 0.7, 0.1]])
+    answers = np.stack([rng.choice(3, 20_000, p=p) for p in probs])
+    population = Population.from_samples(answers, 3, truth)
+    np.testing.assert_allclose(population.probs, probs, atol=0.02)
+    np.testing.assert_allclose(population.accuracy, 0.4, atol=0.02)
+    assert population.alignment == 0.5
+
+
+@pytest.mark.parametrize("strength, alignment, accuracy", [(1.6, 0.33, 0.19), (2.0, 0.42, 0.25), (2.8, 0.64, 0.41)])
+def test_synthetic_priors_have_the_strength_they_promise(strength, alignment, accuracy):
+    prior = Population.synthetic(7, 4000, 50, strength=strength)
+    np.testing.assert_allclose([prior.alignment, prior.accuracy], [alignment, accuracy], atol=0.03)
+    counts = prior.correct.sum(axis=0)
+    assert prior.correct.sum(axis=1).max() == 1 and np.sum((counts - 80) ** 2 / 80) < 100  # chi-square, 49 degrees: p about 2e-5
+
+
+def test_sharpness_scales_margins_and_leaves_alignment():
+    soft, sharp = (Population.synthetic(1, 300, 10, sharpness=s) for s in (1.0, 2.5))
+    np.testing.assert_allclose(sharp.margin, 2.5 * soft.margin)
+    assert sharp.alignment == soft.alignment
+
+
+def test_synthetic_takes_jax_keys_and_seeds_and_is_reproducible():
+    key = jax.random.key(3)
+    assert np.array_equal(Population.synthetic(key, 5, 4).log_probs, Population.synthetic(key, 5, 4).log_probs)
+    assert not np.array_equal(Population.synthetic(0, 5, 4).log_probs, Population.synthetic(1, 5, 4).log_probs)
+    coupled = Population.synthetic(0, 5, 4, coupling=CompoundSymmetric(1.0, 0.5))
+    assert coupled.coupling.shared == 0.5 and coupled.select(slice(2, None)).num_prompts == 3
+
+
+BAD = {
+    "log_probs: shape": lambda: Population(np.zeros(3)),
+    "log_probs: not normalised": lambda: Population(np.zeros((1, 2))),
+    "log_probs: NaN": lambda: Population(np.array([[np.nan, 0.0]])),
+    "log_probs: empty row": lambda: Population(np.full((1, 2), -np.inf)),
+    "correct: dtype": lambda: Population(np.log([[0.5, 0.5]]), np.array([[1, 0]])),
+    "weights: sum": lambda: THREE.replace(weights=np.zeros(2)),
+    "answer_names: length": lambda: THREE.replace(answer_names=("a",)),
+    "no_answer: range": lambda: THREE.replace(no_answer=3),
+    "answers: range": lambda: Population.from_samples(np.array([[0, 5]]), 3),
+    "truth: range": lambda: Population.from_samples(np.array([[0, 1]]), 3, np.array([3])),
+    "counts: negative": lambda: Population.from_counts(np.array([[-1.0, 2.0]])),
+    "counts: empty prompt": lambda: Population.from_counts(np.zeros((1, 2)), pseudocount=0),
+    "pseudocount: negative": lambda: Population.from_counts(np.ones((1, 2)), pseudocount=-1),
+    "correct: no labels": lambda: THREE.replace(correct=None).accuracy,
+    "num_prompts: none": lambda: Population.synthetic(0, 0, 5),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_by_name(case):
+    with pytest.raises(InputError) as caught:
+        BAD[case]()
+    assert case.split(":")[0] in caught.value.argument
