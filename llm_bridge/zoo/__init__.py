@@ -52,7 +52,7 @@ def _prior(name: str) -> dict:
 
 def build(name: str, output_dir: Path | str | None = None, progress=None) -> dict:
     """Pre-train the model from its recipe on the CPU and measure its prior; returns the record written to prior.json."""
-    from llm_bridge.zoo.build import build_model
+    from llm_bridge.zoo.pretraining import build_model
 
     if name not in RECIPES:
         raise InputError("name", name, f"built-in models are {', '.join(RECIPES)}", "Choose one of them")

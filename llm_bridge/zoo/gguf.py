@@ -16,14 +16,19 @@ def import_gguf(file: Path, output_dir: Path) -> Path:
     A model loaded from GGUF keeps the quantizer's hooks and cannot be saved, so its state goes into a fresh model of the same config.
 
     Raises:
-        InputError: no such file, or a folder that already holds a model.
+        InputError: no such file, one that is no GGUF model, or a folder that already holds a model.
     """
     if not file.is_file():
         raise InputError("FILE", str(file), "there is no such GGUF file", "Give the path of a .gguf file")
     if (output_dir / "config.json").exists():
         raise InputError("output", str(output_dir), "the folder already holds a model", "Choose an empty folder or remove it first")
-    loaded = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise InputError("FILE", str(file), f"it cannot be read as a GGUF language model ({error})", "Give another .gguf file") from error
     config = type(loaded.config)(**{
         key: value for key, value in loaded.config.to_dict().items() if key not in ("quantization_config", "_name_or_path")
     })

@@ -8,7 +8,7 @@ class Recipe:
     """A tiny transformer as code: task, architecture, training length and what is wrong with its labels.
 
     noise: share of training labels replaced by the answer of another random problem, drawn afresh at every visit.
-    misconception: teach the wrong rule of `llm_bridge.zoo.build.without_carry` where it applies.
+    misconception: teach the wrong rule of `llm_bridge.zoo.pretraining.without_carry` where it applies.
     """
 
     name: str

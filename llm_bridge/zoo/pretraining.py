@@ -8,7 +8,14 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
-    GPT2Config, LlamaConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments, set_seed,
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
 )
 
 from llm_bridge.quiet import quiet_libraries
@@ -125,10 +132,11 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
 
 def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollouts: int = 64) -> dict:
     """The prior on the task's evaluation prompts: accuracy, label accuracy, majority ratio, entropy (nats), from `rollouts` samples."""
+    import numpy as np
+
     from llm_bridge.rollouts import sample
     from llm_bridge.tasks import read_answers
     from sharpening.metrics import group_metrics
-    import numpy as np
 
     task = get_task(recipe.task)
     _, problems = task.split(prompts, None)
