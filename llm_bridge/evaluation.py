@@ -11,7 +11,6 @@ from llm_bridge.rollouts import sample, sequence_log_probs
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
 
-
 FREQUENT = 4
 """Draws from which on a frequency estimates an answer's mass at least as well as the sequences seen."""
 
@@ -95,7 +94,8 @@ class Evaluator:
         if not self.labelled:
             return None
         # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is not.
-        answers = [self.task.extract(self.task.solution(problem)) for problem in self.problems]
+        solutions = [self.task.solution(problem) for problem in self.problems]
+        answers = [solution if (label := self.task.extract(solution)) is None else label for solution in solutions]
         return max(answers.count(answer) for answer in set(answers)) / len(answers)
 
     def _draw(self, model, rollouts, *seed):
@@ -170,7 +170,7 @@ class Evaluator:
         """KL(π_t‖π₀) per prompt over answers, in nats: mean over rollouts of log π_t(a) − log π₀(a), never negative.
 
         Both masses are those of the distinct sequences that gave the answer in this evaluation, or the answer's frequency where it is
-        FREQUENT, whichever is larger. An undisturbed model therefore scores 0 however uncertain it is, which a plug-in estimate
+        FREQUENT, whichever is larger. An undisturbed model therefore scores near 0 (below 0.3) however uncertain it is, which a plug-in estimate
         from a few rollouts does not.
         """
         now, initial = self._masses(drawn, rows)
@@ -212,4 +212,7 @@ class Evaluator:
 def frozen_copy(model):
     """A copy of `model` that nothing trains, for use as an Evaluator's reference."""
     reference = copy.deepcopy(model)
+    for module in reference.modules():
+        # A trainer's wrapper around `forward` still calls the model it was made for, whose weights go on changing.
+        module.__dict__.pop("forward", None)
     return reference.requires_grad_(False).eval()

@@ -30,8 +30,14 @@ class PromptTask(Task):
     def __init__(self, prompts, answers=None, extract=None, max_new_tokens=64):
         if not len(prompts):
             raise InputError("prompts", prompts, "there must be at least one evaluation prompt", "Pass a few dozen held-out prompts")
+        if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+            raise InputError("prompts", prompts, "it must be a list of texts", "Turn chat messages into text with tokenizer.apply_chat_template")
         if answers is not None and len(answers) != len(prompts):
             raise InputError("answers", len(answers), f"there are {len(prompts)} prompts", "Pass one true answer a prompt, or none at all")
+        if answers is not None and any(answer is None for answer in answers):
+            raise InputError("answers", None, "some prompts have a true answer and some do not", "Leave prompts without one out")
+        if extract is not None and not callable(extract):
+            raise InputError("extract", extract, "it must be a function of a completion's text", "Pass extract=function, or leave it out")
         self._extract = extract or (lambda text: text.strip() or None)
         self.max_new_tokens = max_new_tokens
         answers = [None] * len(prompts) if answers is None else [str(answer) for answer in answers]
@@ -41,10 +47,13 @@ class PromptTask(Task):
         return self._problems
 
     def extract(self, completion):
-        return self._extract(completion)
+        label = self._extract(completion)
+        return None if label is None else str(label)
 
     def is_correct(self, problem, label):
-        return label is not None and problem.answer is not None and self.equivalent(label, problem.answer)
+        if label is None or problem.answer is None:
+            return False
+        return label in (problem.answer, self.extract(problem.answer))
 
 
 class CollapseMonitor(TrainerCallback):
@@ -74,11 +83,21 @@ class CollapseMonitor(TrainerCallback):
         if evaluator is None:
             if rollouts < 2:
                 raise InputError("rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts")
-            task = PromptTask(list(prompts), answers, extract, max_new_tokens)
+            if temperature <= 0 or max_new_tokens < 1:
+                name, value = ("temperature", temperature) if temperature <= 0 else ("max_new_tokens", max_new_tokens)
+                raise InputError(name, value, "it must be greater than zero", "Use the value of your training configuration")
+            task = PromptTask(prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens)
             evaluator = Evaluator(task, task.problems, tokenizer, rollouts=rollouts, temperature=temperature, seed=seed)
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
         if criterion not in CRITERIA:
             raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}", "Use mode_retention if there are no labels")
+        for name, value in (("eval_every", eval_every), ("patience", patience)):
+            if not isinstance(value, int) or value < 1:
+                raise InputError(name, value, "it must be a whole number of at least 1", f"Leave {name} out for the default")
+        if CRITERIA[criterion].needs_labels and not evaluator.labelled:
+            raise InputError("criterion", criterion, "it needs true answers, and there are none", "Pass answers=[...] or use mode_retention")
+        if CRITERIA[criterion].metric == "excess_kl" and reference is False:
+            raise InputError("reference", reference, "excess_kl is measured against a copy of the initial model", "Leave reference out")
         self.evaluator, self.criterion, self.eval_every = evaluator, criterion, eval_every
         self.patience, self.stop, self.strict = patience, stop, strict
         self.folder, self.reference, self.settings = folder and Path(folder), reference, dict(settings or {})
@@ -89,6 +108,8 @@ class CollapseMonitor(TrainerCallback):
     @property
     def trajectory(self) -> Trajectory:
         """The measured curve so far; a metric that is not finite at every evaluation is left out."""
+        if not self.rows:
+            raise InputError("trajectory", None, "the initial model has not been evaluated", "Start the training first; if it ran, see its log")
         names = [name for name in self.rows[0] if name != "step" and name[0] != "_" and all(name in row for row in self.rows)]
         return Trajectory(
             step=[row["step"] for row in self.rows], metrics={name: [row[name] for row in self.rows] for name in names},
@@ -129,12 +150,15 @@ class CollapseMonitor(TrainerCallback):
         return control
 
     def _guarded(self, model, step, control):
+        if step and not self.rows:
+            return  # the initial model could not be evaluated, and it is gone: there is nothing to compare with
         try:
             self._evaluate(model, step, control)
         except Exception:
             if self.strict:
                 raise
-            log.exception("the collapse monitor could not evaluate step %d; training goes on", step)
+            log.exception("the collapse monitor could not evaluate step %d; %s", step,
+                          "training goes on" if self.rows else "it is off, and training goes on without it")
 
     def _evaluate(self, model, step, control):
         row = {"step": step, **self.evaluator(model, step)}

@@ -67,10 +67,14 @@ def sample(model, tokenizer, prompts, *, rollouts, max_new_tokens, temperature=1
         else:
             prefix = 0
         per_chunk = max(1, chunk // rollouts)
-        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, generator, greedy)
+        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy)
+        # All at once, so that the size of a chunk changes no draw.
+        shape = (max_new_tokens, len(prompt_ids), rollouts)
+        uniforms = torch.zeros(shape) if greedy else torch.rand(shape, generator=generator, dtype=torch.float64)
         token_ids, token_log_probs = [], []
         for start in range(0, len(prompt_ids), per_chunk):
-            ids, scores, used = sampler.run([p[prefix:] for p in prompt_ids[start:start + per_chunk]], prefix, prefix_cache)
+            part = slice(start, start + per_chunk)
+            ids, scores, used = sampler.run([p[prefix:] for p in prompt_ids[part]], prefix, prefix_cache, uniforms[:, part].flatten(1))
             token_ids += ids
             token_log_probs += scores
             forward_tokens += used
@@ -82,15 +86,18 @@ def sample(model, tokenizer, prompts, *, rollouts, max_new_tokens, temperature=1
 
 
 class _Sampler:
-    def __init__(self, model, tokenizer, rollouts, max_new_tokens, temperature, generator, greedy):
+    def __init__(self, model, tokenizer, rollouts, max_new_tokens, temperature, greedy):
         self.model, self.rollouts, self.max_new_tokens = model, rollouts, max_new_tokens
-        self.temperature, self.generator, self.greedy = temperature, generator, greedy
+        self.temperature, self.greedy = temperature, greedy
         self.ends = torch.tensor(end_token_ids(model, tokenizer))
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         self.last_logit_only = _last_logit_only(model)
 
-    def run(self, suffixes, prefix, prefix_cache):
-        """One chunk of prompts (their tokens after the common prefix): (token ids, their log-probabilities, positions run)."""
+    def run(self, suffixes, prefix, prefix_cache, uniforms):
+        """One chunk of prompts (their tokens after the common prefix): (token ids, their log-probabilities, positions run).
+
+        uniforms: (max_new_tokens, prompts × rollouts), what each draw turns into a token.
+        """
         count, width = len(suffixes), max(map(len, suffixes))
         ids = torch.full((count, width), self.pad)
         mask = torch.zeros((count, prefix + width), dtype=torch.long)
@@ -109,7 +116,6 @@ class _Sampler:
         node = torch.arange(count).repeat_interleave(self.rollouts)
         alive = torch.ones(len(node), dtype=torch.bool)
         columns, scores = [], []
-        uniforms = torch.rand((self.max_new_tokens, len(node)), generator=self.generator, dtype=torch.float64)
         for step in range(self.max_new_tokens):
             token, score = self._draw(logits, node[alive], uniforms[step, alive])
             column = torch.full_like(node, -1)

@@ -1,5 +1,6 @@
 """The measuring instrument: TRL's GRPOTrainer with our reward, our rollouts and our monitor. There is no training loop of ours."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,10 +19,11 @@ from llm_bridge.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
 from llm_bridge.results import Measurement
-from llm_bridge.rewards import task_reward
+from llm_bridge.rewards import check_labels, task_reward
 from llm_bridge.rollouts import sample
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
+from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
 
 SMALL_MODEL = 20_000_000  # parameters; below this checkpoints and initial rollouts cost next to nothing
@@ -45,6 +47,17 @@ def schedule(task, settings: RunSettings):
     return [pool[i] for i in order], evaluation
 
 
+def watched_criterion(chosen: str, labelled: bool) -> str:
+    """The criterion that can stop the run: the chosen one, or `mode_retention` where it needs labels that do not exist."""
+    return chosen if labelled or not CRITERIA[chosen].needs_labels else "mode_retention"
+
+
+def problems_digest(task) -> str:
+    """16 hexadecimal digits that change with any prompt or true answer of the task, their order, and how answers are read."""
+    told = [getattr(task, "answer_pattern", None), *([problem.prompt, problem.answer] for problem in task.problems)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
 @quiet_libraries()
 def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progress=None, stop_on_collapse: bool = False,
             keep_checkpoints: bool = False) -> Measurement:
@@ -57,20 +70,23 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
         InputError: bad model, task or folder; a folder that holds a run with other settings.
     """
     output_dir, progress = Path(output_dir), progress or NullProgress()
-    identity = {"model": model, "task": task.name, **settings.as_dict(), "stop_on_collapse": stop_on_collapse}
-    _claim(output_dir, identity)
+    check_labels(settings.reward, task)
+    identity = {"model": model, "task": task.name, "problems": problems_digest(task), **settings.as_dict(),
+                "stop_on_collapse": stop_on_collapse}
+    _check_owner(output_dir, identity)
     if (done := _finished(output_dir)) is not None:
         return Measurement(model, task.name, settings, done["trajectory"], done["cost"])
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
+    _claim(output_dir, identity)
     started, spent = time.monotonic(), _seconds_spent(output_dir)
     reference = frozen_copy(loaded.model)
     evaluator = Evaluator(task, evaluation, loaded.tokenizer, rollouts=settings.rollouts, temperature=settings.temperature,
                           max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference,
                           initial_rollouts=64 if loaded.num_parameters < SMALL_MODEL else 32)
     bar = progress.start(f"training {model} on {task.name}", settings.max_steps)
-    monitor = CollapseMonitor(evaluator=evaluator, criterion=settings.criterion if evaluator.labelled else None,
+    monitor = CollapseMonitor(evaluator=evaluator, criterion=watched_criterion(settings.criterion, evaluator.labelled),
                               eval_every=settings.eval_every, stop=stop_on_collapse, strict=True, reference=reference, folder=output_dir,
                               settings=identity)
     trainer, counter = _trainer(loaded, task, settings, train, output_dir)
@@ -198,8 +214,8 @@ def _write_atomically(path: Path, text: str):
     os.replace(scratch, path)
 
 
-def _claim(output_dir: Path, identity: dict):
-    """Make the folder this run's own, or raise InputError if it is another run's or cannot be written."""
+def _check_owner(output_dir: Path, identity: dict):
+    """Raise InputError if the folder holds a run with other settings."""
     record = output_dir / "run.json"
     if record.is_file():
         found = json.loads(record.read_text())
@@ -207,12 +223,15 @@ def _claim(output_dir: Path, identity: dict):
             differ = sorted(key for key in identity if found.get(key) != identity[key])
             raise InputError("output", str(output_dir), f"it holds a run with other settings ({', '.join(differ)})",
                              "Choose another folder with --output, or remove this one")
-        return
+
+
+def _claim(output_dir: Path, identity: dict):
+    """Make the folder this run's own, now that model and task are known to be good, or raise InputError if it cannot be written."""
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        _write_atomically(record, json.dumps(identity, indent=1) + "\n")
+        _write_atomically(output_dir / "run.json", json.dumps(identity, indent=1) + "\n")
     except OSError as error:
-        raise InputError("output", str(output_dir), f"the run folder cannot be written ({error.strerror})", "Choose another with --output")
+        raise InputError("output", str(output_dir), f"the run folder cannot be written ({error.strerror})", "Choose another with --output") from error
 
 
 def _finished(output_dir: Path) -> dict | None:

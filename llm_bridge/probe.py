@@ -1,0 +1,257 @@
+"""Probe a model before any training: rollouts become a Population, per-prompt gradients a coupling, weight noise a retention curve."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from llm_bridge.evaluation import run_without_labels, seeded
+from llm_bridge.progress import NullProgress
+from llm_bridge.rollouts import sample
+from llm_bridge.tasks import read_answers
+from sharpening.coupling import fit_compound_symmetric
+from sharpening.metrics import NO_ANSWER, group_metrics
+from sharpening.population import Population
+from sharpening.rewards import get_reward
+from sharpening.trajectory import Trajectory
+
+GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; their number shrinks for large models
+
+
+@dataclass
+class Cost:
+    """Tokens and seconds spent."""
+
+    generated_tokens: int = 0
+    forward_tokens: int = 0
+    backward_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, drawn):
+        self.generated_tokens += drawn.generated_tokens
+        self.forward_tokens += drawn.forward_tokens
+
+    def as_dict(self) -> dict:
+        return {"generated_tokens": self.generated_tokens, "forward_tokens": self.forward_tokens,
+                "backward_tokens": self.backward_tokens, "seconds": round(self.seconds, 1)}
+
+
+@dataclass
+class Probe:
+    """What a forecast needs to know of a model on a task.
+
+    population: the answer distributions, from rollouts. private, shared: kernel of the answer logits per unit of preconditioned
+    gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with jackknife errors and the relative `residual`.
+    clock: ‖g‖₁ of one batch, so that one sign step of size η changes the objective by about η · clock nats. cosine: between the
+    gradients of two disjoint halves of the prompts. gram_ratio: mean off-diagonal over mean diagonal of the preconditioned Gram
+    matrix. radius: retention against weight noise.
+    """
+
+    population: Population
+    prior: dict[str, float]
+    coupling: dict[str, float]
+    radius: "RetentionCurve | None"
+    cost: Cost
+
+
+@dataclass
+class RetentionCurve:
+    """Metrics of the model under isotropic Gaussian weight noise of standard deviation `noise` (0 first), medians over draws."""
+
+    noise: np.ndarray
+    metrics: dict[str, np.ndarray]
+    floor: float | None
+
+    @property
+    def radius(self) -> float:
+        """s*: the noise at which half of the greedy answers survive, log-interpolated; inf if more survive at every noise tried."""
+        kept = self.metrics["mode_retention"]
+        below = np.flatnonzero(kept <= 0.5)
+        if not below.size:
+            return float("inf")
+        j = int(below[0])
+        if j == 0 or self.noise[j - 1] == 0:
+            return float(self.noise[j])
+        low, high = np.log(self.noise[j - 1]), np.log(self.noise[j])
+        share = (kept[j - 1] - 0.5) / max(kept[j - 1] - kept[j], 1e-12)
+        return float(np.exp(low + share * (high - low)))
+
+    def trajectory(self, learning_rate: float, max_steps: int, eval_every: int) -> Trajectory:
+        """The baseline's curve: after t steps of size learning_rate the weights have moved by learning_rate · t (theory, last section)."""
+        steps = np.unique(np.append(np.arange(0, max_steps, eval_every), max_steps))
+        moved = learning_rate * steps
+        metrics = {name: np.interp(moved, self.noise, values) for name, values in self.metrics.items()}
+        return Trajectory(steps, metrics, floor=self.floor, source="predicted", settings={"voice": "radius"})
+
+
+def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64) -> Probe:
+    """Rollouts, gradients and weight noise on training prompts of `task`; no weight is changed.
+
+    `gradient_prompts` is lowered where their gradients would need more than GRADIENT_BYTES. States its cost in tokens and seconds.
+    """
+    started, progress, cost = time.monotonic(), progress or NullProgress(), Cost()
+    model, tokenizer = loaded.model, loaded.tokenizer
+    pool, evaluation = task.split(settings.eval_prompts, settings.dataset_size)
+    problems = evaluation[:prompts]
+    bar = progress.start("probe: rollouts", 1)
+    length = settings.max_new_tokens or task.max_new_tokens
+    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=rollouts, max_new_tokens=length,
+                   temperature=settings.temperature, generator=seeded(settings.seed, 11))
+    cost.add(drawn)
+    bar.close()
+    answers = read_answers(problems, drawn.texts, task)
+    population = answer_population(task, problems, answers)
+    prior = _prior(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
+    coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
+    radius = retention_curve(loaded, task, problems, settings, cost, progress)
+    cost.seconds = time.monotonic() - started
+    return Probe(population, prior, coupling, radius, cost)
+
+
+def answer_population(task, problems, answers) -> Population:
+    """Population over every label seen and, with labels, every true answer, whether it was seen or not."""
+    names, correct = list(answers.labels), None
+    if not run_without_labels(task, problems):
+        solutions = {task.extract(task.solution(problem)) for problem in problems}
+        names += sorted(solutions - set(names) - {None})
+        correct = np.array([[task.is_correct(problem, name) for name in names] for problem in problems])
+    population = Population.from_samples(answers.ids, len(names), answer_names=tuple(names))
+    if correct is None:
+        return population
+    if population.no_answer is not None:
+        correct = np.concatenate([correct, np.zeros((len(problems), 1), dtype=bool)], axis=1)
+    return population.replace(correct=correct)
+
+
+def _prior(ids, correct, group: int) -> dict[str, float]:
+    """Metrics of the prior, votes taken over groups of the run's own size."""
+    groups = ids.shape[1] // group
+    parts = [group_metrics(ids[:, g * group:(g + 1) * group], None if correct is None else correct[:, g * group:(g + 1) * group])
+             for g in range(max(1, groups))]
+    names = [name for name in ("accuracy", "label_accuracy", "reward_accuracy", "majority_ratio", "entropy", "tie", "no_answer") if name in parts[0]]
+    return {name: float(np.mean([np.mean(part[name]) for part in parts])) for name in names}
+
+
+def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[str, float]:
+    """Kernel between prompts from per-prompt policy gradients of the run's own reward (theory C4).
+
+    g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P = 1/√mean_x(g_x²), Adam's
+    preconditioner at its first steps. CompoundSymmetric(private, shared) is the least-squares fit of K against the same products
+    of the gradients in answer-logit space.
+    """
+    model, tokenizer = loaded.model, loaded.tokenizer
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    count = sum(p.numel() for p in parameters)
+    problems = problems[:max(4, min(len(problems), GRADIENT_BYTES // (4 * count)))]
+    length = settings.max_new_tokens or task.max_new_tokens
+    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=settings.rollouts, max_new_tokens=length,
+                   temperature=settings.temperature, generator=seeded(settings.seed, 12))
+    cost.add(drawn)
+    answers = read_answers(problems, drawn.texts, task)
+    ids, labels = answers.ids, answers.labels
+    rewards = np.asarray(get_reward(settings.reward).group(ids, answers.correct), dtype=np.float64)
+    deviation = rewards - rewards.mean(1, keepdims=True)
+    advantages = deviation / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
+    bar = progress.start("probe: gradients", len(problems))
+    gradients = torch.zeros((len(problems), count))
+    for row in range(len(problems)):
+        if np.any(advantages[row]):
+            gradients[row] = _policy_gradient(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row],
+                                              settings.temperature, parameters, cost)
+        bar.advance()
+    bar.close()
+    flat = answer_gradients(ids, advantages, len(labels))
+    if not np.any(flat):
+        return {"private": 0.0, "shared": 0.0, "clock": 0.0, "cosine": 0.0, "gram_ratio": 0.0, "gradient_prompts": len(problems)}
+    return _fit(gradients, flat, drawn.mean_length) | {"gradient_prompts": len(problems)}
+
+
+def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
+    """Gradients in answer-logit space: mean_i A_i (onehot(a_i) − π̂), π̂ the group's own frequencies; (prompts, labels + no answer)."""
+    columns = np.where(ids == NO_ANSWER, num_labels, ids)
+    onehot = np.eye(num_labels + 1)[columns]
+    return np.einsum("pr,prk->pk", advantages / ids.shape[1], onehot - onehot.mean(1, keepdims=True))
+
+
+def _policy_gradient(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
+    """Flat gradient of mean over tokens of A · log π for one prompt's group."""
+    width = len(prompt) + max(map(len, completions))
+    pad = tokenizer.pad_token_id
+    ids = torch.tensor([[*prompt, *c] + [pad] * (width - len(prompt) - len(c)) for c in completions], device=model.device)
+    mask = torch.tensor([[1] * (len(prompt) + len(c)) + [0] * (width - len(prompt) - len(c)) for c in completions], device=model.device)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(prompt) - 1:-1] / temperature
+    log_probs = logits.float().log_softmax(-1).gather(2, ids[:, len(prompt):, None])[..., 0]
+    weights = torch.tensor(advantages, dtype=torch.float32, device=model.device)[:, None] * mask[:, len(prompt):]
+    objective = (log_probs * weights).sum() / mask[:, len(prompt):].sum()
+    cost.forward_tokens += int(mask.sum())
+    cost.backward_tokens += int(mask.sum())
+    return torch.cat([g.reshape(-1) for g in torch.autograd.grad(objective, parameters)]).cpu()
+
+
+def _fit(gradients: torch.Tensor, flat: np.ndarray, length: float) -> dict[str, float]:
+    clock = float(gradients.mean(0).abs().sum())
+    half = len(gradients) // 2
+    cosine = float(torch.nn.functional.cosine_similarity(gradients[:half].mean(0), gradients[half:].mean(0), dim=0))
+    scale = gradients.square().mean(0).sqrt().add_(1e-8)
+    # The root of P on both sides keeps one copy of the gradients in memory.
+    gradients = gradients.div_(scale.sqrt_())
+    gram = (gradients @ gradients.T).double().numpy()
+    diagonal, off = float(np.diag(gram).mean()), float(gram[~np.eye(len(gram), dtype=bool)].mean())
+    # The update averages over tokens; an answer's logit moves with the sum over them, hence one factor of the length.
+    fit = fit_compound_symmetric(gram * length, flat @ flat.T)
+    return {
+        "private": fit.coupling.private, "shared": fit.coupling.shared, "private_std": fit.private_std, "shared_std": fit.shared_std,
+        "residual": fit.residual, "clock": clock, "cosine": cosine, "gram_ratio": off / diagonal,
+    }
+
+
+NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])
+
+
+def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: int = 3) -> RetentionCurve:
+    """Greedy answers under weight noise: the retention radius of theory's last section, with every metric that greedy answers allow.
+
+    `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once a noise leaves less than 2 %.
+    """
+    noisy = copy.deepcopy(loaded.model).eval()
+    original = [p.detach().clone() for p in noisy.parameters()]
+    generator = seeded(settings.seed, 13)
+    bar = progress.start("probe: weight noise", len(NOISE))
+    labelled = not run_without_labels(task, problems)
+    initial, floor, kept, table = None, None, [], []
+    if labelled:
+        solutions = [task.extract(task.solution(p)) for p in problems]
+        floor = max(solutions.count(s) for s in set(solutions)) / len(solutions)
+    length = settings.max_new_tokens or task.max_new_tokens
+    for noise in NOISE:
+        rows = []
+        for _ in range(draws if noise else 1):
+            with torch.no_grad():
+                for parameter, value in zip(noisy.parameters(), original, strict=True):
+                    parameter.copy_(value if not noise else value + noise * torch.randn(value.shape, generator=generator).to(value.device))
+            drawn = sample(noisy, loaded.tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=length, greedy=True)
+            cost.add(drawn)
+            answers = [task.extract(group[0]) for group in drawn.texts]
+            initial = initial or answers
+            rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
+        kept.append(noise)
+        table.append({name: float(np.median([row[name] for row in rows])) for name in rows[0]})
+        bar.advance()
+        if table[-1]["mode_retention"] < 0.02:
+            break
+    bar.close()
+    return RetentionCurve(np.array(kept), {name: np.array([row[name] for row in table]) for name in table[0]}, floor)
+
+
+def _greedy_metrics(task, problems, answers, initial, labelled) -> dict[str, float]:
+    values = {
+        "mode_retention": np.mean([a is not None and a == b for a, b in zip(answers, initial, strict=True)]),
+        "distinct_answers": len({a for a in answers if a is not None}), "no_answer_rate": np.mean([a is None for a in answers]),
+    }
+    if labelled:
+        right = np.mean([task.is_correct(p, a) for p, a in zip(problems, answers, strict=True)])
+        # With one greedy rollout the pseudo-reward is 1 for any answer, so it agrees with the truth exactly where the answer is right.
+        values |= {"accuracy": right, "label_accuracy": right, "reward_accuracy": right}
+    return {name: float(value) for name, value in values.items()}
