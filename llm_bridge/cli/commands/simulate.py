@@ -1,0 +1,97 @@
+"""`sharpening simulate`: the coupled population of the theory on a synthetic prior; no model, no torch."""
+
+from typing import Annotated
+
+import typer
+
+from llm_bridge.cli.options import TRAINING, JsonOption, ReportOption
+from llm_bridge.cli.outputs import Outputs
+from sharpening.errors import InputError
+
+ORDER = 35
+PRIOR, COUPLING = "Prior", "Coupling"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("simulate")(simulate)
+
+
+def _option(name: str, text: str, panel: str):
+    return typer.Option(name, help=text, rich_help_panel=panel)
+
+
+def simulate(
+    prompts: Annotated[int, _option("--prompts", "Prompts in the population.", PRIOR)] = 2048,
+    answers: Annotated[int, _option("--answers", "Possible answers, the same labels for every prompt.", PRIOR)] = 50,
+    strength: Annotated[float, _option("--strength", "How far the right answer leads on average (nats).", PRIOR)] = 2.0,
+    private: Annotated[float, _option("--private", "Pull of a prompt's own updates.", COUPLING)] = 1.0,
+    shared: Annotated[float, _option("--shared", "Pull of everyone's updates; 0 uncouples the prompts.", COUPLING)] = 1.0,
+    reward: Annotated[str, _option("--reward", "Reward (see `sharpening rewards`).", TRAINING)] = "majority",
+    update: Annotated[str, _option("--update", "grpo, kl_prox, natural_gradient or softmax_gradient.", TRAINING)] = "grpo",
+    step_size: Annotated[
+        float, _option("--step-size", "What multiplies the update's direction (1/beta for kl_prox).", TRAINING)
+    ] = 4.0,
+    method: Annotated[str, _option("--method", "exact, sampled or mean_field.", TRAINING)] = "sampled",
+    prompts_per_step: Annotated[int, _option("--prompts-per-step", "Prompts in one step.", TRAINING)] = 32,
+    rollouts: Annotated[int, _option("--rollouts", "Voters per prompt.", TRAINING)] = 8,
+    dataset_size: Annotated[
+        int | None, _option("--dataset-size", "Train on this many prompts. Default: fresh ones.", TRAINING)
+    ] = None,
+    optimizer: Annotated[str, _option("--optimizer", "sgd or adam.", TRAINING)] = "sgd",
+    steps: Annotated[int, _option("--steps", "Optimizer steps.", TRAINING)] = 400,
+    eval_every: Annotated[int, _option("--eval-every", "Evaluate every so many steps.", TRAINING)] = 10,
+    seed: Annotated[int, _option("--seed", "Seed of the prior and of the sampling.", TRAINING)] = 0,
+    json_target: JsonOption = None,
+    report: ReportOption = None,
+):
+    """Simulate training of a synthetic population of prompts, and show when it collapses."""
+    settings = dict(locals())
+    outputs = Outputs(settings.pop("json_target"), settings.pop("report"))
+    outputs.check()
+    if not step_size > 0:
+        raise InputError("step_size", step_size, "it must be greater than zero", "Give --step-size a positive value")
+
+    from llm_bridge.report.document import simulation_document
+    from sharpening.collapse import collapse_steps
+
+    with outputs.reserved():
+        trajectory = _run(settings)
+        collapse = collapse_steps(trajectory)
+        document = simulation_document(trajectory, settings, collapse)
+        _show(outputs, trajectory, collapse)
+        if report is not None:
+            from llm_bridge.report.files import simulation_files
+
+            outputs.write_report(simulation_files(document, trajectory, collapse))
+        outputs.write_json(document)
+
+
+def _run(settings: dict):
+    from sharpening.coupling import CompoundSymmetric
+    from sharpening.population import Population
+    from sharpening.rewards import get_reward
+    from sharpening.simulate import simulate as run
+    from sharpening.updates import get_update
+
+    size = "beta" if settings["update"] == "kl_prox" else "learning_rate"
+    value = 1 / settings["step_size"] if size == "beta" else settings["step_size"]
+    update = get_update(settings["update"], **{size: value})
+    coupling = CompoundSymmetric(private=settings["private"], shared=settings["shared"])
+    population = Population.synthetic(
+        settings["seed"], settings["prompts"], settings["answers"], strength=settings["strength"], coupling=coupling
+    )
+    names = ("method", "prompts_per_step", "rollouts", "dataset_size", "optimizer", "eval_every")
+    return run(
+        population,
+        get_reward(settings["reward"]),
+        update,
+        num_steps=settings["steps"],
+        key=settings["seed"],
+        **{name: settings[name] for name in names},
+    )
+
+
+def _show(outputs: Outputs, trajectory, collapse: dict) -> None:
+    from llm_bridge.report.tables import print_simulation
+
+    print_simulation(outputs.console(), trajectory, collapse)

@@ -1,0 +1,200 @@
+"""The options that forecast, measure and compare share, declared once: names and defaults come from `RunSettings`."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llm_bridge.cli.outputs import Outputs, check_folder
+from llm_bridge.settings import RunSettings
+from sharpening.errors import InputError
+
+if TYPE_CHECKING:
+    from llm_bridge.tasks import Task
+
+TRAINING, EVALUATION, OUTPUT = "Training", "Evaluation", "Output"
+
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON (- for standard output).", rich_help_panel=OUTPUT),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="DIR", help="Write a self-contained HTML page, PNG figures and the JSON.", rich_help_panel=OUTPUT
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="DIR",
+        help="Folder of the run: checkpoints and curve. Default: runs/<model>-<task>-<hash of the settings>.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+_MODEL_HELP = (
+    "Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: a shipped tiny transformer."
+)
+_TASK_HELP = (
+    "Built-in task (see `sharpening tasks`) or a JSONL file with prompt and, on every line or on none, answer. "
+    "Default: that of the built-in model."
+)
+_PATTERN_HELP = (
+    "How a JSONL task reads an answer: last-number, boxed, text or regex:PATTERN. Default: chosen by the true answers, text without any."
+)
+
+_SETTINGS = {
+    "reward": (str, TRAINING, "Reward (see `sharpening rewards`)."),
+    "prompts_per_step": (int, TRAINING, "Prompts in one optimizer step."),
+    "rollouts": (int, TRAINING, "Completions sampled per prompt: the voters."),
+    "temperature": (float, TRAINING, "Sampling temperature."),
+    "learning_rate": (float, TRAINING, "Constant learning rate."),
+    "optimizer": (str, TRAINING, "adam or sgd."),
+    "beta": (float, TRAINING, "Weight of the KL penalty to the initial model."),
+    "dataset_size": (int | None, TRAINING, "Train on this many prompts, again and again. Default: fresh prompts at every step."),
+    "max_steps": (int, TRAINING, "Optimizer steps: the horizon."),
+    "seed": (int, TRAINING, "Seed of everything random in the run."),
+    "criterion": (str, EVALUATION, "The collapse criterion that the verdict speaks about."),
+    "max_new_tokens": (int | None, EVALUATION, "Longest completion. Default: the task's."),
+    "eval_every": (int, EVALUATION, "Evaluate every so many steps."),
+    "eval_prompts": (
+        int | None,
+        EVALUATION,
+        f"Held-out prompts, the same at every evaluation. Default: {RunSettings.eval_prompts}, fewer in small tasks.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run command was asked for, already checked as far as it can be without loading a model."""
+
+    model: str
+    task: "Task"
+    source: tuple[str, str | None]
+    settings: RunSettings
+    outputs: Outputs
+
+    def check(self, folder: Path | None = None) -> None:
+        """Raise InputError now if the name cannot be a model's, or if nothing can be written in `folder`."""
+        from llm_bridge.model_names import check_model_name
+
+        check_model_name(self.model)
+        if folder is not None:
+            check_folder("output", folder)
+
+    def run_folder(self, chosen: Path | None) -> Path:
+        """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own folder again."""
+        identity = json.dumps([self.model, *self.source, self.settings.as_dict()], sort_keys=True)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        return chosen or Path("runs") / f"{_slug(self.model)}-{_slug(self.source[0])}-{digest}"
+
+    def deliver(self, document: dict, show: Callable, **results) -> None:
+        """Show the tables, then write the JSON and the report that were asked for."""
+        show(self.outputs.console())
+        if self.outputs.report is not None:
+            from llm_bridge.report.files import report_files
+
+            self.outputs.write_report(report_files(document, command=self._command_line(document["kind"]), **results))
+        self.outputs.write_json(document)
+
+    def _command_line(self, kind: str) -> str:
+        from llm_bridge.report.sections import command_line
+
+        command = {"measurement": "measure", "comparison": "compare"}.get(kind, kind)
+        return command_line(command, self.model, self.source[0], self.settings, self.source[1])
+
+
+def run_command(function: Callable) -> Callable:
+    """Turn `function(request, *, own options)` into a command with MODEL, --task, the run settings, --json and --report."""
+    own = [
+        parameter.replace(kind=parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(function, eval_str=True).parameters.values()
+    ][1:]
+
+    def command(**values):
+        own_values = {parameter.name: values.pop(parameter.name) for parameter in own}
+        return function(_request(**values), **own_values)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__signature__ = inspect.Signature(
+        [*_shared_parameters(), *own, _option("json_target", JsonOption), _option("report", ReportOption)]
+    )
+    command.__annotations__ = {}
+    return command
+
+
+def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, **values) -> Request:
+    from llm_bridge.rewards import check_labels
+    from llm_bridge.tasks import get_task
+    from llm_bridge.zoo import DEFAULT_MODEL, default_task
+
+    chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
+    outputs = Outputs(json_target, report)
+    outputs.check()
+    model = model or DEFAULT_MODEL
+    check_local_model(model)
+    name = task or default_task(model)
+    if name is None:
+        raise InputError(
+            "task",
+            task,
+            f"{model} is not a built-in model, so it has no task of its own",
+            "Give --task NAME or --task FILE.jsonl",
+        )
+    found = get_task(name, answer_pattern)
+    check_labels(chosen.reward, found)
+    if eval_prompts is None:
+        chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
+    found.split(chosen.eval_prompts, chosen.dataset_size)
+    return Request(model, found, (name, answer_pattern), chosen, outputs)
+
+
+def check_local_model(model: str) -> None:
+    """Raise InputError for a name that can only be a path and where nothing is, without the seconds that loading torch takes."""
+    from llm_bridge.zoo import names
+
+    local = model.startswith(("/", ".", "~")) or model.endswith(".gguf") or model.count("/") != 1
+    if model not in names() and local and not Path(model).exists():
+        raise InputError(
+            "model",
+            model,
+            f"there is no such file or folder, and built-in models are {', '.join(names())}",
+            "Give a Hugging Face folder or hub id, a .gguf file, or a built-in name",
+        )
+
+
+def _shared_parameters() -> list[inspect.Parameter]:
+    defaults = {field.name: field.default for field in fields(RunSettings)}
+    if set(defaults) != set(_SETTINGS):
+        raise RuntimeError(f"run settings without an option, or the reverse: {set(defaults) ^ set(_SETTINGS)}")
+    parameters = [
+        _option("model", Annotated[str | None, typer.Argument(metavar="MODEL", help=_MODEL_HELP, show_default=False)]),
+        _option(
+            "task", Annotated[str | None, typer.Option("--task", metavar="NAME|FILE.jsonl", help=_TASK_HELP, show_default=False)]
+        ),
+        _option(
+            "answer_pattern",
+            Annotated[str | None, typer.Option("--answer-pattern", metavar="PATTERN", help=_PATTERN_HELP, show_default=False)],
+        ),
+    ]
+    for name, (kind, panel, text) in _SETTINGS.items():
+        option = typer.Option(f"--{name.replace('_', '-')}", help=text, rich_help_panel=panel)
+        parameters.append(_option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name]))
+    return parameters
+
+
+def _option(name: str, annotation, default=None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _slug(text: str) -> str:
+    name = Path(text.rstrip("/")).name
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:60] or "unnamed"

@@ -1,0 +1,62 @@
+"""The files of a `--report` folder: the page, the figures, the JSON."""
+
+import json
+
+from llm_bridge.report.figures import png_figures
+from llm_bridge.report.page import render_page
+from llm_bridge.results import Measurement, ModelForecast
+
+
+def report_files(
+    document: dict, *, forecast: ModelForecast | None = None, measurement: Measurement | None = None, command: str | None = None
+) -> dict[str, bytes]:
+    """File name -> content: report.html (self-contained), PNG figures, result.json (the `--json` document)."""
+    return {
+        "report.html": render_page(forecast, measurement, command=command).encode(),
+        **png_figures(forecast, measurement),
+        "result.json": _json(document),
+    }
+
+
+def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, bytes]:
+    """The same for `sharpening simulate`."""
+    from llm_bridge.report import html
+    from llm_bridge.report.headline import step_text
+    from sharpening.plots import figure_bytes, plot_trajectories, plot_trajectory
+
+    settings = document["settings"]
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None)
+    rows = [("", [html.text(name), html.text(step_text(step))]) for name, step in collapse.items()]
+    body = (
+        html.section(
+            "Rise and fall",
+            html.figure(
+                lambda theme: figure_bytes(plot_trajectory(trajectory, theme=theme), "svg"),
+                "Shares over training steps",
+                "Evaluated on prompts that are not trained on.",
+            ),
+        )
+        + html.section(
+            "Every metric",
+            html.figure(
+                lambda theme: figure_bytes(
+                    plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse}, theme=theme), "svg"
+                ),
+                "Curves of the metrics over training steps",
+                "Left: metrics that need true labels. Right: metrics that anyone can watch.",
+            ),
+        )
+        + html.section("When does it collapse?", html.table(["Criterion", "step"], rows))
+        + html.section("Settings", html.paragraph(facts))
+    )
+    page = html.document("A population of prompts", "Sharpening · Simulated, no model", "", body)
+    return {
+        "report.html": page.encode(),
+        "rise_and_fall.png": figure_bytes(plot_trajectory(trajectory)),
+        "curves.png": figure_bytes(plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse})),
+        "result.json": _json(document),
+    }
+
+
+def _json(document: dict) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,63 @@
+"""One self-contained HTML page for a forecast, a measurement, or both: verdict, then when, how, why, and how it was made."""
+
+from llm_bridge.report import html
+from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
+from llm_bridge.report.sections import (
+    collapse_section,
+    cost_section,
+    curves_section,
+    errors_section,
+    glossary_section,
+    making_section,
+    prior_section,
+    settings_section,
+    voices_section,
+)
+from llm_bridge.results import Measurement, ModelForecast
+
+
+def render_page(
+    forecast: ModelForecast | None = None, measurement: Measurement | None = None, *, command: str | None = None
+) -> str:
+    """The page for whichever of the two is given; for both, how far apart they are. `command` made it."""
+    result = measurement or forecast
+    if forecast and measurement:
+        kind, headline = "Forecast against measurement", comparison_headline(forecast, measurement)
+    elif forecast:
+        kind, headline = "Forecast, before any training", forecast_headline(forecast)
+    else:
+        kind, headline = "Measured by training", measurement_headline(measurement)
+    parts = [_banner(headline)]
+    if forecast and forecast.reasons:
+        said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""
+        parts.append(
+            html.section("What the forecast said, and why" if measurement else "Why", said, html.bullet_list(forecast.reasons))
+        )
+    parts += [collapse_section(forecast, measurement), curves_section(forecast, measurement)]
+    if forecast and measurement:
+        parts.append(errors_section(forecast, measurement))
+    if forecast:
+        parts += [voices_section(forecast), prior_section(forecast)]
+    parts += [f'<div class="two">{settings_section(result)}{cost_section(forecast, measurement)}</div>']
+    parts += [glossary_section(forecast, measurement), making_section(forecast, measurement, command)]
+    return html.document(
+        f"{result.model} on {result.task}", f"Sharpening · {kind}", _subtitle(result), "".join(part for part in parts if part)
+    )
+
+
+def _banner(headline: Headline) -> str:
+    return (
+        f'<section class="banner {headline.tone}"><div class="number">{html.text(headline.number)}</div>'
+        f'<div class="words"><p class="title">{html.text(headline.title)}</p>'
+        f'<p class="caption">{html.text(headline.caption)}</p></div></section>\n'
+    )
+
+
+def _subtitle(result) -> str:
+    settings = result.settings
+    data = "fresh prompts at every step" if settings.dataset_size is None else f"{settings.dataset_size} training prompts"
+    return (
+        f"{settings.reward} reward, {settings.optimizer} at {settings.learning_rate:g}, "
+        f"{settings.prompts_per_step} prompts × {settings.rollouts} rollouts a step, "
+        f"{data}, {settings.max_steps} steps, seed {settings.seed}"
+    )

@@ -1,0 +1,149 @@
+"""Help, and the commands that need no model: lists, simulate, and those whose engine is an optional module."""
+
+import json
+import sys
+import types
+from dataclasses import fields
+
+import pytest
+from cli_helpers import assert_refused, invoke
+
+from llm_bridge.settings import RunSettings
+
+RUN_COMMANDS = ("forecast", "measure", "compare")
+
+
+class TestHelp:
+    def test_no_arguments_show_the_commands(self):
+        result = invoke()
+        assert result.exit_code == 0
+        for command in (*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo"):
+            assert command in result.stdout
+
+    @pytest.mark.parametrize(
+        "command", [*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo", "zoo list", "zoo build", "zoo import"]
+    )
+    def test_every_command_explains_itself(self, command):
+        result = invoke(*command.split(), "--help")
+        assert result.exit_code == 0 and "Usage:" in result.stdout
+
+    @pytest.mark.parametrize("command", RUN_COMMANDS)
+    def test_every_run_setting_is_an_option(self, command, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")
+        shown = invoke(command, "--help").stdout
+        for field in fields(RunSettings):
+            assert f"--{field.name.replace('_', '-')} " in shown
+
+    def test_version(self):
+        assert invoke("--version").stdout.startswith("sharpening ")
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        "command, known",
+        [("rewards", {"majority", "true"}), ("tasks", {"addition", "countdown"}), ("zoo list", {"addition-weak"})],
+    )
+    def test_json_is_a_list_of_named_objects(self, command, known):
+        result = invoke(*command.split(), "--json", "-")
+        records = json.loads(result.stdout)
+        assert result.exit_code == 0 and known <= {record["name"] for record in records}
+
+    @pytest.mark.parametrize("command", ["rewards", "tasks", "zoo list"])
+    def test_tables_name_everything(self, command):
+        records = json.loads(invoke(*command.split(), "--json", "-").stdout)
+        shown = invoke(*command.split()).stdout
+        assert all(record["name"] in shown for record in records)
+
+    def test_importing_a_missing_file(self, tmp_path):
+        assert_refused(invoke("zoo", "import", tmp_path / "no.gguf", "--output", tmp_path / "out"), "no.gguf")
+        assert not (tmp_path / "out").exists()
+
+    def test_building_an_unknown_model(self, tmp_path):
+        assert_refused(invoke("zoo", "build", "giant", "--output", tmp_path / "out"), "'giant'", "addition-weak")
+
+
+class TestSimulate:
+    SMALL = ["simulate", "--prompts", 64, "--answers", 8, "--steps", 20, "--eval-every", 10]
+
+    def test_curve_and_collapse(self):
+        document = json.loads(invoke(*self.SMALL, "--json", "-").stdout)
+        assert document["curve"]["step"] == [0, 10, 20] and "relative" in document["collapse"]
+        assert document["settings"]["answers"] == 8
+
+    def test_the_seed_decides(self):
+        one, again, other = (invoke(*self.SMALL, "--seed", seed, "--json", "-").stdout for seed in (0, 0, 1))
+        assert one == again and json.loads(one)["curve"] != json.loads(other)["curve"]
+
+    @pytest.mark.parametrize(
+        "update, method", [("kl_prox", "exact"), ("natural_gradient", "mean_field"), ("softmax_gradient", "sampled")]
+    )
+    def test_updates_and_methods(self, update, method):
+        result = invoke(*self.SMALL, "--update", update, "--method", method, "--step-size", 0.5)
+        assert result.exit_code == 0, result.exception
+        assert "reward_accuracy" in result.stdout
+
+    def test_a_report(self, tmp_path):
+        assert invoke(*self.SMALL, "--report", tmp_path / "page").exit_code == 0
+        assert {path.name for path in (tmp_path / "page").iterdir()} == {
+            "report.html",
+            "rise_and_fall.png",
+            "curves.png",
+            "result.json",
+        }
+
+    @pytest.mark.parametrize(
+        "arguments, fragment",
+        [
+            (["--update", "magic"], "magic"),
+            (["--reward", "praise"], "praise"),
+            (["--method", "guess"], "guess"),
+            (["--shared", "-1"], "shared"),
+            (["--step-size", "0"], "0"),
+            (["--rollouts", "1"], "rollouts"),
+            (["--update", "kl_prox", "--step-size", "0"], "step_size"),
+        ],
+    )
+    def test_bad_input(self, arguments, fragment):
+        assert_refused(invoke(*self.SMALL, *arguments), fragment)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Put a made-up module where an optional command looks for its engine."""
+
+    def put(name, **content):
+        module = types.ModuleType(name)
+        module.__spec__ = types.SimpleNamespace(name=name)
+        for key, value in content.items():
+            setattr(module, key, value)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return put
+
+
+class TestMonitor:
+    FINDINGS = [
+        {"name": "entropy", "level": "info", "step": 10, "message": "falls"},
+        {"name": "retention", "level": "warning", "step": 20, "message": "half"},
+    ]
+
+    @pytest.mark.parametrize("fail_on, status", [(None, 0), ("info", 1), ("warning", 1), ("critical", 0)])
+    def test_fail_on(self, plugin, fail_on, status, tmp_path):
+        plugin("llm_bridge.logs", read_log=lambda path: self.FINDINGS)
+        result = invoke("monitor", tmp_path / "log", *(["--fail-on", fail_on] if fail_on else []), "--json", "-")
+        assert result.exit_code == status and json.loads(result.stdout) == self.FINDINGS
+
+    def test_an_unknown_level(self, plugin):
+        plugin("llm_bridge.logs", read_log=lambda path: [])
+        assert_refused(invoke("monitor", "log", "--fail-on", "doom"), "doom")
+
+
+class TestStudy:
+    def test_list_run_and_unknown(self, plugin, tmp_path):
+        study = types.SimpleNamespace(description="shows it", run=lambda folder, *, progress: {"name": "small", "folder": folder})
+        plugin("llm_bridge.experiments.registry", STUDIES={"small": study})
+        assert json.loads(invoke("study", "list", "--json", "-").stdout) == [{"name": "small", "description": "shows it"}]
+        assert json.loads(invoke("study", "small", "--output", tmp_path / "s", "--json", "-").stdout)["folder"] == str(
+            tmp_path / "s"
+        )
+        assert_refused(invoke("study", "huge"), "'huge'", "small")
