@@ -1,0 +1,126 @@
+"""Build hooks: tables that are defined once, in the code, and formulas as MathML, so that the pages need no network.
+
+A line `<!-- table: NAME -->` in a page becomes the table of that name.
+"""
+
+import html
+import re
+from collections.abc import Callable
+
+from latex2mathml.converter import convert
+
+from llm_bridge.cli import create_app
+from llm_bridge.experiments.figures import compare_table, provenance, runs_table
+from llm_bridge.results import VERDICTS, VOICES
+from sharpening import CRITERIA, METRICS, list_rewards
+
+MARKER = re.compile(r"(?m)^<!-- table: (\w+) -->$")
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; a vertical bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def yes_no(condition: bool) -> str:
+    """How a table shows a truth value."""
+    return "yes" if condition else "no"
+
+
+def metrics_table() -> str:
+    """Every metric of a Trajectory: name, unit, meaning, whether true labels are needed."""
+    rows = [[f"`{name}`", metric.unit, metric.meaning, yes_no(metric.needs_labels)] for name, metric in METRICS.items()]
+    return markdown_table(["metric", "unit", "meaning", "needs labels"], rows)
+
+
+def criteria_table() -> str:
+    """Every collapse criterion: name, metric, meaning, whether true labels are needed."""
+    rows = [
+        [f"`{name}`", f"`{criterion.metric}`", criterion.meaning, yes_no(criterion.needs_labels)]
+        for name, criterion in CRITERIA.items()
+    ]
+    return markdown_table(["criterion", "metric", "collapse step", "needs labels"], rows)
+
+
+def rewards_table() -> str:
+    """Every registered reward: name, branch, names in the literature, limit, failure mode."""
+    rows = [[f"`{card.name}`", card.branch, ", ".join(card.known_as), card.limit, card.failure_mode] for card in list_rewards()]
+    return markdown_table(["reward", "branch", "known as", "limit", "failure mode"], rows)
+
+
+def commands() -> str:
+    """Every command with its arguments and options, as the command line itself describes them."""
+    from typer.main import get_command
+
+    return "\n\n".join(describe(get_command(create_app()), "sharpening"))
+
+
+def describe(command, path: str) -> list[str]:
+    """One section for a command, or one for each command of a group."""
+    if hasattr(command, "commands"):
+        return [section for name, child in command.commands.items() for section in describe(child, f"{path} {name}")]
+    rows = []
+    for parameter in command.params:
+        argument = parameter.param_type_name == "argument"
+        spellings = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        name = (parameter.metavar or parameter.name.upper()) if argument else spellings
+        shown = not argument and isinstance(parameter.default, str | int | float) and not isinstance(parameter.default, bool)
+        default = f"`{parameter.default}`" if shown else ""
+        rows.append([f"`{name}`", getattr(parameter, "help", "") or "", default])
+    return [f"### {path}", command.help or "", markdown_table(["option", "meaning", "default"], rows) if rows else ""]
+
+
+def verdicts_table() -> str:
+    """Every verdict code of a forecast, with its headline."""
+    return markdown_table(["`verdict`", "headline"], [[f"`{code}`", headline] for code, (_, headline) in VERDICTS.items()])
+
+
+def voices_table() -> str:
+    """Every voice of a forecast, with what it believes."""
+    return markdown_table(["voice", "what it believes"], [[f"`{name}`", text] for name, text in VOICES.items()])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "metrics": metrics_table,
+    "criteria": criteria_table,
+    "rewards": rewards_table,
+    "commands": commands,
+    "verdicts": verdicts_table,
+    "voices": voices_table,
+    "tiny_runs": lambda: runs_table("tiny"),
+    "tiny_compared": lambda: compare_table("tiny"),
+    "tiny_provenance": lambda: provenance("tiny"),
+    "capitals_runs": lambda: runs_table("capitals"),
+    "capitals_compared": lambda: compare_table("capitals"),
+    "capitals_provenance": lambda: provenance("capitals"),
+}
+
+
+def fill_tables(markdown: str) -> str:
+    """Replace every table marker; a marker of an unknown table is an error."""
+    return MARKER.sub(lambda match: TABLES[match.group(1)](), markdown)
+
+
+def formulas_to_mathml(page: str) -> str:
+    """Replace arithmatex's LaTeX by MathML, which browsers show by themselves."""
+    def one(match: re.Match) -> str:
+        display = "inline" if match.group(2) == "(" else "block"
+        formula = html.unescape(match.group(3)).strip()
+        mathml = convert(formula, display=display)
+        if "\\" in mathml:
+            raise ValueError(f"a LaTeX command that cannot be shown as MathML in: {formula}")
+        return mathml
+
+    return FORMULA.sub(one, page)
+
+
+def on_page_markdown(markdown: str, **_) -> str:
+    """MkDocs hook: fill the tables before the page is rendered."""
+    return fill_tables(markdown)
+
+
+def on_page_content(content: str, **_) -> str:
+    """MkDocs hook: turn formulas into MathML after the page is rendered."""
+    return formulas_to_mathml(content)

@@ -1,0 +1,9 @@
+"""Studies: measured runs whose small results are committed. Each resumes where it stopped, run by run."""
+
+from llm_bridge.experiments.capitals import CAPITALS
+from llm_bridge.experiments.study import Run, Study
+from llm_bridge.experiments.tiny import TINY
+
+STUDIES = {study.name: study for study in (TINY, CAPITALS)}
+
+__all__ = ["STUDIES", "Run", "Study"]

@@ -1,0 +1,194 @@
+"""The documentation: every page is reachable, tables come from the code, examples parse, the paper index points at real tests."""
+
+import importlib.util
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from llm_bridge.cli import create_app
+from llm_bridge.report.document import forecast_document, measurement_document
+from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.settings import RunSettings
+from sharpening import CRITERIA, METRICS, Outcome, Trajectory, list_rewards
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(name):
+    return (DOCS / f"{name}.md").read_text()
+
+
+def rows(table):
+    """The cells of the first column, code marks removed."""
+    return [line.split("|")[1].strip().strip("`") for line in table.splitlines()[2:]]
+
+
+def test_tables_list_exactly_what_the_code_defines(hooks):
+    assert rows(hooks.metrics_table()) == list(METRICS)
+    assert rows(hooks.criteria_table()) == list(CRITERIA)
+    assert rows(hooks.rewards_table()) == [card.name for card in list_rewards()]
+
+
+def test_a_table_has_the_same_number_of_cells_in_every_row(hooks):
+    for name, table in hooks.TABLES.items():
+        for block in re.split(r"\n\s*\n", table()):
+            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines() if line.startswith("|")}
+            assert len(widths) <= 1, f"table {name}"
+
+
+def test_pages_use_every_table_and_know_each_one_they_use(hooks):
+    used = {name for path in DOCS.rglob("*.md") for name in hooks.MARKER.findall(path.read_text())}
+    assert used == set(hooks.TABLES)
+
+
+def test_an_unknown_table_stops_the_build(hooks):
+    with pytest.raises(KeyError):
+        hooks.fill_tables("<!-- table: no_such_table -->")
+
+
+def test_glossary_and_criteria_are_not_written_twice():
+    for name in METRICS:
+        assert not re.search(rf"(?m)^\| `{name}` \|", page("glossary"))
+
+
+def test_every_outcome_is_in_the_glossary():
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", page("glossary"))) == {outcome.value for outcome in Outcome}
+
+
+class MathTags(HTMLParser):
+    """Collects the tag names of a fragment and checks that they close in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_formulas_become_mathml_without_any_script(hooks):
+    inline, block = r'<span class="arithmatex">\(p_0 &lt; 1\)</span>', r'<div class="arithmatex">\[\beta\]</div>'
+    out = hooks.formulas_to_mathml(f"<p>a {inline} b</p>{block}")
+    tags = MathTags()
+    tags.feed(out)
+    assert tags.seen.count("math") == 2 and tags.open == []
+    assert "arithmatex" not in out and "\\" not in out and out.startswith("<p>a ") and " b</p>" in out
+
+
+def test_a_formula_that_cannot_be_shown_stops_the_build(hooks):
+    with pytest.raises(ValueError, match="arg"):
+        hooks.formulas_to_mathml(r'<span class="arithmatex">\(\arg\)</span>')
+
+
+def test_no_page_loads_anything_from_elsewhere():
+    config = (ROOT / "mkdocs.yml").read_text()
+    assert "extra_javascript" not in config and re.search(r"(?m)^  font: false$", config)
+    for path in DOCS.rglob("*.md"):
+        assert not re.search(r"<script|!\[[^\]]*\]\(https?:", path.read_text()), path.name
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text().split("\nnav:")[1]
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert pages == set(re.findall(r": (\S+\.md)", navigation))
+
+
+def test_python_blocks_parse_and_json_blocks_are_json():
+    blocks = [(path, kind, text) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]
+              for kind, text in re.findall(r"(?ms)^```(python|json)\n(.*?)^```", path.read_text())]
+    assert {kind for _, kind, _ in blocks} == {"python", "json"}
+    for path, kind, text in blocks:
+        compile(text, str(path), "exec") if kind == "python" else json.loads(text)
+
+
+@pytest.mark.parametrize("source", ["README.md", "docs/quickstart.md"])
+def test_simulation_examples_run_and_collapse(source, capsys):
+    """The examples in the text are run as they stand; both show a coupled population that collapses."""
+    block = next(text for text in re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / source).read_text()) if "simulate(" in text)
+    namespace = {}
+    exec(compile(block, source, "exec"), namespace)
+    trajectory = namespace["trajectory"]
+    assert trajectory["reward_accuracy"][-1] < 0.5 * trajectory["reward_accuracy"][0]
+    assert "relative" in capsys.readouterr().out or source == "README.md"
+
+
+def documented_keys(heading):
+    """First-column names of the table that follows a sentence of the command line page."""
+    table = page("command_line").split(heading)[1].strip().split("\n\n")[0]
+    return set(rows(table))
+
+
+def test_json_keys_in_the_documentation_are_those_that_are_written():
+    trajectory = Trajectory([0, 1], {"mode_retention": [1.0, 1.0]}, source="predicted")
+    named = dict(model="m", task="t", settings=RunSettings())
+    found = dict(speaker="coupled", why_speaker="", collapse={}, voices_collapse={}, verdict="stable", reasons=[])
+    forecast = forecast_document(ModelForecast(voices={"coupled": trajectory}, **named, **found))
+    measured = measurement_document(Measurement(trajectory=trajectory, **named))
+    shared = documented_keys("share these keys:")
+    assert set(forecast) == shared | documented_keys("A forecast adds:")
+    assert set(measured) == shared | documented_keys("A measurement adds:")
+
+
+def commands():
+    """Every command line word after `sharpening` that the application knows: "forecast", "zoo list", ..."""
+    top = get_command(create_app()).commands
+    return set(top) | {f"{name} {child}" for name, group in top.items() for child in getattr(group, "commands", [])}
+
+
+def test_commands_in_the_text_exist():
+    known = commands()
+    for path in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for words in re.findall(r"(?:`|bin/|^)sharpening +([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE):
+            assert words in known or words.split()[0] in known, f"{path.name}: sharpening {words}"
+
+
+def test_concepts_say_that_theorem_1_gives_no_finite_collapse_step():
+    text = " ".join(page("concepts").split())
+    assert "Theorem 1 gives no finite MCS" in text and "(U5)" in text
+
+
+def test_paper_index_names_tests_and_files_that_exist():
+    lines = [line for line in page("paper_index").splitlines() if re.match(r"\| (?!result )", line)]
+    assert lines
+    for line in lines:
+        result, command, tests = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:4])
+        assert result and command
+        named = re.findall(r"`([\w/.]+\.(?:py|ipynb))(?:::(\w+))?`", command + tests)
+        assert re.search(r"`tests/", tests), line
+        for file, function in named:
+            assert (ROOT / file).is_file(), f"{file} does not exist"
+            assert not function or f"def {function}(" in (ROOT / file).read_text(), f"{function} is not in {file}"
+
+
+def test_the_log_is_dated_newest_first():
+    dates = re.findall(r"(?m)^## (\d{4}-\d{2}-\d{2})$", page("log"))
+    assert dates and dates == sorted(set(dates), reverse=True) and min(dates) >= "2026-11-22"
+
+
+def test_readme_and_makefile_name_the_same_test_command():
+    command = re.search(r"then runs: (.+)", (ROOT / "README.md").read_text()).group(1)
+    assert f"/bin/{command}\n" in (ROOT / "Makefile").read_text()
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_local_links_and_images_of_the_readme_exist():
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
