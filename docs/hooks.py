@@ -12,9 +12,9 @@ from latex2mathml.converter import convert
 from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
 from llm_bridge.results import VERDICTS, VOICES
-from sharpening import CRITERIA, METRICS, list_rewards
+from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
 
-MARKER = re.compile(r"(?m)^<!-- table: (\w+) -->$")
+MARKER = re.compile(r"<!-- table: (\w+) -->")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)
 
 
@@ -48,6 +48,34 @@ def rewards_table() -> str:
     """Every registered reward: name, branch, names in the literature, limit, failure mode."""
     rows = [[f"`{card.name}`", card.branch, ", ".join(card.known_as), card.limit, card.failure_mode] for card in list_rewards()]
     return markdown_table(["reward", "branch", "known as", "limit", "failure mode"], rows)
+
+
+def theorems_table() -> str:
+    """Every theorem in the registry: name, title, assumptions, source."""
+    rows = [
+        [f"[{theorem.name}](#{theorem.name.lower()})", theorem.title, ", ".join(one.name for one in theorem.assumptions) or "none", theorem.source]
+        for theorem in list_theorems()
+    ]
+    return markdown_table(["theorem", "title", "assumptions", "source"], rows)
+
+
+def theorem_sections() -> str:
+    """One section for each theorem: statement, formula, assumptions, what SymPy verifies, code."""
+    from sympy import latex
+
+    sections = []
+    for theorem in list_theorems():
+        told = theorem.as_dict()
+        sections += [
+            f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
+            theorem.statement.replace("*", r"\*").replace("_", r"\_"),
+            f"$$\n{latex(theorem.formula())}\n$$",
+            "\n".join(["Assumptions:", "", *([f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()] or ["- none"])]),
+            "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),
+            f"Source: {theorem.source}. Code: `{told['symbol']}`. "
+            f"Run: `sharpening theorems {theorem.name} --check`. Tests: `tests/core/test_theorems.py`, `tests/core/test_theorem_mutations.py`.",
+        ]
+    return "\n\n".join(sections)
 
 
 def commands() -> str:
@@ -86,6 +114,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "criteria": criteria_table,
     "rewards": rewards_table,
+    "theorems": theorems_table,
+    "theorem_sections": theorem_sections,
     "commands": commands,
     "verdicts": verdicts_table,
     "voices": voices_table,

@@ -2,7 +2,7 @@
 
 import math
 
-from llm_bridge.models import load_model
+from llm_bridge.models import fitting_threads, load_model
 from llm_bridge.probe import Probe, probe_model
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
@@ -28,7 +28,8 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     check_labels(settings.reward, task)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
-    probe = probe_model(loaded, task, settings, progress=progress)
+    with fitting_threads(loaded):
+        probe = probe_model(loaded, task, settings, progress=progress)
     bar = progress.start("voices", 3)
     voices = {}
     for name, voice in (("uncoupled", uncoupled_voice), ("coupled", coupled_voice), ("radius", radius_voice)):
@@ -77,7 +78,7 @@ def radius_voice(probe: Probe, settings: RunSettings):
 def interval(step: CollapseStep) -> ForecastStep:
     """The central step with its interval: a factor up and down, as the compared runs scattered."""
     low = high = level = None
-    if step.outcome is Outcome.COLLAPSED:
+    if step.outcome is Outcome.COLLAPSED and step.step > 0:
         low, high, level = min(step.step, max(1, math.floor(step.step / INTERVAL_FACTOR))), math.ceil(step.step * INTERVAL_FACTOR), INTERVAL_LEVEL
         high = high if high <= step.horizon else None
     return ForecastStep(step.criterion, step.step, step.outcome, low, high, level, step.horizon)

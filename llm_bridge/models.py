@@ -1,5 +1,7 @@
 """Load a causal language model: a Hugging Face folder or hub id, a GGUF file, or a built-in tiny one. No remote code runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +10,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llm_bridge.model_names import MODEL_FIX, check_model_name, first_line, locate_model
 from sharpening.errors import InputError
 
-__all__ = ["LoadedModel", "check_model_name", "load_model"]
+__all__ = ["SMALL_MODEL", "LoadedModel", "check_model_name", "fitting_threads", "load_model"]
+
+SMALL_MODEL = 20_000_000
+"""Parameters below which one thread is fastest, and checkpoints and initial rollouts cost next to nothing."""
 
 
 @dataclass
@@ -23,9 +28,26 @@ class LoadedModel:
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def is_small(self) -> bool:
+        """Fewer than SMALL_MODEL parameters."""
+        return self.num_parameters < SMALL_MODEL
+
+
+@contextmanager
+def fitting_threads(loaded: LoadedModel) -> Iterator[None]:
+    """One torch thread while a small model works: more would wait for one another, and sums would depend on their number."""
+    threads = torch.get_num_threads()
+    if loaded.is_small:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
 
 def load_model(name: str) -> LoadedModel:
-    """Load `name` in float32 on the CPU (or the first accelerator), ready for sampling and for training.
+    """Load `name` in float32 on the CPU, ready for sampling; a trainer moves it to an accelerator if there is one.
 
     Raises:
         InputError: no such model, a folder without weights or tokenizer, weights that are not safetensors or GGUF.

@@ -158,7 +158,7 @@ def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[s
     gradients = torch.zeros((len(problems), count))
     for row in range(len(problems)):
         if np.any(advantages[row]):
-            gradients[row] = _policy_gradient(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row],
+            gradients[row] = policy_gradient(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row],
                                               settings.temperature, parameters, cost)
         bar.advance()
     bar.close()
@@ -175,7 +175,7 @@ def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
     return np.einsum("pr,prk->pk", advantages / ids.shape[1], onehot - onehot.mean(1, keepdims=True))
 
 
-def _policy_gradient(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
+def policy_gradient(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
     """Flat gradient of mean over tokens of A · log π for one prompt's group."""
     width = len(prompt) + max(map(len, completions))
     pad = tokenizer.pad_token_id

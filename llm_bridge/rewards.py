@@ -9,6 +9,13 @@ from sharpening.errors import InputError
 from sharpening.rewards import get_reward
 
 
+def check_labels(reward: str, task) -> None:
+    """Raise InputError if the reward reads true answers and the task has none."""
+    if "labels" in get_reward(reward).card.needs and not task.labelled:
+        raise InputError("reward", reward, f"it compares with true answers, and task {task.name} has none",
+                         "Use --reward majority, or give every line of the data set an answer")
+
+
 def task_reward(name: str, task, rollouts: int, problem_of: Callable[[int], object]):
     """A reward function for GRPOTrainer; `problem_of` maps the data set's `row` column to its problem.
 

@@ -14,7 +14,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 
 from llm_bridge.evaluation import Evaluator, frozen_copy, seeded
-from llm_bridge.models import load_model
+from llm_bridge.models import fitting_threads, load_model
 from llm_bridge.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
@@ -25,8 +25,6 @@ from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
-
-SMALL_MODEL = 20_000_000  # parameters; below this checkpoints and initial rollouts cost next to nothing
 
 
 def schedule(task, settings: RunSettings):
@@ -84,16 +82,16 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
     reference = frozen_copy(loaded.model)
     evaluator = Evaluator(task, evaluation, loaded.tokenizer, rollouts=settings.rollouts, temperature=settings.temperature,
                           max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference,
-                          initial_rollouts=64 if loaded.num_parameters < SMALL_MODEL else 32)
+                          initial_rollouts=64 if loaded.is_small else 32)
     bar = progress.start(f"training {model} on {task.name}", settings.max_steps)
     monitor = CollapseMonitor(evaluator=evaluator, criterion=watched_criterion(settings.criterion, evaluator.labelled),
                               eval_every=settings.eval_every, stop=stop_on_collapse, strict=True, reference=reference, folder=output_dir,
                               settings=identity)
-    trainer, counter = _trainer(loaded, task, settings, train, output_dir)
+    trainer, counter = grpo_trainer(loaded, task, settings, train, output_dir)
     guard = _Guard(bar, output_dir, counter, lambda: spent + time.monotonic() - started)
     trainer.add_callback(monitor)
     trainer.add_callback(guard)
-    with guard:
+    with guard, fitting_threads(loaded):
         checkpoint = _last_whole_checkpoint(output_dir)
         if checkpoint is not None:
             bar.advance(int(checkpoint.name.split("-")[1]))
@@ -115,19 +113,18 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
     return Measurement(model, task.name, settings, monitor.trajectory, cost, interrupted)
 
 
-def _trainer(loaded, task, settings, train, output_dir):
+def grpo_trainer(loaded, task, settings, train, output_dir):
     """A GRPOTrainer as `settings` say, and the counter of what its rollouts cost."""
     from trl import GRPOConfig, GRPOTrainer
 
     counter = _Rollouts(task, settings, output_dir)
-    small = loaded.num_parameters < SMALL_MODEL
     config = GRPOConfig(
         output_dir=str(output_dir), max_steps=settings.max_steps, per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
         num_generations=settings.rollouts, temperature=settings.temperature, learning_rate=settings.learning_rate, beta=settings.beta,
         max_completion_length=settings.max_new_tokens or task.max_new_tokens, lr_scheduler_type="constant", shuffle_dataset=False,
         optim="adamw_torch" if settings.optimizer == "adam" else "sgd", weight_decay=0.0, seed=settings.seed, report_to=[],
         logging_steps=1, logging_strategy="no", disable_tqdm=True, save_strategy="steps",
-        save_steps=settings.eval_every * (1 if small else 4), save_total_limit=2, save_only_model=False,
+        save_steps=settings.eval_every * (1 if loaded.is_small else 4), save_total_limit=2, save_only_model=False,
         use_cpu=not torch.cuda.is_available(), bf16=False, gradient_checkpointing=False, dataloader_pin_memory=False,
     )
     rows = Dataset.from_list([{"prompt": problem.prompt, "row": i} for i, problem in enumerate(train)])

@@ -96,6 +96,6 @@ def judge(trajectory: Trajectory, steps: dict[str, CollapseStep], criterion: str
         reasons.append(f"Accuracy rises from {accuracy[0]:.2f} to {accuracy[peak]:.2f} at step {trajectory.step[peak]}.")
     fell = accuracy[-1] < accuracy[0] - 0.03
     if ruined or fell:
-        reasons.append(f"It ends at {accuracy[-1]:.2f}.")
+        reasons.append(f"Accuracy ends at {accuracy[-1]:.2f}.")
         return ("rise_then_fall" if rises else "collapse"), reasons
     return ("improves" if rises else "stable"), reasons

@@ -29,7 +29,8 @@ class Study:
     """Measured runs and forecasts under one name.
 
     runs: what to train. forecasts: what to forecast (a Run each, its seed is the probe's). workers: runs at a time, one thread each
-    (1: all threads for one run). `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped.
+    (1: all threads for one run). stop_on_collapse: a run ends once its criterion is met, which saves the steps of a dead model.
+    `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Study:
     runs: Callable[[], list[Run]]
     forecasts: Callable[[], list[Run]] = field(default=lambda: [])
     workers: int = 2
+    stop_on_collapse: bool = False
 
     def run(self, folder: Path, progress=None) -> dict:
         from joblib import Parallel, delayed
@@ -49,7 +51,7 @@ class Study:
         jobs = [(_measure, run) for run in self.runs()] + [(_forecast, run) for run in self.forecasts()]
         bar = (progress or NullProgress()).start(self.name, len(jobs))
         records = []
-        calls = (delayed(job)(run, folder, self.workers == 1) for job, run in jobs)
+        calls = (delayed(job)(run, folder, self.workers == 1, self.stop_on_collapse) for job, run in jobs)
         for record in Parallel(n_jobs=self.workers, return_as="generator")(calls):
             records.append(record)
             bar.advance()
@@ -87,23 +89,23 @@ def _prepare(all_threads: bool):
         torch.set_num_threads(1)
 
 
-def _measure(run: Run, folder: Path, all_threads: bool) -> dict:
+def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) -> dict:
     _prepare(all_threads)
     from llm_bridge.report.document import measurement_document
     from llm_bridge.train import measure
 
     target = _folder_of(run, folder)
-    found = measure(run.model, _task(run.task), run.settings, output_dir=target)
+    found = measure(run.model, _task(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse)
     document = measurement_document(found)
     return {"kind": "measured", "label": run.label, "task": run.task, **_small(document)}
 
 
-def _forecast(run: Run, folder: Path, all_threads: bool) -> dict:
+def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     _prepare(all_threads)
     from llm_bridge.forecasting import forecast_model
     from llm_bridge.report.document import forecast_document
 
-    target = _folder_of(run, folder).with_suffix(".forecast.json")
+    target = folder / f"{_folder_of(run, folder).name}.forecast.json"
     if not target.is_file():
         document = forecast_document(forecast_model(run.model, _task(run.task), run.settings))
         target.write_text(json.dumps(document))

@@ -14,14 +14,14 @@ MAX_LABEL = 1_000
 
 @dataclass(frozen=True)
 class Problem:
-    """One prompt and its true answer.
+    """One prompt and its true answer, or None where it is not known.
 
     `answer` is the canonical true label (Countdown: the target, since many expressions are right). `data` holds what only
     the task itself reads; it takes no part in comparison.
     """
 
     prompt: str
-    answer: str
+    answer: str | None
     data: Mapping = field(default_factory=dict, compare=False)
 
 
@@ -57,15 +57,20 @@ class Task(ABC):
         return first == second
 
     def is_correct(self, problem: Problem, label: str | None) -> bool:
-        """Whether a label, as `extract` gave it, answers the problem; False for no answer."""
-        return label is not None and self.equivalent(problem.answer, label)
+        """Whether a label, as `extract` gave it, answers the problem; False for no answer and for a problem without a true one."""
+        return label is not None and problem.answer is not None and self.equivalent(problem.answer, label)
 
     def settled(self, completion: str) -> bool:
         """True only if no continuation of the text can change `extract`; False says nothing."""
         return False
 
-    def solution(self, problem: Problem) -> str:
-        """A completion, as a model should write it after the prompt, whose label is correct."""
+    @property
+    def labelled(self) -> bool:
+        """Whether true answers are known: of every problem, or of none."""
+        return self.problems[0].answer is not None
+
+    def solution(self, problem: Problem) -> str | None:
+        """A completion, as a model should write it after the prompt, whose label is correct; None without a true answer."""
         return problem.answer
 
     def split(self, eval_prompts: int, dataset_size: int | None = None) -> tuple[list[Problem], list[Problem]]:

@@ -1,4 +1,7 @@
-"""Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer` with "####"."""
+"""Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer` with "####".
+
+A file without any `answer` is a task without labels.
+"""
 
 import json
 import re
@@ -19,13 +22,15 @@ class JsonlTask(Task):
     r"""A task that a file describes.
 
     Answer patterns: "last-number", "boxed", "text", "regex:PATTERN" (see `extraction`). None chooses: last-number if every true
-    answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else text.
+    answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else text. Where no line has an `answer`, no label is
+    ever correct, there is no solution, and None chooses text.
 
     Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and regex where the true answers are
     numbers or LaTeX, use `equivalence.equivalent`; text, and any other regex, compare strings. Blank lines are skipped.
 
     Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file are named), a
-    missing field, an empty data set, a true answer that does not fit the pattern, and an unknown pattern.
+    missing field, answers on some lines only, an empty data set, a true answer that does not fit the pattern, and an unknown
+    pattern.
     """
 
     def __init__(self, path: str | Path, answer_pattern: str | None = None):
@@ -38,14 +43,23 @@ class JsonlTask(Task):
             raise InputError(
                 "task", str(path), "the data set is empty", 'Give a file with one {"prompt": ..., "answer": ...} a line'
             )
-        answers = [answer for _, _, answer in rows]
+        answers = [answer for _, _, answer in rows if answer is not None]
+        if 0 < len(answers) < len(rows):
+            line = next(line for line, _, answer in rows if answer is None)
+            raise InputError(
+                "task",
+                str(path),
+                f"line {line} of {path} has no field answer, and other lines have one",
+                "Each line needs prompt and answer (or question and answer), or no line an answer: a task without labels",
+            )
         self.answer_pattern = answer_pattern or default_pattern(answers)
         self._kind = self.answer_pattern.partition(":")[0]
         self._mathematics = self._kind == "boxed" or self._kind == "regex" and default_pattern(answers) != "text"
         self.exact_labels = not self._mathematics
         self._read = extractor(self.answer_pattern)
         self.max_new_tokens = _NEW_TOKENS[self._kind]
-        self.description = f"{len(rows)} problems from {self.path.name}, answers read by {self.answer_pattern}"
+        without = "" if answers else " without true answers"
+        self.description = f"{len(rows)} problems{without} from {self.path.name}, answers read by {self.answer_pattern}"
         self._loaded = tuple(
             Problem(prompt, self._truth(line, answer), {"line": line, "answer": answer}) for line, prompt, answer in rows
         )
@@ -60,12 +74,16 @@ class JsonlTask(Task):
     def equivalent(self, first: str, second: str) -> bool:
         return equivalent(first, second) if self._mathematics else first == second
 
-    def solution(self, problem: Problem) -> str:
-        """The true answer as the file has it, in a box where boxes are read."""
+    def solution(self, problem: Problem) -> str | None:
+        """The true answer as the file has it, in a box where boxes are read; None without one."""
         answer = problem.data["answer"]
+        if answer is None:
+            return None
         return rf"\boxed{{{answer}}}" if self._kind == "boxed" and last_box(answer) is None else answer
 
-    def _truth(self, line: int, answer: str) -> str:
+    def _truth(self, line: int, answer: str | None) -> str | None:
+        if answer is None:
+            return None
         if self._kind == "last-number":
             value = number(normal_form(answer))
             truth = None if value is None else write_number(value)
@@ -86,10 +104,15 @@ class JsonlTask(Task):
 
 
 def default_pattern(answers: list[str]) -> str:
-    """The answer pattern that fits a list of true answers: see JsonlTask."""
+    """The answer pattern that fits a list of true answers, text where there are none: see JsonlTask."""
+    if not answers:
+        return "text"
     if all(number(normal_form(answer)) is not None for answer in answers):
         return "last-number"
     return "boxed" if any(_LATEX.search(answer) for answer in answers) else "text"
+
+
+_ABSENT = object()
 
 
 class _Number(str):
@@ -97,7 +120,7 @@ class _Number(str):
 
 
 def _rows(path: Path):
-    """(line number, prompt, answer) of each line that is not blank."""
+    """(line number, prompt, answer or None) of each line that is not blank."""
     fix = "Correct or remove the line; each must be one JSON object"
     for line, raw in enumerate(_bytes(path).split(b"\n"), start=1):
         if not raw.strip():
@@ -111,20 +134,21 @@ def _rows(path: Path):
         yield line, *_fields(path, line, row)
 
 
-def _fields(path: Path, line: int, row: dict) -> tuple[str, str]:
+def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:
     prompt_field = "prompt" if "prompt" in row or "question" not in row else "question"
-    missing = [name for name in (prompt_field, "answer") if name not in row]
-    if missing:
+    if prompt_field not in row:
         raise InputError(
             "task",
             str(path),
-            f"line {line} of {path} has no field {' and no field '.join(missing)} (it has {', '.join(row) or 'none'})",
-            "Each line needs prompt and answer, or question and answer",
+            f"line {line} of {path} has no field {prompt_field} (it has {', '.join(row) or 'none'})",
+            "Each line needs prompt and answer, or question and answer; without any answer it is a task without labels",
         )
-    prompt, answer = row[prompt_field], row["answer"]
+    prompt, answer = row[prompt_field], row.get("answer", _ABSENT)
     if prompt_field == "question" and isinstance(answer, str) and "####" in answer:
         answer = answer.rpartition("####")[2]
     for name, value, kinds in ((prompt_field, prompt, "text"), ("answer", answer, "text or a number")):
+        if value is _ABSENT:
+            continue
         if not isinstance(value, str) or (name != "answer" and isinstance(value, _Number)) or not value.strip():
             raise InputError(
                 "task",
@@ -132,7 +156,7 @@ def _fields(path: Path, line: int, row: dict) -> tuple[str, str]:
                 f"line {line} of {path}: {name} must be {kinds} and not empty, it is {value!r}",
                 "Correct or remove the line",
             )
-    return str(prompt), str(answer).strip()
+    return str(prompt), None if answer is _ABSENT else str(answer).strip()
 
 
 def _bytes(path: Path) -> bytes:

@@ -12,14 +12,14 @@ def spellable(task: Task, tokenizer) -> None:
     """Check that a tokenizer spells the prompts and true answers of a task; None if it does.
 
     Up to 256 problems, evenly spread over the task, are encoded and decoded: no unknown token may occur and the text must come
-    back, white space, case and Unicode compatibility forms aside.
+    back, white space, case and Unicode compatibility forms aside. Problems without a true answer are judged by their prompts.
 
     Raises InputError that names the first text the tokenizer cannot spell.
     """
     stride = max(1, len(task.problems) // SAMPLE)
     for problem in task.problems[::stride]:
         for what, text in (("prompt", problem.prompt), ("answer", task.solution(problem))):
-            reason = _misspelling(tokenizer, text)
+            reason = text is not None and _misspelling(tokenizer, text)
             if reason:
                 raise InputError(
                     "task",

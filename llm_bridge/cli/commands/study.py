@@ -1,6 +1,5 @@
 """`sharpening study list | NAME`: studies that reproduce the literature's figures in miniature."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +13,7 @@ ORDER = 60
 
 
 def register(app: typer.Typer) -> None:
-    if find_spec("llm_bridge.experiments.registry") is not None:
-        app.command("study")(study)
+    app.command("study")(study)
 
 
 def study(
@@ -27,7 +25,7 @@ def study(
     json_target: JsonOption = None,
 ):
     """Run a study, or list them."""
-    from llm_bridge.experiments.registry import STUDIES
+    from llm_bridge.experiments import STUDIES
     from sharpening.errors import InputError
 
     if name == "list":

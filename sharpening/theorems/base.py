@@ -1,0 +1,202 @@
+"""What a theorem is: a statement, its assumptions as predicates, a derivation for SymPy, and a check on a population."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sharpening.errors import InputError
+from sharpening.population import Population
+from sharpening.rewards import Reward, get_reward
+from sharpening.theorems.claims import Claim, Witness
+
+if TYPE_CHECKING:
+    import sympy
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What one check looks at: a population, a step size (learning_rate or 1/beta), a reward, and where the theorem applies."""
+
+    population: Population
+    step_size: float
+    reward: Reward
+    applies: np.ndarray  # (prompts,) bool: all assumptions hold
+
+    def rewards(self) -> np.ndarray:
+        """Exact rewards of the population's answers, (prompts, answers)."""
+        population = self.population
+        return np.asarray(self.reward.exact(population.log_probs, population.correct, no_answer=population.no_answer))
+
+    def restricted(self) -> Population:
+        """The same population with no weight on prompts where an assumption is violated."""
+        return self.population.replace(weights=np.where(self.applies, self.population.prompt_weights, 0.0))
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A condition that a theorem needs, by name; `holds(case)` says for each prompt, or for all at once, whether it is met."""
+
+    name: str
+    meaning: str
+    holds: Callable[[Case], np.ndarray | bool]
+
+
+class VerdictStatus(enum.Enum):
+    """How a check ended."""
+
+    HOLDS = "holds"
+    VIOLATED = "assumption violated"
+    FAILS = "fails"
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for a reader who has not seen the documentation."""
+        return {
+            VerdictStatus.HOLDS: "Every claim held wherever the assumptions do.",
+            VerdictStatus.VIOLATED: "No prompt meets the assumptions, so the theorem says nothing here.",
+            VerdictStatus.FAILS: "A claim is false although the assumptions hold: the witness shows where.",
+        }[self]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of one check. `prompts`: on how many prompts the assumptions held; `violated`: assumption -> on how many it
+    did not, each prompt counted at the first one it breaks; `witness`: the worst broken claim, or None.
+    """
+
+    theorem: str
+    status: VerdictStatus
+    prompts: int
+    violated: dict[str, int]
+    witness: Witness | None = None
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON."""
+        return dataclasses.asdict(self) | {"status": self.status.value, "sentence": self.status.sentence}
+
+
+class Theorem:
+    """A theorem: subclass it in a module of this package, decorate it with `register_theorem`, and it is listed and checked.
+
+    `rewards` are the names of those it is checked with; `any_reward` says that a caller may bring another one.
+    """
+
+    name: str
+    title: str
+    statement: str
+    source: str
+    assumptions: tuple[Assumption, ...] = ()
+    rewards: tuple[str, ...] = ("majority",)
+    any_reward: bool = False
+
+    def formula(self) -> sympy.Basic:
+        """The statement as a SymPy expression."""
+        raise NotImplementedError
+
+    def derivation(self) -> dict[str, sympy.Basic]:
+        """What SymPy can verify: sentence -> an expression that must simplify to 0."""
+        raise NotImplementedError
+
+    def claims(self, case: Case) -> Iterable[Claim]:
+        """What must be true of the numbers, on the prompts of `case.applies`; other rows are ignored."""
+        raise NotImplementedError
+
+    def verify(self) -> dict[str, bool]:
+        """Run the derivation in SymPy: sentence -> whether it came out."""
+        import sympy
+
+        return {what: sympy.simplify(residual) == 0 for what, residual in self.derivation().items()}
+
+    def check(self, population: Population, *, step_size: float = 1.0, reward: Reward | str | None = None) -> Verdict:
+        """Try the theorem on a population, in float64.
+
+        `step_size`: learning rate, or 1/beta; theorems without a step ignore it. `reward`: one of your own, for theorems about
+        any reward (`any_reward`). Raises: InputError for a bad step size, or a reward that the theorem is not about.
+
+        >>> from sharpening import Population, get_theorem
+        >>> get_theorem("S1").check(Population.synthetic(0, 16, 5)).status.value
+        'holds'
+        >>> tied = Population([[-0.6931471805599453, -0.6931471805599453]])
+        >>> get_theorem("S1").check(tied).violated
+        {'unique mode': 1}
+        """
+        from sharpening.simulation.precision import precision_context
+
+        if not (isinstance(step_size, int | float) and math.isfinite(step_size) and step_size > 0):
+            raise InputError("step_size", step_size, "it must be a finite number > 0")
+        with precision_context("float64"):
+            verdicts = [
+                self._check(Case(population, float(step_size), one, _everywhere(population))) for one in self._chosen(reward)
+            ]
+        return min(verdicts, key=lambda verdict: _ORDER.index(verdict.status))
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON: name, title, statement, formula (SymPy's notation), assumptions, source, symbol."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "statement": self.statement,
+            "formula": str(self.formula()),
+            "assumptions": {assumption.name: assumption.meaning for assumption in self.assumptions},
+            "derivation": list(self.derivation()),
+            "source": self.source,
+            "symbol": f"{type(self).__module__}.{type(self).__qualname__}",
+        }
+
+    def _chosen(self, reward: Reward | str | None) -> list[Reward]:
+        if reward is None:
+            return [get_reward(name) for name in self.rewards]
+        reward = get_reward(reward) if isinstance(reward, str) else reward
+        if not self.any_reward and reward.name not in self.rewards:
+            raise InputError(
+                "reward", reward.name, f"theorem {self.name} is about {' and '.join(self.rewards)} only", "Leave it out"
+            )
+        return [reward]
+
+    def _check(self, case: Case) -> Verdict:
+        applies, violated = case.applies, {}
+        for assumption in self.assumptions:
+            if not applies.any():
+                break
+            holds = np.broadcast_to(assumption.holds(case), applies.shape)
+            broken = int((applies & ~holds).sum())
+            if broken:
+                violated[assumption.name] = broken
+            applies = applies & holds
+        if not applies.any():
+            return Verdict(self.name, VerdictStatus.VIOLATED, 0, violated)
+        case = dataclasses.replace(case, applies=applies)
+        worst, witness = 0.0, None
+        for claim in self.claims(case):
+            excess = claim.excess
+            if excess.ndim:
+                excess = np.where(applies.reshape(-1, *[1] * (excess.ndim - 1)), excess, -np.inf)
+            if excess.size and excess.max() > worst:
+                worst = float(excess.max())
+                witness = _witness(case, claim, np.unravel_index(int(excess.argmax()), excess.shape))
+        status = VerdictStatus.HOLDS if witness is None else VerdictStatus.FAILS
+        return Verdict(self.name, status, int(applies.sum()), violated, witness)
+
+
+_ORDER = (VerdictStatus.FAILS, VerdictStatus.HOLDS, VerdictStatus.VIOLATED)
+
+
+def _everywhere(population: Population) -> np.ndarray:
+    return np.ones(population.num_prompts, dtype=bool)
+
+
+def _witness(case: Case, claim: Claim, index: tuple) -> Witness:
+    found, wanted = float(claim.found[index]), float(claim.wanted[index])
+    told = (claim.what, found, wanted, claim.relation, case.step_size, case.reward.name)
+    if not index:
+        return Witness(*told)
+    prompt, population = int(index[0]), case.population
+    correct = None if population.correct is None else tuple(population.correct[prompt].tolist())
+    return Witness(*told, prompt, tuple(population.log_probs[prompt].tolist()), correct)

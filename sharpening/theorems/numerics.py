@@ -1,0 +1,57 @@
+"""Log-space arithmetic and exact steps in float64, shared by the theorems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sharpening.rewards import Reward
+from sharpening.updates import Update
+
+
+def log_sum(log_values: np.ndarray) -> np.ndarray:
+    """log sum exp over the last axis, nats; -infinity for an empty or impossible sum; (..., n) -> (...)."""
+    if log_values.shape[-1] == 0:
+        return np.full(log_values.shape[:-1], -np.inf)
+    top = log_values.max(axis=-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return top[..., 0] + np.log(np.exp(log_values - top).sum(axis=-1))
+
+
+def log_mass(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """log of the mass on `members` (prompts, answers) bool, (prompts,), nats."""
+    return log_sum(np.where(members, log_probs, -np.inf))
+
+
+def log_odds(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """log pi(members) - log pi(others), (prompts,), nats: the others are summed, so that 1 - 1e-300 keeps its digits."""
+    with np.errstate(invalid="ignore"):
+        return log_mass(log_probs, members) - log_mass(log_probs, ~members)
+
+
+def log_tails(log_probs: np.ndarray) -> np.ndarray:
+    """log of the sum of the k smallest masses, k = 1..answers-1, (prompts, answers-1), nats.
+
+    pi' majorizes pi exactly if none of them grows.
+    """
+    ordered = np.sort(log_probs, axis=1)
+    tails = [log_sum(ordered[:, :k]) for k in range(1, log_probs.shape[1])]
+    return np.stack(tails, axis=1) if tails else np.zeros((len(log_probs), 0))
+
+
+def take_step(
+    update: Update, reward: Reward, log_probs: np.ndarray, *, correct=None, reference=None, no_answer=None
+) -> np.ndarray:
+    """One exact step of `update` on `reward`, (prompts, answers), nats."""
+    rewards = np.asarray(reward.exact(log_probs, correct, no_answer=no_answer))
+    return np.asarray(update.step(log_probs, rewards, reference))
+
+
+def path(update: Update, reward: Reward, log_probs: np.ndarray, num_steps: int, **labels) -> Iterator[np.ndarray]:
+    """The policies after step 1, 2, ..., num_steps; `reference` is the initial policy."""
+    now = log_probs
+    for _ in range(num_steps):
+        now = take_step(update, reward, now, reference=log_probs, **labels)
+        yield now

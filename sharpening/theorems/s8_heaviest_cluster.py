@@ -1,0 +1,99 @@
+"""S8: a cluster reward ends in the heaviest cluster, which need not hold the mode: not all intrinsic rewards keep the initial mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sharpening.rewards import Reward, RewardCard, UnifiedForm
+from sharpening.theorems.assumptions import UNIQUE_MODE
+from sharpening.theorems.base import Assumption, Case, Theorem
+from sharpening.theorems.claims import Claim
+from sharpening.theorems.numerics import log_mass, log_odds, take_step
+from sharpening.theorems.registry import register_theorem
+from sharpening.updates import KLProx
+
+STEPS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterReward(Reward):
+    """r(a) = pi(cluster of a), the exact form of EMPO's reward, for two clusters: `members` (prompts, answers) bool, and the rest."""
+
+    members: np.ndarray
+    card = RewardCard(
+        name="cluster",
+        branch="intrinsic: ensemble",
+        known_as=("EMPO",),
+        unified=UnifiedForm("the rollout's cluster, one-hot", "policy over clusters", "cluster", -1, "exp"),
+        limit="all mass on the heaviest cluster, in its initial proportions; it need not hold the modal answer",
+        failure_mode="many weak answers in one cluster beat the mode",
+        needs=("answers",),
+        source="EMPO; theory S8",
+    )
+
+    def exact(self, log_probs, correct=None, *, no_answer: int | None = None):
+        """r (prompts, answers), in 0..1."""
+        inside = np.exp(log_mass(log_probs, self.members))[:, None]
+        outside = np.exp(log_mass(log_probs, ~self.members))[:, None]
+        return np.where(self.members, inside, outside)
+
+
+def _minority_mode(case: Case) -> np.ndarray:
+    population = case.population
+    return log_mass(population.log_probs, population.leaders) < log_mass(population.log_probs, ~population.leaders)
+
+
+MINORITY_MODE = Assumption("mode below one half", "the mode has less mass than all other answers together", _minority_mode)
+
+
+@register_theorem
+class HeaviestCluster(Theorem):
+    """Put the mode in a cluster of its own and everything else in another: the mode dies whenever its mass is below 1/2."""
+
+    name = "S8"
+    title = "Counterexample: the heaviest cluster need not hold the mode"
+    statement = (
+        "'All intrinsic rewards converge to the initial mode' is false. Under the cluster reward r(a) = pi(cluster of a), a KL-prox "
+        "step adds (2P - 1)/beta to the log-odds of a cluster of mass P among two. So with the mode alone in its cluster and mass "
+        "below 1/2, the mode loses all its mass; ratios inside the other cluster stay."
+    )
+    source = "theory: S8; EMPO for the reward"
+    assumptions = (UNIQUE_MODE, MINORITY_MODE)
+
+    def formula(self):
+        import sympy as sp
+
+        now, beta = sp.symbols("P_k beta", positive=True)
+        logit = lambda x: sp.log(x / (1 - x))  # noqa: E731
+        return sp.Eq(logit(sp.Symbol("P_{k+1}", positive=True)), logit(now) + (2 * now - 1) / beta)
+
+    def derivation(self):
+        import sympy as sp
+
+        p, beta = sp.symbols("P beta", positive=True)
+        inside, outside = p * sp.exp(p / beta), (1 - p) * sp.exp((1 - p) / beta)
+        odds = inside / outside
+        return {
+            "one step multiplies the cluster's odds by exp((2P-1)/beta)": odds - p / (1 - p) * sp.exp((2 * p - 1) / beta),
+            "above 1/2 the odds only grow, faster each step: the increment's slope in P is 2/beta": sp.diff((2 * p - 1) / beta, p)
+            - 2 / beta,
+            "the only rest point between 0 and 1 is P = 1/2": sp.solve(2 * p - 1, p)[0] - sp.Rational(1, 2),
+        }
+
+    def claims(self, case: Case):
+        population, beta = case.population, 1 / case.step_size
+        now, rest = population.log_probs, ~population.leaders
+        reward = ClusterReward(rest)
+        odds = log_odds(now, rest)
+        floor = odds.copy()
+        rise = np.tanh(odds / 2) / beta  # (2P - 1)/beta, without cancellation
+        for k in range(1, STEPS + 1):
+            expected = odds + np.tanh(odds / 2) / beta
+            now = take_step(KLProx(beta), reward, now)
+            odds, floor = log_odds(now, rest), floor + rise
+            yield Claim.equal(f"log-odds of the cluster grow by (2P-1)/beta at step {k}", odds, expected)
+            yield Claim.at_most(
+                f"and by step {k} by at least {k} times the first growth, so without end", floor, odds, absolute=1e-9
+            )

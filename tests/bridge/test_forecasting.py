@@ -1,0 +1,97 @@
+"""Forecasts: repeatable, three voices, and limits that are known without any training."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from llm_bridge.forecasting import SPEAKER, forecast_model, interval, radius_voice, step_size
+from llm_bridge.models import load_model
+from llm_bridge.probe import probe_model
+from llm_bridge.report.document import forecast_document
+from llm_bridge.results import VERDICTS, VOICES
+from llm_bridge.settings import RunSettings
+from llm_bridge.tasks import get_task
+from sharpening import CRITERIA, CollapseStep, Outcome, collapse_steps
+from sharpening.errors import InputError
+
+TASK = get_task("addition")
+SETTINGS = RunSettings(eval_prompts=8, prompts_per_step=8, rollouts=4, max_steps=60, eval_every=5)
+
+
+@pytest.fixture(scope="module")
+def forecast():
+    return forecast_model("addition-uncertain", TASK, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def probe():
+    return probe_model(load_model("addition-uncertain"), TASK, SETTINGS, gradient_prompts=8)
+
+
+def test_all_voices_speak_on_the_same_steps_and_one_is_chosen(forecast):
+    assert set(forecast.voices) == set(VOICES) == set(forecast.voices_collapse)
+    for name, trajectory in forecast.voices.items():
+        assert trajectory.step.tolist() == list(range(0, 61, 5)), name
+        assert trajectory.source != "measured" and {"accuracy", "reward_accuracy", "mode_retention"} <= set(trajectory.metrics)
+        assert set(forecast.voices_collapse[name]) == set(CRITERIA)
+        assert 0 <= trajectory["accuracy"].min() and trajectory["accuracy"].max() <= 1
+    assert forecast.speaker == SPEAKER and forecast.trajectory is forecast.voices[SPEAKER] and forecast.why_speaker
+    assert forecast.verdict in VERDICTS and forecast.reasons
+
+
+def test_the_uncoupled_voice_keeps_every_mode(forecast):
+    """Alone, a prompt only sharpens: no mode moves and nothing is spent beyond the budget (theory S9)."""
+    alone = forecast.voices["uncoupled"]
+    assert alone["mode_retention"].min() == 1 and alone["excess_kl"].max() < 1e-9
+
+
+def test_twice_gives_the_same_json_but_for_seconds(forecast):
+    def text(found):
+        document = forecast_document(found)
+        assert document["cost"].pop("seconds") >= 0
+        return json.dumps(document, sort_keys=True)
+
+    assert text(forecast_model("addition-uncertain", TASK, SETTINGS)) == text(forecast)
+
+
+def test_intervals_hold_the_step_they_are_around(forecast):
+    for step in forecast.collapse.values():
+        if step.outcome is Outcome.COLLAPSED:
+            assert step.low <= step.step and (step.high is None or step.step <= step.high <= step.horizon) and 0 < step.level < 1
+        else:
+            assert step.step is step.low is step.high is step.level is None
+    assert interval(CollapseStep("relative", 20, Outcome.COLLAPSED, 0.1, "reward_accuracy", 60)).high is None
+
+
+class TestLimits:
+    def test_without_a_learning_rate_nothing_collapses_by_the_radius(self, probe):
+        found = collapse_steps(radius_voice(probe, replace(SETTINGS, learning_rate=1e-12)))
+        assert {step.outcome for step in found.values()} <= {Outcome.CENSORED, Outcome.UNAVAILABLE}
+        assert found["relative"].outcome is found["mode_retention"].outcome is Outcome.CENSORED
+
+    def test_a_huge_learning_rate_collapses_at_once(self, probe):
+        found = collapse_steps(radius_voice(probe, replace(SETTINGS, learning_rate=1.0)))
+        assert found["mode_retention"].step == 5 and found["half_life"].step == 5
+
+    def test_steps_and_learning_rate_trade_off(self, probe):
+        """The baseline sees learning rate × step only: half the rate takes twice the steps."""
+        rate = probe.radius.radius / 100
+        steps = [collapse_steps(radius_voice(probe, replace(SETTINGS, learning_rate=rate / slow, max_steps=600, eval_every=1)))
+                 ["mode_retention"].step for slow in (1, 2, 4)]
+        assert steps[1] == pytest.approx(2 * steps[0], abs=2) and steps[2] == pytest.approx(4 * steps[0], abs=4)
+
+    def test_step_size_is_proportional_to_the_learning_rate(self, probe):
+        sizes = [step_size(probe, replace(SETTINGS, learning_rate=rate)) for rate in (1e-4, 3e-4)]
+        assert sizes[1] == pytest.approx(3 * sizes[0]) and sizes[0] > 0
+        assert step_size(probe, replace(SETTINGS, optimizer="sgd", learning_rate=1e-4)) == 1e-4
+        ratio = max(probe.coupling["gram_ratio"], 0.0)
+        assert sizes[0] == pytest.approx(1e-4 / math.sqrt((1 + 7 * ratio) / 8))
+
+
+@pytest.mark.parametrize("model, task, name", [("no-such-model", TASK, "model"), ("addition-weak", get_task("capitals"), "task")])
+def test_bad_input_is_refused(model, task, name):
+    with pytest.raises(InputError) as caught:
+        forecast_model(model, task, RunSettings(eval_prompts=4))
+    assert caught.value.argument == name
