@@ -58,10 +58,12 @@ def test_twice_gives_the_same_json_but_for_seconds(forecast):
 
 def test_intervals_hold_the_step_they_are_around(forecast):
     for step in forecast.collapse.values():
-        if step.outcome is Outcome.COLLAPSED:
+        if step.outcome is Outcome.COLLAPSED and step.step > 0:
             assert step.low <= step.step and (step.high is None or step.step <= step.high <= step.horizon) and 0 < step.level < 1
-        else:
+        elif step.outcome is not Outcome.COLLAPSED:
             assert step.step is step.low is step.high is step.level is None
+    at_once = interval(CollapseStep("accuracy_peak", 0, Outcome.COLLAPSED, 0.1, "accuracy", 60))
+    assert at_once.step == 0 and at_once.low is at_once.high is at_once.level is None, "a factor says nothing about step 0"
     assert interval(CollapseStep("relative", 20, Outcome.COLLAPSED, 0.1, "reward_accuracy", 60)).high is None
 
 
