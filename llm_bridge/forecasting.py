@@ -14,7 +14,9 @@ from sharpening.collapse import CollapseStep, Outcome, collapse_steps
 from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled_trajectory
 
 SPEAKER = "radius"
-INTERVAL_LEVEL, INTERVAL_FACTOR = 0.9, 4.0
+INTERVAL_LEVEL, INTERVAL_FACTOR = 0.9, 4.7
+"""90 % of the runs of `sharpening study tiny` lie within this factor of the radius's step, three criteria pooled, a censored run at its
+bound. These are the runs it was read off, so the level is an in-sample one."""
 
 
 @quiet_libraries()
@@ -46,7 +48,10 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     )
 
 
-WHY = "the retention radius is the only voice that has ordered measured runs so far; the mechanistic ones are shown beside it"
+WHY = (
+    "over the ten pairs of model and learning rate in `sharpening study tiny` the retention radius ordered the measured steps best (Spearman .6 "
+    "for relative, .7 for half_life, .9 for mode_retention), while the uncoupled theory saw no collapse and the coupled mean field hardly any"
+)
 
 
 def step_size(probe: Probe, settings: RunSettings) -> float:

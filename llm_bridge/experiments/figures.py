@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from llm_bridge.experiments.study import load_result
-from sharpening.collapse import CRITERIA
 from sharpening.plots import Figure, figure_bytes
 from sharpening.plots.theme import get_theme
 
 PANELS = (("accuracy", "accuracy"), ("reward_accuracy", "reward accuracy"), ("mode_retention", "mode retention"), ("excess_kl", "excess KL (nats)"))
+VOICES = ("radius", "coupled", "uncoupled")
 TABLE_CRITERIA = ("relative", "half_life", "mode_retention")
 
 
@@ -27,10 +27,11 @@ def curves_figure(groups: dict[str, list[dict]], *, title: str) -> Figure:
     look = get_theme("light")
     figure = Figure(figsize=(8.4, 6.0), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True)
+    colours = dict(zip(groups, (*look.others, look.ink, look.grey), strict=False))
     for panel, (metric, name) in zip(axes.flat, PANELS, strict=True):
-        for index, (label, records) in enumerate(groups.items()):
+        for label, records in groups.items():
             for number, record in enumerate(records):
-                panel.plot(record["curve"]["step"], record["curve"][metric], color=look.others[index], lw=1.6, alpha=0.85,
+                panel.plot(record["curve"]["step"], record["curve"][metric], color=colours[label], lw=1.6, alpha=0.85,
                            label=label if number == 0 else None)
         panel.set_title(name, loc="left", fontsize=10, color=look.ink)
         panel.grid(color=look.grid, lw=0.7)
@@ -39,7 +40,8 @@ def curves_figure(groups: dict[str, list[dict]], *, title: str) -> Figure:
             panel.set_ylim(-0.03, 1.03)
     for panel in axes[1]:
         panel.set_xlabel("optimizer step")
-    axes[0, 0].legend(frameon=False, fontsize=9)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, color=look.ink)
     return figure
 
@@ -77,9 +79,9 @@ def compare_table(name: str) -> str:
     for label, (forecast, *_) in by_label(study, "forecasts").items():
         records = measured.get(label, [])
         for criterion in TABLE_CRITERIA:
-            horizon = records[0]["curve"]["step"][-1] if records else forecast["settings"].get("max_steps", 300)
-            voices = [shown(forecast["voices"][voice][criterion], horizon) for voice in ("radius", "coupled", "uncoupled")]
-            rows.append([label, f"`{criterion}`", *voices, ", ".join(shown(r["collapse"][criterion], horizon) for r in records)])
+            voices = [shown(forecast["voices"][voice][criterion], forecast["settings"].get("max_steps", 300)) for voice in VOICES]
+            steps = ", ".join(shown(record["collapse"][criterion], record["curve"]["step"][-1]) for record in records)
+            rows.append([label, f"`{criterion}`", *voices, steps])
     return _markdown(["run", "criterion", "radius (speaks)", "coupled", "uncoupled", "measured, by seed"], rows)
 
 
@@ -107,6 +109,5 @@ def write_figures(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    assert set(TABLE_CRITERIA) <= set(CRITERIA)
     for file in write_figures(Path(sys.argv[1])):
         print(file)

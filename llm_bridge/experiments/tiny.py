@@ -14,7 +14,7 @@ def _settings(**changes) -> RunSettings:
 
 
 def runs() -> list[Run]:
-    """Five models × two learning rates, then the uncertain model with 32 prompts, with true rewards and between the two rates."""
+    """Five models × two learning rates, then the uncertain model with 32 prompts, with true rewards and at two rates in between."""
     grid = [
         Run(f"{name} {rate:g}", name, recipe.task, _settings(learning_rate=rate, seed=seed))
         for name, recipe in RECIPES.items() for rate in LEARNING_RATES for seed in SEEDS
@@ -26,6 +26,7 @@ def runs() -> list[Run]:
             ("5e-4 32 prompts", {"learning_rate": 5e-4, "dataset_size": 32}),
             ("5e-4 true rewards", {"learning_rate": 5e-4, "reward": "true"}),
             ("2e-4", {"learning_rate": 2e-4}),
+            ("3e-4", {"learning_rate": 3e-4}),
         )
         for seed in SEEDS
     ]
