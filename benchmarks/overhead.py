@@ -44,7 +44,7 @@ class GenerateEvaluation(TrainerCallback):
         self.problems, self.tokenizer, self.every = problems, tokenizer, every
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self.evaluate(model, 96)  # as many as the monitor draws of the initial model: 64 for its modes, 16 for its own retention, 8 + 8
+        self.evaluate(model, 88)  # as many as the monitor draws at step 0: 64 for the modes, 16 for their own retention, 8 to evaluate
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if state.global_step % self.every == 0:
