@@ -25,6 +25,14 @@ def run_without_labels(task, problems) -> bool:
     return all(problem.answer is None for problem in problems)
 
 
+def base_rate_floor(task, problems) -> float:
+    """The largest share of labelled problems for which one and the same answer is right."""
+    # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is not.
+    solutions = [task.solution(problem) for problem in problems]
+    answers = [solution if (label := task.extract(solution)) is None else label for solution in solutions]
+    return max(answers.count(answer) for answer in set(answers)) / len(answers)
+
+
 @dataclass
 class InitialModel:
     """What the undisturbed model answers on the evaluation prompts: the reference of `mode_retention` and of `excess_kl`.
@@ -91,12 +99,7 @@ class Evaluator:
     @property
     def floor(self) -> float | None:
         """The largest base rate of one true answer in the set: reward accuracy of a model that gives one answer to every prompt."""
-        if not self.labelled:
-            return None
-        # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is not.
-        solutions = [self.task.solution(problem) for problem in self.problems]
-        answers = [solution if (label := self.task.extract(solution)) is None else label for solution in solutions]
-        return max(answers.count(answer) for answer in set(answers)) / len(answers)
+        return base_rate_floor(self.task, self.problems) if self.labelled else None
 
     def _draw(self, model, rollouts, *seed):
         drawn = sample(

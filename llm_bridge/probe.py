@@ -1,13 +1,12 @@
 """Probe a model before any training: rollouts become a Population, per-prompt gradients a coupling, weight noise a retention curve."""
 
-import copy
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from llm_bridge.evaluation import run_without_labels, seeded
+from llm_bridge.evaluation import base_rate_floor, frozen_copy, run_without_labels, seeded
 from llm_bridge.progress import NullProgress
 from llm_bridge.rollouts import sample
 from llm_bridge.tasks import read_answers
@@ -87,7 +86,7 @@ class RetentionCurve:
 
 
 def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64) -> Probe:
-    """Rollouts, gradients and weight noise on training prompts of `task`; no weight is changed.
+    """Rollouts and weight noise on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
 
     `gradient_prompts` is lowered where their gradients would need more than GRADIENT_BYTES. States its cost in tokens and seconds.
     """
@@ -215,15 +214,12 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
 
     `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once a noise leaves less than 2 %.
     """
-    noisy = copy.deepcopy(loaded.model).eval()
-    original = [p.detach().clone() for p in noisy.parameters()]
+    noisy, original = frozen_copy(loaded.model), list(loaded.model.parameters())
     generator = seeded(settings.seed, 13)
     bar = progress.start("probe: weight noise", len(NOISE))
     labelled = not run_without_labels(task, problems)
-    initial, floor, kept, table = None, None, [], []
-    if labelled:
-        solutions = [task.extract(task.solution(p)) for p in problems]
-        floor = max(solutions.count(s) for s in set(solutions)) / len(solutions)
+    initial, kept, table = None, [], []
+    floor = base_rate_floor(task, problems) if labelled else None
     length = settings.max_new_tokens or task.max_new_tokens
     for noise in NOISE:
         rows = []
