@@ -4,6 +4,7 @@ A line `<!-- table: NAME -->` in a page becomes the table of that name.
 """
 
 import html
+import inspect
 import re
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
 from llm_bridge.results import VERDICTS, VOICES
 from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
+from sharpening.rewards import BRANCHES, NEEDS, REWARDS
 
 MARKER = re.compile(r"<!-- table: (\w+) -->")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)
@@ -45,9 +47,49 @@ def criteria_table() -> str:
 
 
 def rewards_table() -> str:
-    """Every registered reward: name, branch, names in the literature, limit, failure mode."""
-    rows = [[f"`{card.name}`", card.branch, ", ".join(card.known_as), card.limit, card.failure_mode] for card in list_rewards()]
-    return markdown_table(["reward", "branch", "known as", "limit", "failure mode"], rows)
+    """Every registered reward: name, title, branch, names in the literature, limit, failure mode, needs."""
+    rows = [
+        [f"`{card.name}`", f"[{card.title}](rewards.md#{card.name})", card.branch, ", ".join(card.known_as), card.limit, card.failure_mode,
+         ", ".join(card.needs)]
+        for card in list_rewards()
+    ]
+    return markdown_table(["reward", "title", "branch", "known as", "where training ends", "failure mode", "needs"], rows)
+
+
+def reward_sections() -> str:
+    """One section a branch, and in it one for each reward: its card and the docstring of its class."""
+    sections = []
+    for branch in BRANCHES:
+        sections.append(f"### {branch[0].upper() + branch[1:]}")
+        for card in (card for card in list_rewards() if card.branch == branch):
+            reward = REWARDS[card.name]
+            settings = ", ".join(f"{name} = {value}" for name, value in reward.settings.items() if value)
+            sections += [
+                f"#### {card.title[0].upper() + card.title[1:]} {{: #{card.name} }}",
+                "\n".join([
+                    f"- name: `{card.name}`; known as {', '.join(card.known_as)}",
+                    f"- formula: `{card.formula}` [{card.unit}; {card.sign}]",
+                    f"- unified form: {f'`{card.unified}`' if card.unified else 'none'}",
+                    f"- where training ends: {card.limit}",
+                    f"- failure mode: {card.failure_mode}",
+                    f"- needs: {', '.join(f'`{need}`' for need in card.needs)}" + (f"; verifier `{card.verifier}`" if card.verifier else ""),
+                    *([f"- settings: `{settings}`"] if settings else []),
+                    f"- source: {card.source}",
+                ]),
+                prose(reward.__doc__ or ""),
+            ]
+    return "\n\n".join(sections)
+
+
+def prose(docstring: str) -> str:
+    """A docstring as Markdown paragraphs: what would be read as markup is escaped, code in backticks stays."""
+    parts = inspect.cleandoc(docstring).split("`")
+    return "`".join(part if inside % 2 else re.sub(r"([*_<>\[\]|])", r"\\\1", part) for inside, part in enumerate(parts))
+
+
+def reward_needs() -> str:
+    """Every signal that a card may list, with what it is."""
+    return markdown_table(["need", "what it is"], [[f"`{name}`", meaning] for name, meaning in NEEDS.items()])
 
 
 def theorems_table() -> str:
@@ -114,6 +156,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "criteria": criteria_table,
     "rewards": rewards_table,
+    "reward_sections": reward_sections,
+    "reward_needs": reward_needs,
     "theorems": theorems_table,
     "theorem_sections": theorem_sections,
     "commands": commands,

@@ -210,7 +210,7 @@ def exact_vote(log_probs, no_answer: int | None = None):
         )
     top = xp.max(log_probs, axis=1)[:, None]
     is_leader = (log_probs == top) & (top > -float("inf"))
-    return is_leader, xp.sum(_int(xp, is_leader), axis=1)
+    return is_leader, xp.sum(_int(xp, is_leader), axis=1, dtype=xp.int32)
 
 
 def exact_metrics(log_probs, correct=None, initial_log_probs=None, *, no_answer: int | None = None) -> dict[str, Any]:

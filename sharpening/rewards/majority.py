@@ -1,7 +1,8 @@
 """Majority voting: reward an answer for being the group's most frequent one."""
 
 from sharpening.metrics import as_arrays, exact_vote, majority_share, vote
-from sharpening.rewards.base import Reward, RewardCard, UnifiedForm, register_reward
+from sharpening.rewards.base import Reward, RewardCard, UnifiedForm
+from sharpening.rewards.registry import register_reward
 
 
 @register_reward
@@ -15,27 +16,25 @@ class MajorityReward(Reward):
 
     card = RewardCard(
         name="majority",
+        title="majority voting",
         branch="intrinsic: ensemble",
         known_as=("TTRL", "SRT", "ETTRL", "SeRL", "SQLM", "R-Zero"),
-        unified=UnifiedForm(
-            anchor="the rollout's answer, one-hot",
-            target="uniform over the leading answers of the vote",
-            granularity="answer",
-            sign=-1,
-            psi="exp",
-        ),
-        limit="all mass on the initial majority answer of each prompt, right or wrong (uncoupled prompts, infinite rollouts)",
+        unified=UnifiedForm("answer, one-hot", "uniform over the leading answers of the vote", "answer", -1, "exp"),
+        formula="1[a leads the vote] / leaders",
+        unit="probability",
+        sign="0..1; higher agrees with the vote",
+        limit="the initial majority answer of each prompt, right or wrong; exact ties stay ties",
         failure_mode="gradual degradation: reward rises while reward accuracy and accuracy fall",
         needs=("answers",),
-        source="TTRL; He et al. 2026, Theorem 1",
+        source="TTRL (Zuo et al. 2025); He et al. 2026, Theorem 1; theory S1",
     )
 
-    def exact(self, log_probs, correct=None, *, no_answer: int | None = None):
+    def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
         """r (prompts, answers) under infinitely many rollouts: 1/m at the m modes of each policy, else 0."""
         xp, log_probs = as_arrays(log_probs)
         return xp.astype(majority_share(*exact_vote(log_probs, no_answer)), log_probs.dtype)
 
-    def group(self, answers, is_correct=None, *, log_probs=None):
+    def group(self, answers, is_correct=None, **_):
         """r (prompts, rollouts): 1/m for one of the m leading answers, else 0. Raises: InputError below 2 rollouts."""
         votes = vote(answers)
         return majority_share(votes.is_leader, votes.num_leaders)

@@ -1,7 +1,9 @@
 """The exact verifier: the reward that true labels, or a perfect checker, would give."""
 
 from sharpening.metrics import NO_ANSWER, as_arrays
-from sharpening.rewards.base import Reward, RewardCard, register_reward
+from sharpening.rewards.base import Reward, RewardCard
+from sharpening.rewards.registry import register_reward
+from sharpening.rewards.verdicts import silence
 
 
 @register_reward
@@ -13,25 +15,26 @@ class TrueReward(Reward):
 
     card = RewardCard(
         name="true",
+        title="exact verifier",
         branch="external: asymmetry",
         known_as=("ground truth", "RLVR", "oracle verifier"),
         unified=None,
-        limit="all mass on the correct answers that the initial policy can reach, in their initial proportions (KL-prox steps)",
+        formula="1[correct]",
+        unit="reward",
+        sign="0..1; higher is correct",
+        limit="the correct answers that the initial policy can reach, in their initial proportions (KL-prox)",
         failure_mode="none of the intrinsic kind; learns nothing on prompts whose rollouts are all wrong",
         needs=("answers", "labels"),
         source="He et al. 2026, ground-truth baseline; theory X1 with J = 1",
     )
 
-    def exact(self, log_probs, correct=None, *, no_answer: int | None = None):
+    def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
         """r (prompts, answers) = 1[correct], in the dtype of log_probs. Raises: InputError without `correct`."""
         self._need("correct", correct)
         xp, log_probs, correct = as_arrays(log_probs, correct)
-        right = xp.astype(correct, xp.bool)
-        if no_answer is not None:
-            right = right & (xp.arange(right.shape[1])[None, :] != no_answer % right.shape[1])
-        return xp.astype(right, log_probs.dtype)
+        return silence(xp, xp.astype(xp.astype(correct, xp.bool), log_probs.dtype), no_answer)
 
-    def group(self, answers, is_correct=None, *, log_probs=None):
+    def group(self, answers, is_correct=None, **_):
         """r (prompts, rollouts) = 1[correct and answered]. Raises: InputError without `is_correct`."""
         self._need("is_correct", is_correct)
         xp, answers, is_correct = as_arrays(answers, is_correct)

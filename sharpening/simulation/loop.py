@@ -21,33 +21,31 @@ def _evaluate_on(plan: Plan, arrays: Arrays, logits: jax.Array, part: slice) -> 
     return summarize(metrics, arrays.weights[part])
 
 
-def evaluate(plan: Plan, arrays: Arrays, state: State) -> dict[str, jax.Array]:
+def evaluate(plan: Plan, arrays: Arrays, coupling, shared: jax.Array, trained: jax.Array) -> dict[str, jax.Array]:
     """Metrics under the population vote, averaged over prompts: fresh prompts under their plain names, trained ones as train_*.
 
-    Where every prompt is trained (method "exact" on the whole population) there are no fresh ones and the plain names are the
-    trained ones.
+    `shared`: the moving part that prompts share; `trained` (plan.trained, answers): z0 + v of the trained ones. Where every
+    prompt is trained (method "exact" on the whole population) there are no fresh ones and the plain names are the trained ones.
     """
     n, total = plan.trained, arrays.log_probs.shape[0]
-    moved = arrays.log_probs + state.shared[None]
-    if n == 0:
-        return _evaluate_on(plan, arrays, moved, slice(None))
-    trained = _evaluate_on(plan, arrays, moved[:n] + state.private, slice(0, n))
-    if n == total:
-        return trained
-    return _evaluate_on(plan, arrays, moved[n:], slice(n, total)) | {f"train_{name}": value for name, value in trained.items()}
+    found = {}
+    for name, start, part in (("train_", trained, slice(0, n)), ("", arrays.log_probs[n:], slice(n, total))):
+        if part.start < part.stop:
+            metrics = _evaluate_on(plan, arrays, start + coupling.reach(shared, part), part)
+            found |= {(name if n < total else "") + metric: value for metric, value in metrics.items()}
+    return found
 
 
 def _run_one(plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, key, schedule) -> dict[str, jax.Array]:
     dtype = arrays.log_probs.dtype
     zero = jnp.zeros((), dtype)
-    state = State(
-        jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype), jnp.zeros(arrays.log_probs.shape[1], dtype), zero, zero
-    )
+    parts = jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype), coupling.rest(arrays.log_probs.shape[1], dtype)
+    state = State(*parts, zero, zero, parts if "previous_log_probs" in plan.reward.card.needs else None)
 
     def advance(state, bounds):
         one = lambda step, s: training_step(plan, arrays, update, coupling, schedule, s, step, key)  # noqa: E731
         state = jax.lax.fori_loop(bounds[0], bounds[1], one, state)
-        return state, evaluate(plan, arrays, state)
+        return state, evaluate(plan, arrays, coupling, state.shared, arrays.log_probs[: plan.trained] + state.private)
 
     previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
     _, metrics = jax.lax.scan(advance, state, jnp.stack([previous, evaluation_steps], axis=1))

@@ -14,7 +14,8 @@ ADAM_BETA2 = 0.999
 class Plan:
     """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited prompt is fresh).
 
-    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
+    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument. `full`: every answer is
+    possible for every prompt, so that none is masked.
     """
 
     method: str
@@ -25,6 +26,7 @@ class Plan:
     no_answer: int | None
     reward: Any
     update: Any = None
+    full: bool = False
 
 
 class Arrays(NamedTuple):
@@ -36,9 +38,13 @@ class Arrays(NamedTuple):
 
 
 class State(NamedTuple):
-    """private v (trained, answers) and shared u (answers,), nats; Adam's running mean square and its first value, scalars."""
+    """private v (trained, answers) and shared u (answers,), nats; Adam's running mean square and its first value, scalars.
+
+    `before`: (v, u) one update earlier, for rewards that compare with the previous policy; None for the others.
+    """
 
     private: jax.Array
     shared: jax.Array
     mean_square: jax.Array
     first_square: jax.Array
+    before: tuple[jax.Array, jax.Array] | None = None

@@ -49,7 +49,7 @@ class Settings:
             raise InputError("reward", reward, "it is a reward or the name of one", "Use sharpening.rewards.get_reward")
         if not isinstance(update, Update):
             raise InputError("update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)")
-        if "labels" in reward.card.needs and population.correct is None:
+        if {"labels", "verdicts"} & set(reward.card.needs) and population.correct is None:
             raise InputError(
                 "population",
                 "one without labels",
@@ -98,4 +98,5 @@ class Settings:
             no_answer=population.no_answer,
             reward=reward,
             update=update,
+            full=bool(np.isfinite(population.log_probs).all()),
         )

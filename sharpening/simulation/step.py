@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from sharpening.metrics import NO_ANSWER
+from sharpening.simulation.direction import exact_direction, sampled_direction
 from sharpening.simulation.plan import ADAM_BETA2, Arrays, Plan, State
-from sharpening.simulation.sampling import sample_answers, sample_prompts
+from sharpening.simulation.sampling import sample_prompts
+from sharpening.updates.policy import Policy
 
 
 def _adam_scale(state: State, directions: jax.Array, weights: jax.Array | None, step: jax.Array) -> tuple[jax.Array, State]:
@@ -19,19 +20,6 @@ def _adam_scale(state: State, directions: jax.Array, weights: jax.Array | None, 
     first = jnp.where(state.first_square > 0, state.first_square, unbiased)
     scale = jnp.where(unbiased > 0, jnp.sqrt(first / jnp.where(unbiased > 0, unbiased, 1)), 1.0)
     return scale, state._replace(mean_square=running, first_square=first)
-
-
-def _exact_direction(plan: Plan, update, log_probs, correct, reference):
-    rewards = plan.reward.exact(log_probs, correct, no_answer=plan.no_answer)
-    return update.direction(log_probs, jnp.asarray(rewards, log_probs.dtype), reference)
-
-
-def _sampled_direction(plan: Plan, update, uniform, log_probs, correct, reference):
-    columns = sample_answers(uniform, log_probs)
-    answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
-    is_correct = None if correct is None else jnp.take_along_axis(correct, columns, axis=1)
-    rewards = plan.reward.group(answers, is_correct, log_probs=jnp.take_along_axis(log_probs, columns, axis=1))
-    return update.group_direction(log_probs, columns, jnp.asarray(rewards, log_probs.dtype), reference)
 
 
 def _take(array: jax.Array | None, index) -> jax.Array | None:
@@ -54,18 +42,24 @@ def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state:
         index = slice(0, n or None)
         weights = arrays.weights[index]
     initial, correct = arrays.log_probs[index], _take(arrays.correct, index)
-    logits = initial + state.shared[None] + (state.private[index] if n else 0.0)
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
+
+    def policy(private, shared):
+        logits = initial + coupling.reach(shared, index) + (private[index] if n else 0.0)
+        return Policy.from_logits(logits, plan.full)
+
+    now = policy(state.private, state.shared)
+    previous = None if state.before is None else policy(*state.before).log_probs
     if plan.method == "sampled":
-        directions = _sampled_direction(plan, update, uniform[:, 1:], log_probs, correct, initial)
+        directions = sampled_direction(plan, update, uniform[:, 1:], now, correct, initial, previous, step)
     else:
-        directions = _exact_direction(plan, update, log_probs, correct, initial)
+        directions = exact_direction(plan, update, now, correct, initial, previous, step)
     scale = jnp.asarray(update.step_size, directions.dtype)
     if plan.adam:
         factor, state = _adam_scale(state, directions, weights, step)
         scale = scale * factor
-    dv, du = coupling.mix(directions, weights)
+    dv, du = coupling.mix(directions, weights, index)
     if plan.method == "mean_field" and n:
         dv = dv * (plan.prompts_per_step * weights / jnp.sum(weights))[:, None]
     private = state.private.at[index].add(scale * dv) if n else state.private
-    return state._replace(private=private, shared=state.shared + scale * du)
+    before = None if state.before is None else (state.private, state.shared)
+    return state._replace(private=private, shared=state.shared + scale * du, before=before)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from sharpening.errors import InputError
+from sharpening.updates.policy import Policy
 
 
 @runtime_checkable
@@ -35,7 +36,27 @@ class Update(Protocol):
 
 
 class ExactStep:
-    """Mixin: one exact step from a direction."""
+    """Mixin: one exact step, and the directions at log-probabilities from those at a `Policy`."""
+
+    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """dz/dt of the exact flow, (..., answers), from a policy with its probabilities."""
+        raise NotImplementedError
+
+    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+        """dz/dt of the exact flow, (..., answers), nats per unit of step size; log_probs, rewards, reference the same shape."""
+        return self.policy_direction(Policy.of(log_probs), rewards, reference)
+
+    def policy_group_direction(
+        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """The same from sampled answers and their rewards, (prompts, rollouts) -> (prompts, answers)."""
+        raise NotImplementedError
+
+    def group_direction(
+        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """The direction from sampled answers (prompts, rollouts) int and their rewards, (prompts, answers)."""
+        return self.policy_group_direction(Policy.of(log_probs), answers, rewards, reference)
 
     def step(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
         """Policy after one step: log_softmax(log_probs + step_size * direction), (prompts, answers), nats."""

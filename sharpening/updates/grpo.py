@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
-from sharpening.updates.advantages import divide_by_std, exact_advantages, exact_std, group_advantages, score_direction
+from sharpening.updates.advantages import divide_by_std, group_advantages, policy_advantages, policy_std, score_direction
 from sharpening.updates.base import ExactStep, check_positive, check_scale
+from sharpening.updates.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class GRPO(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
         """pi_a A_a with the population standard deviation: the limit of `group_direction` for infinitely many rollouts."""
-        advantages = exact_advantages(log_probs, rewards)
+        advantages = policy_advantages(policy, rewards)
         if self.scale == "group":
-            advantages = divide_by_std(advantages, exact_std(log_probs, advantages), self.eps)
-        return jnp.exp(log_probs) * advantages
+            advantages = divide_by_std(advantages, policy_std(policy, advantages), self.eps)
+        return policy.probs * advantages
 
-    def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    def policy_group_direction(
+        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
         """mean_i A_i (onehot(a_i) - pi); (prompts, rollouts) -> (prompts, answers)."""
-        return score_direction(log_probs, answers, group_advantages(rewards, self.scale, self.eps))
+        return score_direction(policy.probs, answers, group_advantages(rewards, self.scale, self.eps))
 
 
 jax.tree_util.register_dataclass(GRPO, data_fields=["learning_rate"], meta_fields=["scale", "eps"])

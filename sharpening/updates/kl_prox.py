@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from sharpening.errors import InputError
 from sharpening.updates.advantages import group_advantages, relative_rewards, tabular_direction
 from sharpening.updates.base import ExactStep, check_positive
+from sharpening.updates.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,16 @@ class KLProx(ExactStep):
             raise InputError("reference", None, "KLProx towards the initial policy needs its log-probabilities")
         return self.beta * jnp.where(log_probs > -jnp.inf, reference - log_probs, 0.0)
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
         """r - max r (a constant per prompt does not move a policy); with an initial reference also beta (log pi_0 - log pi)."""
-        return relative_rewards(log_probs, rewards) + self._pull(log_probs, reference)
+        return relative_rewards(policy.log_probs, rewards, policy.full) + self._pull(policy.log_probs, reference)
 
-    def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    def policy_group_direction(
+        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
         """Mean advantage of the rollouts that gave each answer; an answer that nobody gave keeps its logit."""
-        moved = tabular_direction(log_probs.shape[-1], answers, group_advantages(rewards), log_probs.dtype)
-        return moved + self._pull(log_probs, reference)
+        moved = tabular_direction(policy.log_probs.shape[-1], answers, group_advantages(rewards))
+        return moved + self._pull(policy.log_probs, reference)
 
 
 jax.tree_util.register_dataclass(KLProx, data_fields=["beta"], meta_fields=["reference"])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import jax
 
-from sharpening.updates.advantages import divide_by_std, exact_advantages, exact_std, group_advantages, tabular_direction
+from sharpening.updates.advantages import divide_by_std, group_advantages, policy_advantages, policy_std, tabular_direction
 from sharpening.updates.base import ExactStep, check_positive, check_scale
+from sharpening.updates.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,18 @@ class NaturalGradient(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
         """A_a, or A_a / (std + eps) with the policy's own (population) standard deviation."""
-        advantages = exact_advantages(log_probs, rewards)
+        advantages = policy_advantages(policy, rewards)
         if self.scale == "none":
             return advantages
-        return divide_by_std(advantages, exact_std(log_probs, advantages), self.eps)
+        return divide_by_std(advantages, policy_std(policy, advantages), self.eps)
 
-    def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    def policy_group_direction(
+        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
         """Mean advantage of the rollouts that gave each answer; one that nobody gave keeps its logit (sample std, as TRL)."""
-        return tabular_direction(log_probs.shape[-1], answers, group_advantages(rewards, self.scale, self.eps), log_probs.dtype)
+        return tabular_direction(policy.log_probs.shape[-1], answers, group_advantages(rewards, self.scale, self.eps))
 
 
 jax.tree_util.register_dataclass(NaturalGradient, data_fields=["learning_rate"], meta_fields=["scale", "eps"])

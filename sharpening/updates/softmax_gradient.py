@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
-from sharpening.updates.advantages import exact_advantages, group_advantages, score_direction
+from sharpening.updates.advantages import group_advantages, policy_advantages, score_direction
 from sharpening.updates.base import ExactStep, check_positive
+from sharpening.updates.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class SoftmaxGradient(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
         """pi_a A_a: sums to 0 over answers."""
-        return jnp.exp(log_probs) * exact_advantages(log_probs, rewards)
+        return policy.probs * policy_advantages(policy, rewards)
 
-    def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    def policy_group_direction(
+        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
         """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the exact one at fixed
         rewards.
         """
-        return score_direction(log_probs, answers, group_advantages(rewards))
+        return score_direction(policy.probs, answers, group_advantages(rewards))
 
 
 jax.tree_util.register_dataclass(SoftmaxGradient, data_fields=["learning_rate"], meta_fields=[])

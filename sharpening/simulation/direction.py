@@ -1,0 +1,49 @@
+"""The direction of one update: rewards from the policies, known exactly or sampled, and what the update makes of them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.metrics import NO_ANSWER
+from sharpening.rewards.tokens import TokenStatistics
+from sharpening.simulation.plan import Plan
+from sharpening.simulation.sampling import sample_columns
+from sharpening.updates.policy import Policy
+
+
+def _wanted(plan: Plan, **signals) -> dict:
+    """The signals that the reward's card lists."""
+    return {name: make() for name, make in signals.items() if name in plan.reward.card.needs}
+
+
+def exact_direction(plan: Plan, update, policy: Policy, correct, reference, previous, step) -> jax.Array:
+    """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and the last policy."""
+    signals = _wanted(plan, reference_log_probs=lambda: reference, previous_log_probs=lambda: previous, step=lambda: step)
+    signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
+    rewards = plan.reward.exact(policy.log_probs, correct, no_answer=plan.no_answer, **signals)
+    rewards = jnp.asarray(rewards, policy.log_probs.dtype)
+    if hasattr(update, "policy_direction"):
+        return update.policy_direction(policy, rewards, reference)
+    return update.direction(policy.log_probs, rewards, reference)
+
+
+def sampled_direction(plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step) -> jax.Array:
+    """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
+    log_probs = policy.log_probs
+    columns = sample_columns(uniform, policy.probs)
+    answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
+    is_correct = None if correct is None else jnp.take_along_axis(correct, columns, axis=1)
+    signals = _wanted(
+        plan,
+        tokens=lambda: TokenStatistics.of_categorical(log_probs, columns),
+        reference_log_probs=lambda: jnp.take_along_axis(reference, columns, axis=1),
+        previous_log_probs=lambda: jnp.take_along_axis(previous, columns, axis=1),
+        states=lambda: jnp.zeros((*columns.shape, 0), columns.dtype),
+        step=lambda: step,
+    )
+    rewards = plan.reward.group(answers, is_correct, **signals)
+    rewards = jnp.asarray(rewards, log_probs.dtype)
+    if hasattr(update, "policy_group_direction"):
+        return update.policy_group_direction(policy, columns, rewards, reference)
+    return update.group_direction(log_probs, columns, rewards, reference)
