@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: forecast test lint docs docs-serve smollm2 clean distclean help
+.PHONY: forecast test lint mutants docs docs-serve smollm2 clean distclean help
 
 forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report in reports/forecast
 	$(VENV)/bin/sharpening forecast --report reports/forecast
@@ -15,6 +15,9 @@ test: $(DEV)  ## run the whole test suite
 
 lint: $(DEV)  ## check style
 	$(VENV)/bin/ruff check .
+
+mutants: $(DEV)  ## apply deliberate errors to theorems and formulas and see a test fail for each; resumes
+	PYTHONPATH=tests $(VENV)/bin/python -m mutants
 
 docs: $(DEV)  ## build the documentation, any warning is an error; pages in site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
