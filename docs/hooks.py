@@ -110,7 +110,7 @@ def theorem_sections() -> str:
         told = theorem.as_dict()
         sections += [
             f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
-            theorem.statement.replace("*", r"\*").replace("_", r"\_"),
+            re.sub(r"([*_\[\]])", r"\\\1", theorem.statement),
             f"$$\n{latex(theorem.formula())}\n$$",
             "\n".join(["Assumptions:", "", *([f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()] or ["- none"])]),
             "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),

@@ -28,6 +28,7 @@ _MODULES = {
         "fit_compound_symmetric",
     ),
     "sharpening.errors": ("InputError",),
+    "sharpening.flows": ("flow",),
     "sharpening.forecast": ("Forecast", "forecast"),
     "sharpening.metrics": (
         "NO_ANSWER",

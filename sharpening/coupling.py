@@ -34,8 +34,10 @@ class CompoundSymmetric:
         _check_strength("private", self.private)
         _check_strength("shared", self.shared)
 
-    def mix(self, directions: jax.Array, weights: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Changes of the private and the shared logits per unit step size.
+    def mix(
+        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+    ) -> tuple[jax.Array, jax.Array]:
+        """Changes of the private and the shared logits per unit step size; `prompts` (which ones) does not matter here.
 
         Formula: dv_x = private * g_x, du = shared * sum_x w_x g_x / sum_x w_x. `directions` g is (prompts, answers), `weights` w
         is (prompts,) or None for equal ones; a prompt of weight 0 was not visited: its dv is 0. Returns dv (prompts, answers), du
@@ -46,6 +48,14 @@ class CompoundSymmetric:
         total = jnp.maximum(jnp.sum(weights), jnp.finfo(directions.dtype).tiny)
         visited = jnp.where(weights[:, None] > 0, directions, 0)
         return self.private * visited, self.shared * (weights @ visited) / total
+
+    def rest(self, num_answers: int, dtype=None) -> jax.Array:
+        """The shared logits before training: zeros (answers,)."""
+        return jnp.zeros(num_answers, dtype)
+
+    def reach(self, shared: jax.Array, prompts: jax.Array | slice = slice(None)) -> jax.Array:
+        """Shared part of the logits, the same for every prompt: (1, answers), nats."""
+        return shared[None]
 
     def for_batch(self, prompts_per_step: int) -> CompoundSymmetric:
         """The same kernel for an objective that is a mean over `prompts_per_step` prompts: private / prompts_per_step, shared
@@ -78,19 +88,124 @@ class NoCoupling:
         """Always 0."""
         return 0.0
 
-    def mix(self, directions: jax.Array, weights: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    def mix(
+        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+    ) -> tuple[jax.Array, jax.Array]:
         """As `CompoundSymmetric.mix` with shared = 0."""
         return CompoundSymmetric(self.private, 0.0).mix(directions, weights)
+
+    rest = CompoundSymmetric.rest
+    reach = CompoundSymmetric.reach
 
     def for_batch(self, prompts_per_step: int) -> NoCoupling:
         """As `CompoundSymmetric.for_batch`."""
         return NoCoupling(CompoundSymmetric(self.private, 0.0).for_batch(prompts_per_step).private)
 
 
+@jax.tree_util.register_pytree_node_class
+class LowRankPlusDiagonal:
+    """A general kernel: K((x',a'), (x,a)) = <features_x'a', features_xa> + private * 1[x' = x] 1[a' = a].
+
+    `features` (prompts, answers, rank) say which patterns of answers move together, across prompts and labels alike; what all
+    prompts share is a vector theta (rank,), and prompt x sees features_x theta of it. features_xa = sqrt(shared) e_a for every x
+    is `CompoundSymmetric`; features_xa = sqrt(shared) e_s where strategy s of prompt x answers a couples strategies instead of
+    labels (`strategies`); projected gradients of a model give the measured kernel. Raises: InputError for a bad shape, a value
+    that is not finite, or a negative strength. Source: theory C4, C6.
+    """
+
+    def __init__(self, features: np.ndarray, private: float = 1.0):
+        _check_strength("private", private)
+        if isinstance(features, np.ndarray) and (features.ndim != 3 or 0 in features.shape or not np.isfinite(features).all()):
+            raise InputError("features", features.shape, "they are finite numbers of shape (prompts, answers, rank)")
+        self.features, self.private = features, private
+
+    @classmethod
+    def strategies(
+        cls, answers: np.ndarray, *, private: float = 1.0, shared: float = 1.0, num_answers: int | None = None
+    ) -> LowRankPlusDiagonal:
+        """Prompts share strategies: `answers` (prompts, strategies) ids, what strategy s answers to prompt x, distinct in a row.
+
+        K = shared where two prompts' answers come from the same strategy; answers that no strategy gives are moved by their own
+        prompt only. Raises: InputError if a row repeats an answer, or ids lie outside 0..num_answers-1.
+        """
+        answers = np.asarray(answers)
+        _check_strength("shared", shared)
+        if answers.ndim != 2 or not np.issubdtype(answers.dtype, np.integer) or answers.min(initial=0) < 0:
+            raise InputError("answers", answers, "they are (prompts, strategies) ids >= 0")
+        columns = int(answers.max()) + 1 if num_answers is None else num_answers
+        if answers.max() >= columns:
+            raise InputError("answers", int(answers.max()), f"ids lie in 0..{columns - 1}", "Raise num_answers")
+        features = np.zeros((len(answers), columns, answers.shape[1]))
+        np.add.at(features, (np.arange(len(answers))[:, None], answers, np.arange(answers.shape[1])), 1.0)
+        if (features.sum(axis=2) > 1).any():
+            told = "two strategies that give one prompt the same answer"
+            raise InputError("answers", told, "a policy over answers cannot tell them apart", "Merge them for that prompt")
+        return cls(math.sqrt(shared) * features, private)
+
+    def mix(
+        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `CompoundSymmetric.mix`; the shared change is dtheta (rank,) = sum_xa w_x features_xa g_xa / sum_x w_x.
+
+        `prompts`: which rows of the population `directions` belong to.
+        """
+        flat = self.features[prompts].reshape(-1, self.features.shape[-1])
+        if weights is None:
+            return self.private * directions, directions.reshape(-1) @ flat / len(directions)
+        total = jnp.maximum(jnp.sum(weights), jnp.finfo(directions.dtype).tiny)
+        visited = jnp.where(weights[:, None] > 0, directions, 0)
+        return self.private * visited, (weights[:, None] * visited).reshape(-1) @ flat / total
+
+    def rest(self, num_answers: int, dtype=None) -> jax.Array:
+        """theta before training: zeros (rank,)."""
+        return jnp.zeros(self.features.shape[-1], dtype)
+
+    def reach(self, theta: jax.Array, prompts: jax.Array | slice = slice(None)) -> jax.Array:
+        """Shared part of the logits, features_x theta: (prompts, answers), nats."""
+        return self.features[prompts] @ theta
+
+    def dense(self) -> np.ndarray:
+        """K as a matrix over (prompt, answer) pairs, (prompts * answers, prompts * answers): for small populations."""
+        flat = np.asarray(self.features).reshape(-1, self.features.shape[-1])
+        return flat @ flat.T + self.private * np.eye(len(flat))
+
+    def project(self, dimensions: int, key: int = 0) -> LowRankPlusDiagonal:
+        """The same kernel with features projected to `dimensions` at random (Gaussian, variance 1/dimensions; seed `key`).
+
+        Every entry off by more than eps |features_i| |features_j| has probability at most 4 exp(-dimensions (eps²/4 - eps³/6)),
+        0 < eps < 1 (Johnson-Lindenstrauss; theory C4).
+        """
+        if dimensions < 1:
+            raise InputError("dimensions", dimensions, "at least one dimension is kept")
+        shape = (self.features.shape[-1], dimensions)
+        directions = np.random.default_rng(key).standard_normal(shape) / math.sqrt(dimensions)
+        return LowRankPlusDiagonal(np.asarray(self.features) @ directions, self.private)
+
+    def for_batch(self, prompts_per_step: int) -> LowRankPlusDiagonal:
+        """As `CompoundSymmetric.for_batch`."""
+        return LowRankPlusDiagonal(self.features, CompoundSymmetric(self.private).for_batch(prompts_per_step).private)
+
+    @property
+    def shared(self) -> float:
+        """Strength of the strongest shared pattern: the largest eigenvalue of features' features / prompts; 0 if nothing is
+        shared, and `CompoundSymmetric.shared` for that kernel."""
+        flat = np.asarray(self.features).reshape(-1, self.features.shape[-1])
+        return float(np.linalg.norm(flat, 2) ** 2 / len(self.features))
+
+    def tree_flatten(self):
+        return (self.features, self.private), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        kernel = object.__new__(cls)
+        kernel.features, kernel.private = children
+        return kernel
+
+
 jax.tree_util.register_dataclass(CompoundSymmetric, data_fields=["private", "shared"], meta_fields=[])
 jax.tree_util.register_dataclass(NoCoupling, data_fields=["private"], meta_fields=[])
 
-Coupling = NoCoupling | CompoundSymmetric
+Coupling = NoCoupling | CompoundSymmetric | LowRankPlusDiagonal
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _simulate(
     evaluated = population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
     floor = None if population.correct is None else evaluated.base_rate_floor
     told = dataclasses.asdict(settings) | {
-        "reward": reward.name,
+        "reward": reward.spec,
         "update": _plain(update),
         "coupling": _plain(population.coupling),
     }

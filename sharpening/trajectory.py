@@ -40,6 +40,7 @@ METRICS: dict[str, Metric] = {
     "no_answer_rate": Metric("share", "share of rollouts without an answer", False),
     "perplexity": Metric("-", "perplexity of the sampled completions under the model that sampled them", False),
     "mean_length": Metric("tokens", "mean number of tokens of a completion", False),
+    "repetition": Metric("share", "share of content tokens after the first that equal their predecessor", False),
     "lm_loss": Metric("nats per token", "language-modelling loss on held-out text", False),
     "true_reward": Metric("reward", "mean reward that the true labels give", True),
     "pseudo_reward": Metric("reward", "mean reward that training uses", False),

@@ -1,7 +1,7 @@
 """Economics of external and hybrid rewards: how much verification keeps a wrong majority from winning, and what it costs.
 
-Only uniform plans are known here: the same share of every prompt's rollouts at every step. Adaptive plans (which prompts, which
-rollouts, which steps; theory: X3) are not searched.
+Uniform plans verify the same share of every prompt's rollouts at every step; the adaptive ones (theory: X3, X6) are in
+`sharpening.schedules`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sharpening.errors import InputError
 
@@ -130,6 +132,22 @@ def uniform_plan(
     )
 
 
+def gated_steps(log_odds, gate: float, tpr: float, fpr: float, *, beta: float = 1.0) -> np.ndarray:
+    """Steps for which a gate verifies a prompt: ceil(beta (logit gate - log_odds)/J), 0 or more; the shape of `log_odds`.
+
+    `log_odds`: logit of the correct answer's mass, nats; the prompt is rewarded by the verifier until that mass reaches `gate`, in
+    [1/2, 1), then by the vote; KL-prox with `beta`. Wrong modes that start above the gate are never verified (theory X6). Raises:
+    InputError for J <= 0, a gate outside [1/2, 1) or beta <= 0.
+    """
+    j = _useful(tpr, fpr)
+    if not 0.5 <= gate < 1:
+        raise InputError("gate", gate, "it is the mass above which the vote is trusted, in [1/2, 1)")
+    if not beta > 0:
+        raise InputError("beta", beta, "it is a number > 0")
+    needed = beta * (math.log(gate / (1 - gate)) - np.asarray(log_odds, np.float64)) / j
+    return np.maximum(np.ceil(needed), 0.0)
+
+
 @dataclass(frozen=True)
 class ThresholdCheck:
     """What a simulation of misaligned prompts ended at, slightly above and slightly below the threshold share q*."""
@@ -160,7 +178,6 @@ def check_threshold(
     log-ratio of truth and majority drifts by q (1 + J) - 1 per unit step. Raises: InputError for rates as in `hybrid_threshold`,
     an offset outside 0..1 (exclusive), or a population whose prompts do not fit. Source: theory X2.
     """
-    import numpy as np
 
     from sharpening.population import Population
     from sharpening.rewards.hybrid import HybridReward

@@ -8,5 +8,6 @@ from sharpening.plots.curves import plot_trajectories, plot_trajectory
 from sharpening.plots.figure import Figure, figure_bytes
 from sharpening.plots.steps import plot_collapse_steps
 from sharpening.plots.theme import THEMES
+from sharpening.plots.trees import plot_failure_modes
 
-__all__ = ["THEMES", "Figure", "figure_bytes", "plot_collapse_steps", "plot_trajectories", "plot_trajectory"]
+__all__ = ["THEMES", "Figure", "figure_bytes", "plot_collapse_steps", "plot_failure_modes", "plot_trajectories", "plot_trajectory"]

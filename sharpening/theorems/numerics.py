@@ -55,3 +55,30 @@ def path(update: Update, reward: Reward, log_probs: np.ndarray, num_steps: int, 
     for _ in range(num_steps):
         now = take_step(update, reward, now, reference=log_probs, **labels)
         yield now
+
+
+def normalised(log_values: np.ndarray) -> np.ndarray:
+    """log_softmax over the last axis, nats; the same shape."""
+    return log_values - log_sum(log_values)[..., None]
+
+
+def relative_entropy(log_probs: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """KL(pi || reference), (prompts,), nats; +infinity where pi has mass and the reference has none."""
+    present = log_probs > -np.inf
+    with np.errstate(invalid="ignore"):
+        terms = np.where(present, np.exp(log_probs) * (log_probs - reference), 0.0)
+    return np.maximum(terms.sum(axis=-1), 0.0)
+
+
+def flow(direction, log_probs: np.ndarray, time: float | np.ndarray, steps: int = 32) -> np.ndarray:
+    """The policies at `time` (a number, or (prompts,)) of dz/dt = direction(log_probs): classical Runge-Kutta of fourth order."""
+    step = np.reshape(np.asarray(time, np.float64) / steps, (-1, 1))
+    possible, now = log_probs > -np.inf, log_probs
+    slope = lambda shift: np.where(possible, direction(normalised(now + shift)), 0.0)  # noqa: E731
+    for _ in range(steps):
+        first = slope(0.0)
+        second = slope(step / 2 * first)
+        third = slope(step / 2 * second)
+        fourth = slope(step * third)
+        now = normalised(now + step / 6 * (first + 2 * second + 2 * third + fourth))
+    return now

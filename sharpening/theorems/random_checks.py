@@ -14,7 +14,7 @@ from sharpening.theorems.base import VerdictStatus
 from sharpening.theorems.claims import Witness
 from sharpening.theorems.registry import get_theorem, list_theorems
 
-PROMPTS, SIZES = 16, (2, 5)
+PROMPTS, SIZES, LARGE, LARGE_EVERY = 16, (2, 5), 64, 16
 STEP_SIZES = (1e-3, 0.1, 1.0, 10.0)
 LOWEST = float(np.log(1e-300))
 
@@ -52,11 +52,11 @@ class TheoremReport:
 
 
 def random_population(seed: int, case: int = 0) -> Population:
-    """Population number `case` of this seed: 16 prompts, 2 and 5 answers in turn; most have labels, one correct answer a prompt and no
-    coupling, some have not, some prompt weights, some a no-answer column.
+    """Population number `case` of this seed: 16 prompts, 2 and 5 answers in turn, 64 in every 16th; most have labels, one correct
+    answer a prompt and no coupling, some have not, some prompt weights, some a no-answer column.
     """
     rng = np.random.default_rng((seed, case))
-    num_answers = SIZES[case % len(SIZES)]
+    num_answers = LARGE if case % LARGE_EVERY == LARGE_EVERY - 1 else SIZES[case % len(SIZES)]
     logits = np.stack([_random_logits(rng, num_answers) for _ in range(PROMPTS)])
     silent = num_answers > 2 and rng.random() < 0.25
     answers = num_answers - silent
@@ -75,7 +75,7 @@ def random_population(seed: int, case: int = 0) -> Population:
 def _random_logits(rng: np.random.Generator, num_answers: int) -> np.ndarray:
     logits = rng.choice([0.3, 2.0, 8.0]) * rng.standard_normal(num_answers)
     one, other = rng.permutation(num_answers)[:2]
-    match rng.choice(["plain", "plain", "tie", "near tie", "tiny", "impossible"]):
+    match rng.choice(["plain", "plain", "plain", "tie", "near tie", "tiny", "impossible", "consensus", "level"]):
         case "tie":
             logits[one] = logits[other]
         case "near tie":
@@ -83,8 +83,13 @@ def _random_logits(rng: np.random.Generator, num_answers: int) -> np.ndarray:
         case "tiny":
             logits[one] = rng.uniform(LOWEST, -30.0)
         case "impossible":
-            logits[one] = -np.inf
-    return logits
+            logits[rng.permutation(num_answers)[: rng.integers(1, num_answers)]] = -np.inf
+        case "consensus":
+            logits[one] += rng.uniform(30.0, 700.0)
+        case "level":
+            logits[:] = 0.0
+    floor = logits.max() + LOWEST + np.log(num_answers)
+    return np.where(logits > -np.inf, np.maximum(logits, floor), logits)
 
 
 def check_theorems(

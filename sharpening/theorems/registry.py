@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 
 from sharpening.errors import InputError
 from sharpening.theorems.base import Theorem
 
+ORDER = "SFUXCN"  # one prompt, finite rollouts, uncoupled prompts, external rewards, coupled prompts, counterexamples
 _THEOREMS: dict[str, Theorem] = {}
 
 
@@ -33,7 +35,7 @@ def _load() -> None:
 
 
 def list_theorems() -> list[Theorem]:
-    """All theorems, in the order of their names: S1, S2, ..., F3, U1, ..., X2."""
+    """All theorems, in the order of their names: S1, ..., S7a, S7b, S8, ..., F1, ..., U1, ..., X1, ..., C1, ..., N1, ..."""
     _load()
     return [_THEOREMS[name] for name in sorted(_THEOREMS, key=_place)]
 
@@ -48,6 +50,6 @@ def get_theorem(name: str) -> Theorem:
 
 
 def _place(name: str) -> tuple:
-    letter, number = name[:1], name[1:]
-    rank = "SFUXC".find(letter)
-    return (rank if rank >= 0 else 9, letter, int(number) if number.isdigit() else 0, name)
+    rank = ORDER.find(name[:1])
+    number = re.match(r"\d+", name[1:])
+    return (rank if rank >= 0 else len(ORDER), name[:1], int(number.group()) if number else 0, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import COMONOTONE
 from sharpening.theorems.base import Case, Theorem
@@ -10,16 +12,24 @@ from sharpening.theorems.numerics import log_tails, take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx, NaturalGradient
 
+ROLLOUTS = 8
+
+
+def distinct_answers(log_probs: np.ndarray) -> np.ndarray:
+    """Mean number of distinct answers among ROLLOUTS, sum_a 1 - (1 - pi_a)^N, (prompts,): Schur-concave."""
+    return -np.expm1(ROLLOUTS * np.log1p(-np.minimum(np.exp(log_probs), 1 - 1e-16))).sum(axis=1)
+
 
 def majorization_claims(case: Case, updates: dict):
     """One step of each update (name -> update): no tail sum grows, so entropy does not grow and the mode's mass does not fall."""
     population = case.population
     start = population.log_probs
-    before = exact_metrics(start)["entropy"]
+    before, seen = exact_metrics(start)["entropy"], distinct_answers(start)
     for name, update in updates.items():
         after = take_step(update, case.reward, start, correct=population.correct, no_answer=population.no_answer)
         yield Claim.at_most(f"no sum of smallest masses grows under {name}", log_tails(after), log_tails(start))
         yield Claim.at_most(f"entropy does not grow under {name}", exact_metrics(after)["entropy"], before)
+        yield Claim.at_most(f"{ROLLOUTS} rollouts give no more distinct answers under {name}", distinct_answers(after), seen)
 
 
 @register_theorem

@@ -36,11 +36,21 @@ class SoftmaxMajorizes(Theorem):
         pi, r = sp.symbols("pi_0:4", positive=True), sp.symbols("r_0:4", real=True)
         p, crossing, advantage = sp.symbols("pi pi^* A", real=True)
         mean = sum(x * y for x, y in zip(pi, r, strict=True))
+        factor, change = sp.symbols("w_0:4", positive=True), sp.Symbol("Delta", real=True)
+        inside, outside = pi[0] + pi[1], pi[2] + pi[3]
+        new = pi[0] * factor[0] + pi[1] * factor[1], pi[2] * factor[2] + pi[3] * factor[3]
         total = sum(x * (y - mean) for x, y in zip(pi, r, strict=True))
         return {
             "term by term pi^2 A - pi* pi A = pi A (pi - pi*), which is >= 0 when A changes sign at pi*": p**2 * advantage
             - crossing * p * advantage
             - p * advantage * (p - crossing),
+            "the odds of a top set S grow by its pi-mean of w = e^Delta over the rest's (4 answers, 2 in S)": (new[0] / new[1])
+            / (inside / outside)
+            - (new[0] / inside) / (new[1] / outside),
+            "which is >= 1 + its mean Delta by Jensen: e^Delta - 1 - Delta is 0 at 0 with slope e^Delta - 1": sp.diff(
+                sp.exp(change) - 1 - change, change
+            )
+            - (sp.exp(change) - 1),
             "the advantages average to 0, so a top set's sum of pi A is >= 0 (4 answers)": sp.expand(
                 total.subs(pi[3], 1 - pi[0] - pi[1] - pi[2])
             ),

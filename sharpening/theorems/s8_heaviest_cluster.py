@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpening.rewards import Reward, RewardCard, UnifiedForm
+from sharpening.rewards.semantic_clusters import SemanticClustersReward
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
@@ -18,26 +18,14 @@ STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class ClusterReward(Reward):
-    """r(a) = pi(cluster of a), the exact form of EMPO's reward, for two clusters: `members` (prompts, answers) bool, and the rest."""
+class ClusterReward(SemanticClustersReward):
+    """The shipped reward "semantic-clusters" with two clusters a prompt: `members` (prompts, answers) bool, and the rest."""
 
-    members: np.ndarray
-    card = RewardCard(
-        name="cluster",
-        branch="intrinsic: ensemble",
-        known_as=("EMPO",),
-        unified=UnifiedForm("the rollout's cluster, one-hot", "policy over clusters", "cluster", -1, "exp"),
-        limit="all mass on the heaviest cluster, in its initial proportions; it need not hold the modal answer",
-        failure_mode="many weak answers in one cluster beat the mode",
-        needs=("answers",),
-        source="EMPO; theory S8",
-    )
+    members: np.ndarray | None = None
 
-    def exact(self, log_probs, correct=None, *, no_answer: int | None = None):
-        """r (prompts, answers), in 0..1."""
-        inside = np.exp(log_mass(log_probs, self.members))[:, None]
-        outside = np.exp(log_mass(log_probs, ~self.members))[:, None]
-        return np.where(self.members, inside, outside)
+    def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
+        """r(a) = pi(cluster of a), (prompts, answers), in 0..1."""
+        return super().exact(log_probs, clusters=self.members.astype(int))
 
 
 def _minority_mode(case: Case) -> np.ndarray:
@@ -85,7 +73,7 @@ class HeaviestCluster(Theorem):
     def claims(self, case: Case):
         population, beta = case.population, 1 / case.step_size
         now, rest = population.log_probs, ~population.leaders
-        reward = ClusterReward(rest)
+        reward = ClusterReward(members=rest)
         odds = log_odds(now, rest)
         floor = odds.copy()
         rise = np.tanh(odds / 2) / beta  # (2P - 1)/beta, without cancellation

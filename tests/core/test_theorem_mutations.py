@@ -1,6 +1,8 @@
 """A theorem whose formula is made wrong fails, with a witness: at least one deliberate error for each."""
 
+import importlib
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -32,12 +34,12 @@ def patch(owner, name, function):
 
 
 def negated(cls):
-    original = cls.direction
+    original = cls.policy_direction
     return lambda self, *arguments: -original(self, *arguments)
 
 
 def scaled(cls, factor):
-    original = cls.direction
+    original = cls.policy_direction
     return lambda self, *arguments: factor * original(self, *arguments)
 
 
@@ -66,37 +68,37 @@ U4_MODULE = sys.modules[type(get_theorem("U4")).__module__]
 ORIGINAL_CLUSTER = ClusterReward.exact
 MUTATIONS = [
     ("S1", "step beta instead of 1/beta", patch(KLProx, "step_size", property(lambda self: self.beta))),
-    ("S1", "wrong sign", patch(KLProx, "direction", negated(KLProx))),
+    ("S1", "wrong sign", patch(KLProx, "policy_direction", negated(KLProx))),
     ("S1", "advantage of the mass, not of the answer", patch(KLProx, "direction", lambda self, z, r, ref=None: jnp.exp(z) * r)),
     ("S2", "no pull to the reference", patch(KLProx, "direction", lambda self, z, r, ref=None: jnp.asarray(r))),
     ("S2", "half the pull", patch(KLProx, "direction", lambda self, z, r, ref=None: r + self.beta / 2 * jnp.where(z > -jnp.inf, ref - z, 0))),
     ("S3", "pi instead of log pi", patch(TrajectoryEntropyReward, "exact", lambda self, z, c=None, *, no_answer=None: np.exp(z))),
-    ("S3", "wrong sign", patch(KLProx, "direction", negated(KLProx))),
-    ("S4", "wrong sign of KL-prox", patch(KLProx, "direction", negated(KLProx))),
-    ("S4", "wrong sign of natural gradient", patch(NaturalGradient, "direction", negated(NaturalGradient))),
+    ("S3", "wrong sign", patch(KLProx, "policy_direction", negated(KLProx))),
+    ("S4", "wrong sign of KL-prox", patch(KLProx, "policy_direction", negated(KLProx))),
+    ("S4", "wrong sign of natural gradient", patch(NaturalGradient, "policy_direction", negated(NaturalGradient))),
     ("S4", "wrong prompts", patch(KLProx, "direction", lambda self, z, r, ref=None: jnp.roll(jnp.asarray(r), 1, axis=0))),
     ("S5", "no baseline", patch(SoftmaxGradient, "direction", lambda self, z, r, ref=None: jnp.exp(z) * r)),
-    ("S5", "wrong sign of GRPO", patch(GRPO, "direction", negated(GRPO))),
+    ("S5", "wrong sign of GRPO", patch(GRPO, "policy_direction", negated(GRPO))),
     ("S6", "pi missing", patch(SoftmaxGradient, "direction", lambda self, z, r, ref=None: NaturalGradient().direction(z, r))),
-    ("S6", "factor 2", patch(NaturalGradient, "direction", scaled(NaturalGradient, 2.0))),
-    ("S6", "GRPO without std", patch(GRPO, "direction", SoftmaxGradient.direction)),
-    ("S6", "factor 0.9", patch(KLProx, "direction", scaled(KLProx, 0.9))),
+    ("S6", "factor 2", patch(NaturalGradient, "policy_direction", scaled(NaturalGradient, 2.0))),
+    ("S6", "GRPO without std", patch(GRPO, "policy_direction", SoftmaxGradient.policy_direction)),
+    ("S6", "factor 0.9", patch(KLProx, "policy_direction", scaled(KLProx, 0.9))),
     ("S8", "mass of the other cluster", patch(ClusterReward, "exact", lambda self, z, c=None, **_: -ORIGINAL_CLUSTER(self, z))),
     ("S8", "mass of the answer", patch(ClusterReward, "exact", lambda self, z, c=None, **_: np.exp(z))),
-    ("S9", "wrong sign of softmax gradient", patch(SoftmaxGradient, "direction", negated(SoftmaxGradient))),
-    ("S9", "wrong sign of KL-prox", patch(KLProx, "direction", negated(KLProx))),
+    ("S9", "wrong sign of softmax gradient", patch(SoftmaxGradient, "policy_direction", negated(SoftmaxGradient))),
+    ("S9", "wrong sign of KL-prox", patch(KLProx, "policy_direction", negated(KLProx))),
     ("F3", "population std in groups", patch(sys.modules[GRPO.__module__], "group_advantages", population_std)),
     ("F3", "no std", patch(sys.modules[GRPO.__module__], "group_advantages", lambda r, scale, eps: group_advantages(r))),
-    ("F3", "sample std in the exact form", patch(GRPO, "direction", scaled(GRPO, float(np.sqrt(63 / 64))))),
+    ("F3", "sample std in the exact form", patch(GRPO, "policy_direction", scaled(GRPO, float(np.sqrt(63 / 64))))),
     ("U1", "rewards the least likely answer", patch(MajorityReward, "exact", least_likely)),
     ("U1", "half speed", patch(KLProx, "step_size", property(lambda self: 0.5 / self.beta))),
     ("U4", "accuracy instead", patch(U4_MODULE, "exact_metrics", lambda *a, **k: {"reward_accuracy": exact_metrics(*a, **k)["accuracy"]})),
     ("U4", "ignores ties and losers", patch(MajorityReward, "exact", least_likely)),
     ("U5", "rewards the least likely answer", patch(MajorityReward, "exact", least_likely)),
-    ("U5", "wrong sign", patch(KLProx, "direction", negated(KLProx))),
+    ("U5", "wrong sign", patch(KLProx, "policy_direction", negated(KLProx))),
     ("X2", "false positives ignored", patch(HybridReward, "exact", ignores_false_positives)),
     ("X2", "weights swapped", patch(HybridReward, "exact", swapped_weights)),
-    ("X2", "wrong sign", patch(KLProx, "direction", negated(KLProx))),
+    ("X2", "wrong sign", patch(KLProx, "policy_direction", negated(KLProx))),
 ]  # fmt: skip
 
 
@@ -114,7 +116,10 @@ def nothing_compiled():
 
 class TestMutations:
     def test_every_theorem_has_one(self):
-        assert {name for name, _, _ in MUTATIONS} == {theorem.name for theorem in list_theorems()}
+        """Here, or in a sibling of this file."""
+        siblings = [path.stem for path in Path(__file__).parent.glob("test_theorem_mutations*.py")]
+        known = {name for module in siblings for name, _, _ in importlib.import_module(module).MUTATIONS}
+        assert known == {theorem.name for theorem in list_theorems()}
 
     @pytest.mark.parametrize("name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS])
     def test_a_wrong_formula_is_caught(self, name, mutate, monkeypatch, request):
@@ -136,7 +141,7 @@ class TestMutations:
         assert again.found == pytest.approx(witness.found) and again.wanted == pytest.approx(witness.wanted)
 
     def test_a_report_counts_failures(self, monkeypatch):
-        monkeypatch.setattr(KLProx, "direction", negated(KLProx))
+        monkeypatch.setattr(KLProx, "policy_direction", negated(KLProx))
         (report,) = check_theorems(["S1"], cases=3)
         assert report.failed == 3 and not report.ok and report.outcome == "fails" and report.failed_case == 0
         assert report.as_dict()["witness"]["claim"] == report.witness.claim

@@ -1,5 +1,6 @@
 """The theorems hold on hard populations, say which assumption is broken, and are found by name."""
 
+import re
 import subprocess
 import sys
 
@@ -52,11 +53,11 @@ class TestTheyHold:
         assert (verdict.status is VerdictStatus.HOLDS) == (verdict.prompts > 0)
 
     def test_random_populations_reach_every_theorem(self):
-        reports = check_theorems(cases=8, seed=1)
+        reports = check_theorems(NAMES, cases=8, seed=1)
         assert [report.name for report in reports] == NAMES
         for report in reports:
             assert report.outcome == "holds", report
-            assert report.held + report.violated == report.cases == 8 and report.prompts >= 20
+            assert report.held + report.violated == report.cases == 8 and report.prompts >= report.cases
             assert report.derivation and all(report.derivation.values())
 
     def test_the_same_seed_gives_the_same_report(self):
@@ -80,7 +81,10 @@ class TestTheyHold:
 class TestRegistry:
     def test_names_in_order_and_texts(self):
         theorems = list_theorems()
-        assert [theorem.name for theorem in theorems] == NAMES
+        names = [theorem.name for theorem in theorems]
+        assert set(NAMES) <= set(names) and len(names) >= 30
+        places = [("SFUXCN".index(name[0]), int(re.match(r"\d+", name[1:]).group()), name) for name in names]
+        assert places == sorted(places)
         for theorem in theorems:
             record = theorem.as_dict()
             assert all(record[key] for key in ("name", "title", "statement", "formula", "derivation", "source", "symbol"))
@@ -185,7 +189,7 @@ class TestAssumptions:
         }
         shared = {"weight", "an answer", "resolved mode"}
         missing = {
-            (theorem.name, one.name) for theorem in list_theorems() for one in theorem.assumptions if one.name not in shared
+            (name, one.name) for name in NAMES for one in get_theorem(name).assumptions if one.name not in shared
         } - tried
         assert missing == set()
 

@@ -1,0 +1,101 @@
+"""C2: the critical data-set size: private consensus outruns the shared drift below it, and not above."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sharpening.coupling import CompoundSymmetric
+from sharpening.mean_field import critical_ratio, critical_size, vote_path
+from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
+from sharpening.theorems.base import Case, Theorem
+from sharpening.theorems.claims import Claim
+from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step
+from sharpening.theorems.registry import register_theorem
+from sharpening.updates import KLProx
+
+BELOW, ABOVE, STEPS, EDGE = 0.99, 2.0, 3, 1e-6
+
+
+def modes_after(case: Case, weights: np.ndarray, ratio: float, steps: int, step_size: float) -> np.ndarray:
+    """Modes (prompts,) after exact coupled KL-prox steps of `step_size` nats with private strength 1 and shared strength `ratio`."""
+    population, coupling, update = case.population, CompoundSymmetric(1.0, ratio), KLProx(1 / step_size)
+    own, shared = np.zeros_like(population.log_probs), np.zeros(population.num_answers)
+    for _ in range(steps):
+        own, shared = coupled_step(case, update, population.log_probs, weights, coupling, own, shared)
+    return (population.votable + own + shared).argmax(axis=1)
+
+
+@register_theorem
+class CriticalSize(Theorem):
+    """Modes are kept for ever iff kappa_s D (m_max - m_min) <= kappa_p B."""
+
+    name = "C2"
+    title = "Critical data-set size"
+    statement = (
+        "D prompts, each visited B/D times a step. The mean field depends on D, B, kappa_s, kappa_p only through R = kappa_s "
+        "D/(kappa_p B), since a visit's own push is kappa_p B/D and the shared one kappa_s E[g]. KL-prox and natural gradient, "
+        "majority reward: every mode is kept for ever, and accuracy ends at alpha, iff R (m_max - m_min) <= 1, m_a the share of "
+        "prompts with mode a, m_min over the answers that have any: D* = kappa_p B/(kappa_s (m_max - m_min)). Margins set only "
+        "the time: the first mode turns at min gap/(R (m_b - m_a) - 1). Every end satisfies R (m_max - m_min) <= 1 again: "
+        "consensus, or answers nearly equal in number. GRPO obeys it once prompts are near consensus, where all speak equally "
+        "loud. If the modes are evenly spread over K answers, only chance separates them, m_max - m_min ~ sqrt(8 log K/(K D)), "
+        "so D* ~ (kappa_p B/kappa_s)² K/(8 log K)."
+    )
+    source = "theory: C2"
+    assumptions = (UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
+
+    def formula(self):
+        import sympy as sp
+
+        kp, ks, b, top, low = sp.symbols("kappa_p kappa_s B m_max m_min", positive=True)
+        return sp.Eq(sp.Symbol("D^*"), kp * b / (ks * (top - low)))
+
+    def derivation(self):
+        import sympy as sp
+
+        kp, ks, b, d, m, n, w, k = sp.symbols("kappa_p kappa_s B D m_b m_a w K", positive=True)
+        own, drift = kp * b / d, ks * (m - n)
+        turning = sp.solve(sp.Eq(own, drift), d)[0]
+        size = sp.Symbol("s", positive=True)  # sqrt(D)
+        even = sp.sqrt(8 * sp.log(k) / k) / size
+        return {
+            "the gap of mode a over b grows at kappa_p B/D - kappa_s (m_b - m_a): 0 at D*": turning - kp * b / (ks * (m - n)),
+            "in units of kappa_p B/D it grows at 1 - R (m_b - m_a)": sp.simplify(
+                (own - drift) / own - (1 - ks * d / (kp * b) * (m - n))
+            ),
+            "a prompt of weight w that turns from a to b raises sum m² by 2w (m_b - m_a + w)": sp.expand(
+                (m + w) ** 2 + (n - w) ** 2 - m**2 - n**2 - 2 * w * (m - n + w)
+            ),
+            "even modes: D* = (kappa_p B/kappa_s)² K/(8 log K)": sp.simplify(
+                sp.solve(sp.Eq(ks * size**2 * even, kp * b), size)[0] ** 2 - (kp * b / ks) ** 2 * k / (8 * sp.log(k))
+            ),
+        }
+
+    def claims(self, case: Case):
+        population, weights = case.population, case.restricted().prompt_weights
+        used = case.restricted().select(np.flatnonzero(case.applies))
+        critical, mode = critical_ratio(used), population.mode
+        kept = lambda ratio, steps, h: np.where(case.applies, modes_after(case, weights, ratio, steps, h) == mode, True)  # noqa: E731
+        safe = BELOW * critical if np.isfinite(critical) else 10.0
+        for h in (case.step_size, 1e4):
+            yield Claim.equal(f"below the critical ratio every mode is kept (steps of {h:g} nats)", kept(safe, STEPS, h), 1.0)
+        yield Claim.equal(
+            "and the path of the vote has no event", float(len(vote_path(used, private=1.0, shared=safe).times)), 1.0
+        )
+        if not np.isfinite(critical):
+            return
+        ratio = ABOVE * critical
+        path = vote_path(used, private=1.0, shared=ratio)
+        if len(path.times) == 1:
+            yield Claim.equal("above it some mode turns", 1.0, 2.0)
+            return
+        first = float(path.times[1])
+        yield Claim.equal("before the first turn all are kept", kept(ratio, 1, first * (1 - EDGE)), 1.0)
+        turned = 1.0 - kept(ratio, 1, first * (1 + EDGE) + EDGE).min()
+        yield Claim.equal("above the critical ratio a mode turns at the closed form's time", turned, 1.0)
+        share = path.shares[-1]
+        spread = share.max() - share[share > 1e-12].min()
+        yield Claim.at_most("every end is a rest: R (m_max - m_min) <= 1", ratio * spread, 1.0, absolute=1e-9)
+        batch = 4
+        size = critical_size(used, 1.0, critical / len(used.log_probs) * batch, batch)
+        yield Claim.equal("D* in prompts: the size whose ratio is critical", size, len(used.log_probs))
