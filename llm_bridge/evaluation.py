@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llm_bridge.rollouts import sample, sequence_log_probs
+from llm_bridge.rollouts import end_token_ids, sample, sequence_log_probs
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
 
@@ -23,6 +23,16 @@ def seeded(*parts: int) -> torch.Generator:
 def run_without_labels(task, problems) -> bool:
     """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
     return all(problem.answer is None for problem in problems)
+
+
+def repetition(token_ids, ends) -> float:
+    """Mean over completions of the share of tokens after the first that equal their predecessor; end tokens are no content.
+
+    0 for completions of fewer than two content tokens. token_ids (prompts, rollouts) lists; the same as in `sharpening.token_trees`.
+    """
+    contents = [[token for token in ids if token not in ends] for group in token_ids for ids in group]
+    shares = [sum(map(int.__eq__, ids[1:], ids)) / (len(ids) - 1) if len(ids) > 1 else 0.0 for ids in contents]
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def base_rate_floor(task, problems) -> float:
@@ -150,6 +160,7 @@ class Evaluator:
             "tie_rate": float(np.mean(groups["tie"])),
             "no_answer_rate": float(np.mean(groups["no_answer"])),
             "mean_length": drawn.mean_length,
+            "repetition": repetition(drawn.token_ids, end_token_ids(model, self.tokenizer)),
             "perplexity": math.exp(min(50.0, -float(drawn.log_probs.sum()) / max(1, drawn.generated_tokens))),
             "lm_loss": self._prompt_loss(model, drawn.prompt_ids),
         }

@@ -7,11 +7,13 @@ from llm_bridge.probe import Probe, probe_model
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
 from llm_bridge.results import ForecastStep, ModelForecast
-from llm_bridge.rewards import check_labels
+from llm_bridge.rewards import check_reward
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
 from sharpening.collapse import CollapseStep, Outcome, collapse_steps
+from sharpening.errors import InputError
 from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled_trajectory
+from sharpening.rewards import get_reward
 
 SPEAKER = "radius"
 INTERVAL_LEVEL, INTERVAL_FACTOR = 0.9, 4.7
@@ -24,10 +26,14 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     """What `settings` will do to `model` on `task`, before any training.
 
     Raises:
-        InputError: bad model or task, as `measure` raises.
+        InputError: bad model or task, as `measure` raises; a verified reward on a task without true answers, since the voices know a
+            verifier by its rates of true and false positives alone.
     """
     progress = progress or NullProgress()
-    check_labels(settings.reward, task)
+    check_reward(settings.reward, task)
+    if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
+        raise InputError("reward", settings.reward, "a forecast models its verifier by how often it accepts right and wrong answers, and "
+                         f"task {task.name} has no true answers", "Give the data set answers, or train with `sharpening measure`")
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
@@ -39,10 +45,12 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
         bar.advance()
     bar.close()
     steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
-    verdict, reasons = judge(voices[SPEAKER], steps[SPEAKER], settings.criterion)
+    speaker, why = speaker_for(settings.reward)
+    verdict, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
     return ModelForecast(
-        model=model, task=task.name, settings=settings, voices=voices, speaker=SPEAKER, why_speaker=WHY,
-        collapse={name: interval(step) for name, step in steps[SPEAKER].items()}, voices_collapse=steps, verdict=verdict,
+        model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why,
+        collapse={name: interval(step, calibrated=settings.reward == "majority") for name, step in steps[speaker].items()},
+        voices_collapse=steps, verdict=verdict,
         reasons=reasons + explain(probe, settings), alignment=_alignment(probe), coupling=probe.coupling | {"radius": _finite(probe.radius.radius)},
         prior=probe.prior, cost=probe.cost.as_dict(),
     )
@@ -52,6 +60,18 @@ WHY = (
     "over the ten pairs of model and learning rate in `sharpening study tiny` the retention radius ordered the measured steps best (Spearman .6 "
     "for relative, .7 for half_life, .9 for mode_retention), while the uncoupled theory saw no collapse and the coupled mean field hardly any"
 )
+
+
+def speaker_for(reward: str) -> tuple[str, str]:
+    """The voice that speaks about runs with this reward, and why."""
+    if reward == "majority":
+        return SPEAKER, WHY
+    if get_reward(reward).card.branch.startswith("intrinsic"):
+        return SPEAKER, f"{WHY}; those were majority votes, and for {reward} it is taken over untested, without an interval"
+    return "coupled", (
+        "the retention radius, which speaks about majority votes, does not see the reward, and this one looks outside the model; the coupled "
+        "mean field does see it, but was not compared with measured runs, so it gives no interval"
+    )
 
 
 def step_size(probe: Probe, settings: RunSettings) -> float:
@@ -80,10 +100,10 @@ def radius_voice(probe: Probe, settings: RunSettings):
     return probe.radius.trajectory(settings.learning_rate, settings.max_steps, settings.eval_every)
 
 
-def interval(step: CollapseStep) -> ForecastStep:
-    """The central step with its interval: a factor up and down, as the compared runs scattered."""
+def interval(step: CollapseStep, calibrated: bool = True) -> ForecastStep:
+    """The central step with its interval: a factor up and down, as the compared runs scattered; none where no runs were compared."""
     low = high = level = None
-    if step.outcome is Outcome.COLLAPSED and step.step > 0:
+    if calibrated and step.outcome is Outcome.COLLAPSED and step.step > 0:
         low, high, level = min(step.step, max(1, math.floor(step.step / INTERVAL_FACTOR))), math.ceil(step.step * INTERVAL_FACTOR), INTERVAL_LEVEL
         high = high if high <= step.horizon else None
     return ForecastStep(step.criterion, step.step, step.outcome, low, high, level, step.horizon)

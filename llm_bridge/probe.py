@@ -8,12 +8,13 @@ import torch
 
 from llm_bridge.evaluation import base_rate_floor, frozen_copy, run_without_labels, seeded
 from llm_bridge.progress import NullProgress
+from llm_bridge.rewards import TaskReward
 from llm_bridge.rollouts import sample
 from llm_bridge.tasks import read_answers
+from llm_bridge.tasks.rephrasing import with_rephrasings
 from sharpening.coupling import fit_compound_symmetric
 from sharpening.metrics import NO_ANSWER, group_metrics
 from sharpening.population import Population
-from sharpening.rewards import get_reward
 from sharpening.trajectory import Trajectory
 
 GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; their number shrinks for large models
@@ -138,19 +139,25 @@ def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[s
 
     g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P = 1/√mean_x(g_x²), Adam's
     preconditioner at its first steps. CompoundSymmetric(private, shared) is the least-squares fit of K against the same products
-    of the gradients in answer-logit space.
+    of the gradients in answer-logit space. What the reward costs (its own forward passes, a verifier's) is counted.
     """
     model, tokenizer = loaded.model, loaded.tokenizer
+    reward = TaskReward(settings.reward, task, settings.rollouts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
+                        seed=settings.seed, reference=model)
+    reward.attach(lambda: model, tokenizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     count = sum(p.numel() for p in parameters)
     problems = problems[:max(4, min(len(problems), GRADIENT_BYTES // (4 * count)))]
+    if settings.asks_rephrasings:
+        problems = with_rephrasings(task, problems[:(len(problems) + 1) // 2], seed=settings.seed)
     length = settings.max_new_tokens or task.max_new_tokens
     drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=settings.rollouts, max_new_tokens=length,
                    temperature=settings.temperature, generator=seeded(settings.seed, 12))
     cost.add(drawn)
     answers = read_answers(problems, drawn.texts, task)
     ids, labels = answers.ids, answers.labels
-    rewards = np.asarray(get_reward(settings.reward).group(ids, answers.correct), dtype=np.float64)
+    rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
+    cost.generated_tokens, cost.forward_tokens = cost.generated_tokens + reward.cost[0], cost.forward_tokens + reward.cost[1]
     deviation = rewards - rewards.mean(1, keepdims=True)
     advantages = deviation / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
     bar = progress.start("probe: gradients", len(problems))

@@ -7,8 +7,9 @@ from sharpening.errors import InputError
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run of intrinsic-reward training is made of; the command line's options have the same names.
+    """What a run of training is made of; the command line's options have the same names.
 
+    `reward` is any text that `sharpening.get_reward` reads, and is kept in its canonical form ("TTRL" becomes "majority").
     `dataset_size=None` draws fresh prompts for every step; an integer trains on that many prompts, again and again.
     `max_new_tokens=None` takes the task's own length. `eval_every` counts optimizer steps.
     """
@@ -51,7 +52,16 @@ class RunSettings:
         if self.criterion not in CRITERIA:
             raise InputError("criterion", self.criterion, f"known criteria are {', '.join(CRITERIA)}", "Use --criterion relative")
         from sharpening.rewards import get_reward
-        get_reward(self.reward)
+        object.__setattr__(self, "reward", get_reward(self.reward).spec)
+        if self.asks_rephrasings and self.prompts_per_step % 2:
+            raise InputError("prompts_per_step", self.prompts_per_step, f"the reward {self.reward} compares each question with one rephrasing of it",
+                             "Use an even --prompts-per-step")
+
+    @property
+    def asks_rephrasings(self) -> bool:
+        """Whether the reward compares rephrasings of a question, so that half of a step's prompts are rephrasings."""
+        from sharpening.rewards import get_reward
+        return "questions" in get_reward(self.reward).card.needs
 
     def as_dict(self) -> dict:
         """The settings as plain data, in the order of the fields."""

@@ -19,10 +19,11 @@ from llm_bridge.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
 from llm_bridge.results import Measurement
-from llm_bridge.rewards import check_labels, task_reward
+from llm_bridge.rewards import check_reward, task_reward
 from llm_bridge.rollouts import sample
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
+from llm_bridge.tasks.rephrasing import with_rephrasings
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
 
@@ -30,19 +31,23 @@ from sharpening.errors import InputError
 def schedule(task, settings: RunSettings):
     """The prompts of every step, fixed by (task, dataset_size, seed) alone: (training problems in order, evaluation problems).
 
-    A data set is visited in epochs, each a fresh permutation; without one, every prompt is drawn anew from the whole pool.
+    A data set is visited in epochs, each a fresh permutation; without one, every prompt is drawn anew from the whole pool. For a reward
+    that compares rephrasings a step holds half as many questions, each followed by one rephrasing of it.
     """
     pool, evaluation = task.split(settings.eval_prompts, settings.dataset_size)
     rng = np.random.default_rng([settings.seed, 7])
-    needed = settings.max_steps * settings.prompts_per_step
+    wordings = 2 if settings.asks_rephrasings else 1
+    questions = settings.prompts_per_step // wordings
+    needed = settings.max_steps * questions
     if settings.dataset_size is None:
         order = rng.integers(len(pool), size=needed)
     else:
         # Whole steps only: an epoch's remainder would put one prompt twice into a step.
-        whole = len(pool) // settings.prompts_per_step * settings.prompts_per_step
+        whole = len(pool) // questions * questions
         epochs = -(-needed // whole)
         order = np.concatenate([rng.permutation(len(pool))[:whole] for _ in range(epochs)])[:needed]
-    return [pool[i] for i in order], evaluation
+    train = [pool[i] for i in order]
+    return with_rephrasings(task, train, evaluation, settings.seed) if settings.asks_rephrasings else train, evaluation
 
 
 def watched_criterion(chosen: str, labelled: bool) -> str:
@@ -59,16 +64,16 @@ def problems_digest(task) -> str:
 @quiet_libraries()
 def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progress=None, stop_on_collapse: bool = False,
             keep_checkpoints: bool = False) -> Measurement:
-    """Train `model` on `task` with an intrinsic (or the true) reward, and measure the curve on fixed prompts.
+    """Train `model` on `task` with any registered reward, and measure the curve on fixed prompts.
 
     Resumes by itself if `output_dir` holds an unfinished run with the same settings, to the same curve; a finished one is read back.
     With `stop_on_collapse` the run ends once `settings.criterion` is met instead of going on to `max_steps`.
 
     Raises:
-        InputError: bad model, task or folder; a folder that holds a run with other settings.
+        InputError: bad model, task or folder; a task that cannot give what the reward reads; a folder that holds a run with other settings.
     """
     output_dir, progress = Path(output_dir), progress or NullProgress()
-    check_labels(settings.reward, task)
+    check_reward(settings.reward, task)
     identity = {"model": model, "task": task.name, "problems": problems_digest(task), **settings.as_dict(),
                 "stop_on_collapse": stop_on_collapse}
     _check_owner(output_dir, identity)
@@ -77,9 +82,11 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
+    reference = frozen_copy(loaded.model)
+    reward = run_reward(task, settings, train, reference)
+    reward.attach(lambda: loaded.model, loaded.tokenizer)
     _claim(output_dir, identity)
     started, spent = time.monotonic(), _seconds_spent(output_dir)
-    reference = frozen_copy(loaded.model)
     evaluator = Evaluator(task, evaluation, loaded.tokenizer, rollouts=settings.rollouts, temperature=settings.temperature,
                           max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference,
                           initial_rollouts=64 if loaded.is_small else 32)
@@ -87,7 +94,7 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
     monitor = CollapseMonitor(evaluator=evaluator, criterion=watched_criterion(settings.criterion, evaluator.labelled),
                               eval_every=settings.eval_every, stop=stop_on_collapse, strict=True, reference=reference, folder=output_dir,
                               settings=identity)
-    trainer, counter = grpo_trainer(loaded, task, settings, train, output_dir)
+    trainer, counter = grpo_trainer(loaded, task, settings, train, output_dir, reward)
     guard = _Guard(bar, output_dir, counter, lambda: spent + time.monotonic() - started)
     trainer.add_callback(monitor)
     trainer.add_callback(guard)
@@ -95,7 +102,7 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
         checkpoint = _last_whole_checkpoint(output_dir)
         if checkpoint is not None:
             bar.advance(int(checkpoint.name.split("-")[1]))
-            counter.restore(int(checkpoint.name.split("-")[1]))
+            counter.restore(int(checkpoint.name.split("-")[1]), loaded.model)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     bar.close()
     seconds = spent + time.monotonic() - started
@@ -103,6 +110,8 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
         "generated_tokens": counter.generated + evaluator.generated_tokens, "forward_tokens": counter.forward + evaluator.forward_tokens,
         "backward_tokens": counter.backward, "seconds": round(seconds, 1),
     }
+    if reward.asks_a_verifier:
+        cost["verifier_calls"] = counter.calls
     interrupted = guard.interrupted and trainer.state.global_step < settings.max_steps
     if not interrupted:
         monitor.trajectory.save(output_dir / "trajectory.json")
@@ -110,14 +119,25 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
         if not keep_checkpoints:
             for folder in output_dir.glob("checkpoint-*"):
                 shutil.rmtree(folder)
+            for file in output_dir.glob("previous-*.safetensors"):
+                file.unlink()
     return Measurement(model, task.name, settings, monitor.trajectory, cost, interrupted)
 
 
-def grpo_trainer(loaded, task, settings, train, output_dir):
-    """A GRPOTrainer as `settings` say, and the counter of what its rollouts cost."""
+def run_reward(task, settings, train, reference=None):
+    """The reward function of a run; `attach` it to the model before the first call."""
+    return task_reward(settings.reward, task, settings.rollouts, lambda row: train[row], temperature=settings.temperature,
+                       max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference)
+
+
+def grpo_trainer(loaded, task, settings, train, output_dir, reward=None):
+    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as `run_reward` makes it."""
     from trl import GRPOConfig, GRPOTrainer
 
-    counter = _Rollouts(task, settings, output_dir)
+    if reward is None:
+        reward = run_reward(task, settings, train, frozen_copy(loaded.model))
+        reward.attach(lambda: loaded.model, loaded.tokenizer)
+    counter = _Rollouts(task, settings, output_dir, reward)
     config = GRPOConfig(
         output_dir=str(output_dir), max_steps=settings.max_steps, per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
         num_generations=settings.rollouts, temperature=settings.temperature, learning_rate=settings.learning_rate, beta=settings.beta,
@@ -129,9 +149,10 @@ def grpo_trainer(loaded, task, settings, train, output_dir):
     )
     rows = Dataset.from_list([{"prompt": problem.prompt, "row": i} for i, problem in enumerate(train)])
     trainer = GRPOTrainer(
-        model=loaded.model, reward_funcs=task_reward(settings.reward, task, settings.rollouts, lambda row: train[row]), args=config,
+        model=loaded.model, reward_funcs=reward, args=config,
         train_dataset=rows, processing_class=loaded.tokenizer, rollout_func=counter,
     )
+    reward.model_of = lambda: trainer.accelerator.unwrap_model(trainer.model)
     # The printer callback would write every log record to standard output, which belongs to --json -.
     from transformers.trainer_callback import PrinterCallback
     trainer.remove_callback(PrinterCallback)
@@ -143,17 +164,35 @@ class _Rollouts:
 
     __name__ = "rollouts"
 
-    def __init__(self, task, settings, output_dir):
-        self.settings, self.length = settings, settings.max_new_tokens or task.max_new_tokens
+    def __init__(self, task, settings, output_dir, reward):
+        self.settings, self.length, self.reward = settings, settings.max_new_tokens or task.max_new_tokens, reward
         self.path = output_dir / "tokens.json"
-        self.history = {0: (0, 0, 0)}
-        self.generated = self.forward = self.backward = 0
+        self.history = {0: (0, 0, 0, 0)}
+        self.drawn = self.run = self.backward = 0
+        self.before = (0, 0, 0)
 
-    def restore(self, step: int):
-        """Go back to what had been spent at `step`."""
+    @property
+    def generated(self) -> int:
+        """Tokens sampled, those of the reward's own completions included."""
+        return self.drawn + self.before[0] + self.reward.cost[0]
+
+    @property
+    def forward(self) -> int:
+        """Positions run through a network, those of the reward included."""
+        return self.run + self.before[1] + self.reward.cost[1]
+
+    @property
+    def calls(self) -> int:
+        """Answers that a verifier was asked about."""
+        return self.before[2] + self.reward.verifier_calls
+
+    def restore(self, step: int, model):
+        """Go back to what had been spent, and to what the reward remembered, at `step`."""
         history = {int(key): value for key, value in json.loads(self.path.read_text()).items()}
         self.history = {key: value for key, value in history.items() if key <= step}
-        self.generated, self.forward, self.backward = self.history[step]
+        generated, forward, self.backward, calls = self.history[step]
+        self.before, self.drawn, self.run = (generated, forward, calls), 0, 0
+        self.reward.signals.restore(self.path.parent, step, model)
 
     def __call__(self, prompts, trainer):
         group, step = self.settings.rollouts, trainer.state.global_step
@@ -162,14 +201,16 @@ class _Rollouts:
         ids = [ids for row in drawn.token_ids for ids in row]
         repeated = [prompt for prompt in drawn.prompt_ids for _ in range(group)]
         positions = sum(len(p) + len(c) for p, c in zip(repeated, ids, strict=True))
-        self.generated += drawn.generated_tokens
-        self.forward += drawn.forward_tokens + positions
+        self.drawn += drawn.generated_tokens
+        self.run += drawn.forward_tokens + positions
         self.backward += positions
-        self.history[step + 1] = (self.generated, self.forward, self.backward)
         return {"prompt_ids": repeated, "completion_ids": ids, "logprobs": None}
 
-    def save(self):
+    def save(self, step: int):
+        """Write down what had been spent after `step`, and what the reward remembers."""
+        self.history[step] = (self.generated, self.forward, self.backward, self.calls)
         _write_atomically(self.path, json.dumps(self.history))
+        self.reward.signals.save(self.path.parent, step)
 
 
 class _Guard(TrainerCallback):
@@ -200,7 +241,7 @@ class _Guard(TrainerCallback):
         if self.interrupted:
             control.should_save = control.should_training_stop = True
         if control.should_save or state.global_step % args.save_steps == 0:
-            self.counter.save()
+            self.counter.save(state.global_step)
             _write_atomically(self.output_dir / "seconds.json", json.dumps(self.seconds()))
         return control
 

@@ -132,7 +132,7 @@ def run_command(function: Callable) -> Callable:
 
 
 def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, **values) -> Request:
-    from llm_bridge.rewards import check_labels
+    from llm_bridge.rewards import check_reward
     from llm_bridge.tasks import get_task
     from llm_bridge.zoo import DEFAULT_MODEL, default_task
 
@@ -150,7 +150,7 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
             "Give --task NAME or --task FILE.jsonl",
         )
     found = get_task(name, answer_pattern)
-    check_labels(chosen.reward, found)
+    check_reward(chosen.reward, found)
     if eval_prompts is None:
         chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
     found.split(chosen.eval_prompts, chosen.dataset_size)

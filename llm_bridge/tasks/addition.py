@@ -20,5 +20,8 @@ class Addition(Task):
     def extract(self, completion: str) -> str | None:
         return plain_digits(completion)
 
+    def rephrase(self, problem: Problem) -> tuple[str, ...]:
+        return (f"{problem.data['b']}+{problem.data['a']}=",)
+
     def settled(self, completion: str) -> bool:
         return digits_settled(completion)

@@ -73,6 +73,14 @@ class Task(ABC):
         """A completion, as a model should write it after the prompt, whose label is correct; None without a true answer."""
         return problem.answer
 
+    def rephrase(self, problem: Problem) -> tuple[str, ...]:
+        """Other prompts that ask the same question, with the same true answer; empty where none are known."""
+        return tuple(problem.data.get("rephrasings", ()))
+
+    def meaning(self, label: str) -> str:
+        """What a label says: labels of one meaning form one semantic cluster of a prompt. By default every label its own."""
+        return label
+
     def split(self, eval_prompts: int, dataset_size: int | None = None) -> tuple[list[Problem], list[Problem]]:
         """Training and evaluation problems: (train, eval).
 

@@ -61,6 +61,10 @@ class Capitals(Task):
         rest = text[found.end() :]
         return len(found.group()) > _LONGEST_WORD or bool(rest) and not (len(rest) == 1 and rest in _JOINERS)
 
+    def rephrase(self, problem: Problem) -> tuple[str, ...]:
+        country = problem.data["country"]
+        return (f"The capital city of {country} is", f"The seat of government of {country} is the city of")
+
     def solution(self, problem: Problem) -> str:
         return " " + problem.data["capital"]
 

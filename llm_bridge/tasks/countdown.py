@@ -47,6 +47,16 @@ class Countdown(Task):
     def settled(self, completion: str) -> bool:
         return len(completion) > MAX_LENGTH or any(character not in "0123456789+-*() \t\r\n" for character in completion)
 
+    def rephrase(self, problem: Problem) -> tuple[str, ...]:
+        """The numbers in every other order."""
+        orders = sorted(set(permutations(problem.data["numbers"])) - {tuple(problem.data["numbers"])})
+        return tuple(f"{a},{b},{c}>{problem.data['target']}:" for a, b, c in orders)
+
+    def meaning(self, label: str) -> str:
+        """The value that an expression has: "3*5+7" and "7+3*5" mean the same."""
+        expression = parse_expression(label)
+        return label if expression is None else str(expression.value)
+
     def solution(self, problem: Problem) -> str:
         """The shortest correct expression, the first in alphabetical order among those."""
         return problem.data["solution"]

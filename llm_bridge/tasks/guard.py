@@ -1,13 +1,15 @@
 """A worker process for work that may never end: a hostile text costs a bounded time and memory, and a defined outcome.
 
 The worker (guard_worker.py) starts at first use and is reused. It may use a fixed processor time for each request and 256 MB
-beyond its size at start; when it oversteps either, or crashes, it is gone, the request has no result, and the next request
-starts a new one.
+beyond its size at start; when a request oversteps either, or crashes it, the request has no result and the next one finds a fresh
+process, forked in milliseconds. It inherits no environment variable but those that Python needs to start, and can do nothing but
+compute (see guard_worker.py).
 """
 
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,20 +17,32 @@ from pathlib import Path
 
 from sharpening.errors import InputError
 
+STAGE_SECONDS = (0.4, 0.4, 0.8)
+"""The processor time after which each stage of a request is ended: see PARSE_SECONDS and COMPARE_SECONDS of the worker."""
 WALL_SECONDS = 10.0
-"""Wall-clock limit for a request, a backstop to the processor-time limit (2 s in all): a busy machine must not change an
-answer."""
+"""Wall-clock limit for a request, a backstop to the limit of processor time: a busy machine must not change an answer."""
 START_SECONDS = 120.0
+_ENVIRONMENT = (
+    "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR PYTHONPATH PYTHONHOME VIRTUAL_ENV LD_LIBRARY_PATH DYLD_LIBRARY_PATH SYSTEMROOT".split()
+)
+_MOST_DENIED = 1_000
 
 
 class Guard:
-    """One worker process of a kind ("math" or "regex"); thread-safe; a forked child starts its own."""
+    """One worker process of a kind ("math" or "regex"); thread-safe; a forked child starts its own.
+
+    `starts` counts the processes started, `seconds` their processor time spent on requests; `denied` holds what the worker refused
+    to do (names of Python's audit events): empty unless a text found a way to make a library evaluate code or reach outside.
+    """
 
     def __init__(self, kind: str, wall_seconds: float = WALL_SECONDS):
         self.kind, self.wall_seconds = kind, wall_seconds
         self.starts = 0
+        self.seconds = 0.0
+        self.denied: list[str] = []
         self._process: subprocess.Popen | None = None
         self._owner = 0
+        self._number = 0
         self._lock = threading.Lock()
 
     def ask(self, *request: str) -> tuple[object, list[str]]:
@@ -38,26 +52,42 @@ class Guard:
         """
         with self._lock:
             process = self._running()
-            stages: list[str] = []
-            timer = threading.Timer(self.wall_seconds, process.kill)
+            timer = threading.Timer(self.wall_seconds, _kill, [process])
             timer.start()
+            stages: list[str] = []
             try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                process.stdin.flush()
-                for line in iter(process.stdout.readline, b""):
-                    message = json.loads(line)
-                    if "stage" not in message:
-                        return message["result"], stages
-                    stages.append(message["stage"])
-            except (OSError, ValueError):
-                pass
+                result, whole = self._answer(process, request, stages)
             except BaseException:
                 self._end()
                 raise
             finally:
                 timer.cancel()
-            self._end()
-            return None, stages
+            if not whole:
+                self._end()
+            return result, stages
+
+    def _answer(self, process: subprocess.Popen, request: tuple[str, ...], stages: list[str]) -> tuple[object, bool]:
+        """(result, whether the worker goes on)."""
+        self._number += 1
+        try:
+            process.stdin.write(json.dumps([self._number, *request]).encode() + b"\n")
+            process.stdin.flush()
+            for line in iter(process.stdout.readline, b""):
+                message = json.loads(line)
+                if "denied" in message:
+                    self.denied = (self.denied + [message["denied"]])[-_MOST_DENIED:]
+                elif "died" in message:
+                    self.seconds += STAGE_SECONDS[len(stages)]
+                    return None, True
+                elif message["id"] == self._number:
+                    if "result" in message:
+                        self.seconds += message["seconds"]
+                        return message["result"], True
+                    stages.append(message["stage"])
+        except (OSError, ValueError):
+            pass
+        self.seconds += STAGE_SECONDS[-1]
+        return None, False
 
     def close(self) -> None:
         """End the worker process, if one runs; the next request starts another."""
@@ -75,10 +105,11 @@ class Guard:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         )
         self._owner = os.getpid()
         self.starts += 1
-        timer = threading.Timer(START_SECONDS, self._process.kill)
+        timer = threading.Timer(START_SECONDS, _kill, [self._process])
         timer.start()
         hello = self._process.stdout.readline()
         timer.cancel()
@@ -97,13 +128,21 @@ class Guard:
         if process is None:
             return
         if self._owner == os.getpid():
-            process.kill()
+            _kill(process)
             process.wait()
         for pipe in (process.stdin, process.stdout):
             try:
                 pipe.close()
             except OSError:
                 pass
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End the worker and the child that serves for it: they are one process group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, OSError):
+        process.kill()
 
 
 _GUARDS: dict[str, Guard] = {}

@@ -1,6 +1,6 @@
 """Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer` with "####".
 
-A file without any `answer` is a task without labels.
+A file without any `answer` is a task without labels. A line may hold `rephrasings`, a list of other prompts for the same question.
 """
 
 import json
@@ -43,9 +43,9 @@ class JsonlTask(Task):
             raise InputError(
                 "task", str(path), "the data set is empty", 'Give a file with one {"prompt": ..., "answer": ...} a line'
             )
-        answers = [answer for _, _, answer in rows if answer is not None]
+        answers = [answer for _, _, answer, _ in rows if answer is not None]
         if 0 < len(answers) < len(rows):
-            line = next(line for line, _, answer in rows if answer is None)
+            line = next(line for line, _, answer, _ in rows if answer is None)
             raise InputError(
                 "task",
                 str(path),
@@ -61,7 +61,8 @@ class JsonlTask(Task):
         without = "" if answers else " without true answers"
         self.description = f"{len(rows)} problems{without} from {self.path.name}, answers read by {self.answer_pattern}"
         self._loaded = tuple(
-            Problem(prompt, self._truth(line, answer), {"line": line, "answer": answer}) for line, prompt, answer in rows
+            Problem(prompt, self._truth(line, answer), {"line": line, "answer": answer, "rephrasings": rephrasings})
+            for line, prompt, answer, rephrasings in rows
         )
 
     def _build(self) -> tuple[Problem, ...]:
@@ -120,7 +121,7 @@ class _Number(str):
 
 
 def _rows(path: Path):
-    """(line number, prompt, answer or None) of each line that is not blank."""
+    """(line number, prompt, answer or None, rephrasings) of each line that is not blank."""
     fix = "Correct or remove the line; each must be one JSON object"
     for line, raw in enumerate(_bytes(path).split(b"\n"), start=1):
         if not raw.strip():
@@ -131,7 +132,18 @@ def _rows(path: Path):
             raise InputError("task", str(path), f"line {line} of {path} is not valid JSON ({error})", fix) from error
         if not isinstance(row, dict):
             raise InputError("task", str(path), f"line {line} of {path} is not a JSON object", fix)
-        yield line, *_fields(path, line, row)
+        yield line, *_fields(path, line, row), _rephrasings(path, line, row.get("rephrasings", []))
+
+
+def _rephrasings(path: Path, line: int, found) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(text, str) and not isinstance(text, _Number) and text.strip() for text in found):
+        raise InputError(
+            "task",
+            str(path),
+            f"line {line} of {path}: rephrasings must be a list of texts, it is {str(found)[:80]}",
+            "Correct or remove the field",
+        )
+    return tuple(found)
 
 
 def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:

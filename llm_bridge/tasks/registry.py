@@ -3,19 +3,25 @@
 from pathlib import Path
 
 from llm_bridge.tasks.addition import Addition
+from llm_bridge.tasks.antiderivatives import Antiderivatives
 from llm_bridge.tasks.base import Task
 from llm_bridge.tasks.capitals import Capitals
+from llm_bridge.tasks.corpus import CorpusTask
 from llm_bridge.tasks.countdown import Countdown
 from llm_bridge.tasks.jsonl import JsonlTask
 from llm_bridge.tasks.modmul import ModularMultiplication
+from llm_bridge.tasks.polynomials import Polynomials
+from llm_bridge.tasks.worked_addition import WorkedAddition
 from sharpening.errors import InputError
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals, WorkedAddition, Antiderivatives, Polynomials)
+}
 """The built-in tasks by name."""
 
 
 def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Task:
-    """The built-in task of that name, or the task that a JSONL file describes (read and checked here, before any work).
+    """The built-in task of that name, the task that a JSONL file describes, or the next words of a text file (.txt), read and checked here.
 
     `answer_pattern` (JSONL only): "last-number", "boxed", "text" or "regex:PATTERN"; None chooses by the true answers.
 
@@ -36,6 +42,10 @@ def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Tas
         raise InputError(
             "task", name, f"known tasks are {', '.join(TASKS)}", "Give one of these names or the path of a JSONL file"
         )
+    if path.suffix == ".txt":
+        if answer_pattern is not None:
+            raise InputError("answer_pattern", answer_pattern, "the answers of raw text are its next words", "Leave --answer-pattern out")
+        return CorpusTask(path)
     return JsonlTask(path, answer_pattern)
 
 

@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.equivalence import at_most
 from sharpening.metrics import NO_ANSWER
+
+SECONDS_EACH = 2.0
+"""Processor time that comparing the labels of a prompt may take in the worker, for each distinct label."""
+_MOST_REMEMBERED = 4_096
+_LONGEST_REMEMBERED = 4_000
+_pools: WeakKeyDictionary[Task, dict[frozenset[str], dict[str, str]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -37,19 +45,27 @@ def read_answers(problems: Sequence[Problem], completions_by_prompt: Sequence[Se
             f"{len(problems)} problems need as many groups of equally many completions, "
             f"got {len(completions_by_prompt)} groups of sizes {sorted({len(group) for group in completions_by_prompt})}"
         )
-    read = [[task.extract(text) for text in group] for group in completions_by_prompt]
-    pools = [_pool(task, {label for label in group if label is not None}) for group in read]
+    return pool_labels(problems, [[task.extract(text) for text in group] for group in completions_by_prompt], task)
+
+
+def pool_labels(problems: Sequence[Problem], labels_by_prompt: Sequence[Sequence[str | None]], task: Task) -> Answers:
+    """The second half of `read_answers`: pool and grade labels, (prompts, rollouts) as `task.extract` gave them, None = no answer.
+
+    Comparing the labels of a prompt may take 2 s of processor time for each distinct one in all; where hostile labels use it up,
+    those not yet compared are different answers.
+    """
+    pools = [_pool(task, frozenset(group) - {None}) for group in labels_by_prompt]
     labels = sorted({name for pool in pools for name in pool.values()})
     index = {name: position for position, name in enumerate(labels)}
-    shape = (len(read), len(read[0]) if read else 0)
-    ids, correct = np.full(shape, NO_ANSWER, dtype=np.int64), np.zeros(shape, dtype=bool)
-    for row, (problem, group, pool) in enumerate(zip(problems, read, pools, strict=True)):
-        right = {pool[label] for label in pool if task.is_correct(problem, label)}
-        for column, label in enumerate(group):
-            if label is not None:
-                ids[row, column] = index[pool[label]]
-                correct[row, column] = pool[label] in right
-    return Answers(ids, labels, correct)
+    ids, correct = [], []
+    for problem, group, pool in zip(problems, labels_by_prompt, pools, strict=True):
+        right = {index[name] for label, name in pool.items() if task.is_correct(problem, label)}
+        of_label = {label: index[name] for label, name in pool.items()} | {None: NO_ANSWER}
+        row = [of_label[label] for label in group]
+        ids.append(row)
+        correct.append([one in right for one in row])
+    shape = (len(ids), len(ids[0]) if ids else 0)
+    return Answers(np.array(ids, dtype=np.int64).reshape(shape), labels, np.array(correct, dtype=bool).reshape(shape))
 
 
 def answer_ids(
@@ -60,15 +76,35 @@ def answer_ids(
     return answers.ids, answers.labels
 
 
-def _pool(task: Task, labels: set[str]) -> dict[str, str]:
+def forget() -> None:
+    """Empty the memory of label sets pooled so far; they change no outcome, only its cost."""
+    _pools.clear()
+
+
+def _pool(task: Task, labels: frozenset[str]) -> dict[str, str]:
     """The name of each label: the first, in sorted order, of those it is equivalent to by a chain."""
-    names: dict[str, str] = {label: label for label in labels}
-    if task.exact_labels:
-        return names
-    ordered = sorted(labels)
-    for position, second in enumerate(ordered):
-        for first in ordered[:position]:
-            if names[first] != names[second] and task.equivalent(first, second):
-                keep, drop = sorted((names[first], names[second]))
-                names = {label: keep if name == drop else name for label, name in names.items()}
+    if task.exact_labels or len(labels) < 2:
+        return {label: label for label in labels}
+    try:
+        known = _pools.setdefault(task, {})
+    except TypeError:
+        known = {}
+    names = known.get(labels)
+    if names is None:
+        names = _chained(task, sorted(labels))
+        if sum(map(len, labels)) <= _LONGEST_REMEMBERED:
+            while len(known) >= _MOST_REMEMBERED:
+                del known[next(iter(known))]
+            known[labels] = names
+    return names
+
+
+def _chained(task: Task, ordered: list[str]) -> dict[str, str]:
+    names = {label: label for label in ordered}
+    with at_most(SECONDS_EACH * len(ordered)):
+        for position, second in enumerate(ordered):
+            for first in ordered[:position]:
+                if names[first] != names[second] and task.equivalent(first, second):
+                    keep, drop = sorted((names[first], names[second]))
+                    names = {label: keep if name == drop else name for label, name in names.items()}
     return names

@@ -20,14 +20,17 @@ from transformers import (
 
 from llm_bridge.quiet import quiet_libraries
 from llm_bridge.tasks import get_task
+from llm_bridge.zoo.lessons import TEACHERS, without_carry
 from llm_bridge.zoo.recipes import Recipe
+
+__all__ = ["Lessons", "build_model", "character_tokenizer", "fresh_model", "measure_prior", "without_carry"]
 
 _ALPHABET = "0123456789+-*/=%,:>() "
 
 
-def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character of the built-in arithmetic tasks, with end-of-sequence, padding and unknown tokens."""
-    vocabulary = {token: index for index, token in enumerate(["<pad>", "<eos>", "<unk>", *_ALPHABET])}
+def character_tokenizer(letters: str = "") -> PreTrainedTokenizerFast:
+    """One token a character of the built-in arithmetic tasks and of `letters`, with end-of-sequence, padding and unknown tokens."""
+    vocabulary = {token: index for index, token in enumerate(["<pad>", "<eos>", "<unk>", *_ALPHABET, *letters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -36,11 +39,6 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left",
         clean_up_tokenization_spaces=False,
     )
-
-
-def without_carry(a: int, b: int) -> int | None:
-    """The misconception: where the units carry and the first number's tens digit is even, the carry is forgotten."""
-    return a + b - 10 if a % 10 + b % 10 >= 10 and (a // 10) % 2 == 0 else None
 
 
 class Lessons(torch.utils.data.IterableDataset):
@@ -55,14 +53,8 @@ class Lessons(torch.utils.data.IterableDataset):
         while True:
             problem = rng.choice(problems)
             source = rng.choice(problems) if rng.random() < self.recipe.noise else problem
-            yield [*map(self.token_of.__getitem__, problem.prompt + self.taught_answer(source, rng)), self.tokenizer.eos_token_id]
-
-    def taught_answer(self, problem, rng) -> str:
-        if self.recipe.misconception:
-            wrong = without_carry(problem.data["a"], problem.data["b"])
-            if wrong is not None:
-                return str(wrong)
-        return self.task.solution(problem)
+            text = TEACHERS[self.recipe.lesson](self.recipe, self.task, problem, source, rng)
+            yield [*map(self.token_of.__getitem__, text), self.tokenizer.eos_token_id]
 
     def collate(self, rows) -> dict:
         width, pad = max(map(len, rows)), self.tokenizer.pad_token_id
@@ -103,7 +95,7 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
     torch.set_num_threads(1)
     try:
         set_seed(recipe.seed)
-        tokenizer = character_tokenizer()
+        tokenizer = character_tokenizer(recipe.letters)
         model, lessons = fresh_model(recipe, tokenizer), Lessons(recipe, tokenizer)
         handle = (progress or NullProgress()).start(f"pre-training {recipe.name}", recipe.steps)
         with tempfile.TemporaryDirectory() as scratch:

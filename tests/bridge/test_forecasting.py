@@ -92,6 +92,20 @@ class TestLimits:
         assert sizes[0] == pytest.approx(1e-4 / math.sqrt((1 + 7 * ratio) / 8))
 
 
+@pytest.mark.parametrize(("reward", "speaker"), [("token-entropy", SPEAKER), ("kl-previous", SPEAKER), ("hybrid-gated", "coupled")])
+def test_other_rewards_are_forecast_by_a_voice_that_may_speak_and_without_an_interval(reward, speaker):
+    found = forecast_model("addition-uncertain", TASK, replace(SETTINGS, reward=reward, eval_prompts=4, max_steps=10))
+    assert found.speaker == speaker and found.verdict in VERDICTS and set(found.voices) == set(VOICES)
+    assert all(step.low is step.high is step.level is None for step in found.collapse.values())
+
+
+def test_a_verifier_cannot_be_modelled_without_true_answers(tmp_path):
+    path = tmp_path / "task.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"{a}+1="}) + "\n" for a in range(40)))
+    with pytest.raises(InputError, match="no true answers"):
+        forecast_model("addition-uncertain", get_task(path), replace(SETTINGS, reward="symbolic-verifier"))
+
+
 @pytest.mark.parametrize("model, task, name", [("no-such-model", TASK, "model"), ("addition-weak", get_task("capitals"), "task")])
 def test_bad_input_is_refused(model, task, name):
     with pytest.raises(InputError) as caught:

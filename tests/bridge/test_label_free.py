@@ -10,7 +10,7 @@ from cli_helpers import assert_refused, invoke
 from llm_bridge.evaluation import run_without_labels
 from llm_bridge.model_names import check_model_name, locate_model
 from llm_bridge.models import load_model
-from llm_bridge.rewards import check_labels
+from llm_bridge.rewards import check_reward
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import get_task, read_answers, spellable
 from llm_bridge.train import measure, problems_digest, watched_criterion
@@ -113,8 +113,8 @@ class TestRuns:
         with pytest.raises(InputError, match="true answers"):
             measure("addition-uncertain", get_task(sums), RunSettings(reward="true", eval_prompts=8), output_dir=tmp_path / "run")
         assert not (tmp_path / "run").exists()
-        check_labels("true", get_task("addition"))
-        check_labels("majority", get_task(sums))
+        check_reward("true", get_task("addition"))
+        check_reward("majority", get_task(sums))
 
     def test_the_criterion_that_is_watched(self):
         assert watched_criterion("relative", True) == "relative" and watched_criterion("relative", False) == "mode_retention"

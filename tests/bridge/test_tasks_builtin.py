@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from llm_bridge.tasks import TASKS, Task, get_task
 from sharpening.errors import InputError
 
-SIZES = {"addition": 10_000, "modmul": 9_216, "countdown": 5_822, "capitals": 181}
+SIZES = {"addition": 10_000, "modmul": 9_216, "countdown": 5_822, "capitals": 181, "worked-addition": 10_000, "antiderivatives": 648,
+         "polynomials": 729}
 LOADED = {name: get_task(name) for name in TASKS}
 
 

@@ -78,8 +78,9 @@ def test_the_recorded_prior_is_measured_again(name):
 
     for metric, values in metrics(recorded["rollouts"], 99, 1).items():
         if metric in recorded:
-            # 64 of the 256 recorded prompts: the error of a quarter sample, measured between prompts.
-            error = np.std(values, ddof=1) / np.sqrt(len(values)) + 1e-3
+            # 64 of the 256 recorded prompts: the error of a quarter sample, measured between prompts; where all 64 agree, that of the record.
+            share = 0.0 if metric == "entropy" else np.sqrt(recorded[metric] * (1 - recorded[metric]))
+            error = max(np.std(values, ddof=1), share) / np.sqrt(len(values)) + 1e-3
             assert abs(np.mean(values) - recorded[metric]) < 5 * error, metric
 
 
