@@ -45,7 +45,7 @@ def flow(
     >>> import numpy as np
     >>> from sharpening.updates import NaturalGradient
     >>> path = flow(np.log([[0.6, 0.4]]), "majority", NaturalGradient(), [0.0, 2.0])
-    >>> (path[:, 0, 0] - path[:, 0, 1] - np.log(1.5)).round(8).tolist()
+    >>> np.abs(path[:, 0, 0] - path[:, 0, 1] - np.log(1.5)).round(8).tolist()
     [0.0, 2.0]
 
     Raises: InputError for bad times, prompts that are coupled, labels that the reward needs and the population lacks, a reward

@@ -7,7 +7,7 @@
 >>> exact = ExactModel(load_model("addition-uncertain"), get_task("addition"), numerals(200))
 >>> exact.trie.labels[int(exact.policy(["37+48="]).argmax())]
 '85'
->>> step = ExactTraining(exact, "majority", SoftmaxGradient(0.01)).step(["37+48="])
+>>> step = ExactTraining(exact, "majority", SoftmaxGradient(1e-4)).step(["37+48="])
 >>> bool(step.after.max() > step.before.max())
 True
 """

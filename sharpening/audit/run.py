@@ -34,7 +34,7 @@ def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int
     >>> from sharpening.audit import audit_reward
     >>> audit = audit_reward(lambda log_probs: -log_probs, cases=20)
     >>> audit.holds("comonotone"), audit["comonotone"].evidence
-    (False, 'pi = (2, 1)/3: answer 1 has less mass than answer 0, yet earns more: r = (0.4055, 1.099)')
+    (False, 'pi = (1, 2)/3: answer 0 has less mass than answer 1, yet earns more: r = (1.099, 0.4055)')
     """
     if isinstance(cases, bool) or not isinstance(cases, int) or cases < 0:
         raise InputError("cases", cases, "it is the number of random cases, an integer >= 0")
