@@ -28,7 +28,7 @@ def test_every_reward_runs_in_simulate(spec):
             run = simulate(HARD, spec, GRPO(0.5), num_steps=2, eval_every=2, method=method, prompts_per_step=3, rollouts=4, **size)
             for name, values in run.metrics.items():
                 assert np.isfinite(values).all(), (method, name)
-    assert run.settings["reward"] == get_reward(spec).name
+    assert run.settings["reward"] == get_reward(spec).spec
 
 
 def test_rewards_that_read_verdicts_need_labels_in_simulation():

@@ -147,7 +147,7 @@ def test_a_broken_file_is_named(tmp_path, text):
 
 def test_the_glossary_is_complete():
     votes = "accuracy label_accuracy reward_accuracy majority_ratio mode_retention distinct_answers tie_rate no_answer_rate"
-    others = "entropy kl excess_kl perplexity mean_length lm_loss true_reward pseudo_reward"
+    others = "entropy kl excess_kl perplexity mean_length repetition lm_loss true_reward pseudo_reward"
     assert set(METRICS) == {*votes.split(), *others.split()}
     assert {name for name, metric in METRICS.items() if metric.needs_labels} == {
         "accuracy",
