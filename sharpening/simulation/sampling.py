@@ -72,3 +72,19 @@ def epoch_schedule(words: np.ndarray, num_prompts: int, num_steps: int, prompts_
     rng = np.random.default_rng(words)
     epochs = [rng.permutation(num_prompts) for _ in range(-(-num_steps * prompts_per_step // num_prompts))]
     return np.concatenate(epochs)[: num_steps * prompts_per_step].reshape(num_steps, prompts_per_step).astype(np.int32)
+
+
+def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax.Array, key: jax.Array):
+    """The prompts of one step, flat or tree: (index, their weights, uniform numbers for their rollouts).
+
+    "sampled": one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column draws the prompt (unless
+    `schedule` holds it), the others are left for its rollouts; no weights. Otherwise every trained prompt with its weight, no numbers.
+    """
+    n = plan.trained
+    if plan.method != "sampled":
+        index = slice(0, n or None)
+        return index, weights[index], None
+    shape = (plan.prompts_per_step, 1 + plan.rollouts)
+    uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=weights.dtype)
+    index = sample_prompts(uniform[:, 0], weights[: n or None]) if schedule is None else schedule[step]
+    return index, None, uniform[:, 1:]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from sharpening.simulation.direction import exact_direction, sampled_direction
 from sharpening.simulation.plan import ADAM_BETA2, Arrays, Plan, State
-from sharpening.simulation.sampling import sample_prompts
+from sharpening.simulation.sampling import draw_prompts
 from sharpening.updates.policy import Policy
 
 
@@ -27,20 +27,9 @@ def _take(array: jax.Array | None, index) -> jax.Array | None:
 
 
 def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state: State, step: jax.Array, key: jax.Array) -> State:
-    """The state after step `step` (counted from 0): draw prompts, find their directions, move v and u.
-
-    A sampled step uses one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column draws the
-    prompt (unless `schedule` holds it), the others its answers.
-    """
+    """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions, move v and u."""
     n, update = plan.trained, update if plan.update is None else plan.update
-    uniform = weights = None
-    if plan.method == "sampled":
-        shape = (plan.prompts_per_step, 1 + plan.rollouts)
-        uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=arrays.log_probs.dtype)
-        index = sample_prompts(uniform[:, 0], arrays.weights[: n or None]) if schedule is None else schedule[step]
-    else:
-        index = slice(0, n or None)
-        weights = arrays.weights[index]
+    index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
     initial, correct = arrays.log_probs[index], _take(arrays.correct, index)
 
     def policy(private, shared):
@@ -50,7 +39,7 @@ def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state:
     now = policy(state.private, state.shared)
     previous = None if state.before is None else policy(*state.before).log_probs
     if plan.method == "sampled":
-        directions = sampled_direction(plan, update, uniform[:, 1:], now, correct, initial, previous, step)
+        directions = sampled_direction(plan, update, uniform, now, correct, initial, previous, step)
     else:
         directions = exact_direction(plan, update, now, correct, initial, previous, step)
     scale = jnp.asarray(update.step_size, directions.dtype)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from sharpening.metrics import summarize
-from sharpening.simulation.sampling import sample_answers, sample_prompts
+from sharpening.simulation.sampling import draw_prompts, sample_answers
 from sharpening.token_trees.leaf_rewards import exact_rewards, group_rewards
 from sharpening.token_trees.metrics import tree_metrics, with_perplexity
 from sharpening.token_trees.passes import leaf_log_probs
@@ -40,14 +40,7 @@ def training_step(
 ) -> TreeState:
     """The state after step `step`, counted from 0: as in the flat simulation, whose random numbers it uses in the same order."""
     n, update = plan.trained, update if plan.update is None else plan.update
-    uniform = share = None
-    if plan.method == "sampled":
-        shape = (plan.prompts_per_step, 1 + plan.rollouts)
-        uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=arrays.log_probs.dtype)
-        index = sample_prompts(uniform[:, 0], arrays.weights[: n or None]) if schedule is None else schedule[step]
-    else:
-        index = slice(0, n or None)
-        share = arrays.weights[index]
+    index, share, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
     here = lambda state: _policies(arrays, coupling, index, state[0][index] if n else None, state[1])  # noqa: E731
     now = Policies(
         here((state.private, state.shared)),
@@ -57,7 +50,7 @@ def training_step(
         arrays.weights[index] if share is None else share,
     )
     if plan.method == "sampled":
-        drawn = sample_answers(uniform[:, 1:], leaf_log_probs(plan.shape, now.log_probs))
+        drawn = sample_answers(uniform, leaf_log_probs(plan.shape, now.log_probs))
         moves = update.group_move(plan, now, drawn, group_rewards(plan, arrays.columns, now, step, drawn))
     else:
         moves = update.move(plan, now, exact_rewards(plan, arrays.columns, now, step))

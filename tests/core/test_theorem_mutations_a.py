@@ -5,6 +5,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mutants.patches import patch, scaled, wrapped
 
 from sharpening import (
     GRPO,
@@ -41,21 +42,6 @@ from sharpening.theorems import (
 from sharpening.theorems.s8_heaviest_cluster import ClusterReward
 
 SelfCertainty, TokenEntropy, Cluster = type(get_reward("self-certainty")), type(get_reward("token-entropy")), ClusterReward.exact
-
-
-def patch(owner, name, function):
-    return lambda monkeypatch: monkeypatch.setattr(owner, name, function)
-
-
-def scaled(cls, factor, method="policy_direction"):
-    original = getattr(cls, method)
-    return patch(cls, method, lambda self, *arguments: factor * original(self, *arguments))
-
-
-def wrapped(owner, name, change):
-    """The function with its result changed."""
-    original = getattr(owner, name)
-    return patch(owner, name, lambda *arguments, **keywords: change(original(*arguments, **keywords)))
 
 
 def drawn_token(self, tokens):

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mutants.patches import patch, scaled, wrapped
 
 from sharpening import (
     GRPO,
@@ -44,21 +45,6 @@ from sharpening.theorems import (
 )
 
 OURS = {f"U{n}" for n in (2, 3, 6)} | {f"X{n}" for n in (1, 3, 4, 5, 6)} | {f"C{n}" for n in range(1, 8)} | {"N10", "N11", "N12"}
-
-
-def patch(owner, name, function):
-    return lambda monkeypatch: monkeypatch.setattr(owner, name, function)
-
-
-def scaled(cls, factor, method="policy_direction"):
-    original = getattr(cls, method)
-    return patch(cls, method, lambda self, *arguments: factor * original(self, *arguments))
-
-
-def wrapped(owner, name, change):
-    """The function with its result changed."""
-    original = getattr(owner, name)
-    return patch(owner, name, lambda *arguments, **keywords: change(original(*arguments, **keywords)))
 
 
 def metric(module, name, change):
