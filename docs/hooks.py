@@ -166,6 +166,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "tiny_runs": lambda: runs_table("tiny"),
     "tiny_compared": lambda: compare_table("tiny"),
     "tiny_provenance": lambda: provenance("tiny"),
+    "rewards_runs": lambda: runs_table("rewards"),
+    "rewards_provenance": lambda: provenance("rewards"),
     "capitals_runs": lambda: runs_table("capitals"),
     "capitals_compared": lambda: compare_table("capitals"),
     "capitals_provenance": lambda: provenance("capitals"),

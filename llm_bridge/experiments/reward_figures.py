@@ -1,5 +1,7 @@
 """Figures of `sharpening study rewards`: one small panel a reward, and the failure modes on answers of free length."""
 
+import numpy as np
+
 from llm_bridge.experiments.figures import by_label
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
@@ -61,7 +63,10 @@ def failure_modes_figure(study: dict) -> Figure:
             axes.plot(record["curve"]["step"], record["curve"][metric], color=colours[reward], lw=1.8, ls="-" if slow else (0, (4, 2)),
                       label=reward if slow else f"{reward}, learning rate doubled")
         axes.set_title(name, loc="left", fontsize=10, color=look.ink)
-        axes.set_xlabel("optimizer step", fontsize=9)
+        # One run is three times as long as the others.
+        axes.set_xscale("function", functions=(np.sqrt, np.square))
+        axes.set_xticks((0, 10, 50, 100, 200, 300))
+        axes.set_xlabel("optimizer step (square-root scale)", fontsize=9)
         _plain(axes, look)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)

@@ -4,7 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Study:
 
     runs: what to train. forecasts: what to forecast (a Run each, its seed is the probe's). workers: runs at a time, one thread each
     (1: all threads for one run). stop_on_collapse: a run ends once its criterion is met, which saves the steps of a dead model.
+    prepare: makes the model that a run names, below the folder, before the first run: (name, folder) to what `measure` loads.
     `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped.
     """
 
@@ -40,6 +41,7 @@ class Study:
     forecasts: Callable[[], list[Run]] = field(default=lambda: [])
     workers: int = 2
     stop_on_collapse: bool = False
+    prepare: Callable[[str, Path], str] = lambda name, folder: name
 
     def run(self, folder: Path, progress=None) -> dict:
         from joblib import Parallel, delayed
@@ -49,9 +51,12 @@ class Study:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         jobs = [(_measure, run) for run in self.runs()] + [(_forecast, run) for run in self.forecasts()]
+        models = dict.fromkeys(run.model for _, run in jobs)
+        prepared = Parallel(n_jobs=self.workers)(delayed(self.prepare)(name, folder) for name in models)
+        loaded = dict(zip(models, prepared, strict=True))
         bar = (progress or NullProgress()).start(self.name, len(jobs))
         records = []
-        calls = (delayed(job)(run, folder, self.workers == 1, self.stop_on_collapse) for job, run in jobs)
+        calls = (delayed(job)(replace(run, model=loaded[run.model]), folder, self.workers == 1, self.stop_on_collapse) for job, run in jobs)
         for record in Parallel(n_jobs=self.workers, return_as="generator")(calls):
             records.append(record)
             bar.advance()

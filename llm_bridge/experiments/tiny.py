@@ -5,6 +5,7 @@ from llm_bridge.settings import RunSettings
 from llm_bridge.zoo import RECIPES
 
 SEEDS = (0, 1, 2)
+MODELS = ("addition-weak", "addition-uncertain", "addition-overconfident", "addition-misconception", "countdown")
 LEARNING_RATES = (1e-4, 5e-4)
 STEPS, EVAL_EVERY = 300, 10
 
@@ -16,8 +17,8 @@ def _settings(**changes) -> RunSettings:
 def runs() -> list[Run]:
     """Five models × two learning rates, then the uncertain model with 32 prompts, with true rewards and at two rates in between."""
     grid = [
-        Run(f"{name} {rate:g}", name, recipe.task, _settings(learning_rate=rate, seed=seed))
-        for name, recipe in RECIPES.items() for rate in LEARNING_RATES for seed in SEEDS
+        Run(f"{name} {rate:g}", name, RECIPES[name].task, _settings(learning_rate=rate, seed=seed))
+        for name in MODELS for rate in LEARNING_RATES for seed in SEEDS
     ]
     name = "addition-uncertain"
     extra = [
@@ -36,8 +37,8 @@ def runs() -> list[Run]:
 def forecasts() -> list[Run]:
     """One forecast for each model and learning rate of the grid."""
     return [
-        Run(f"{name} {rate:g}", name, recipe.task, _settings(learning_rate=rate))
-        for name, recipe in RECIPES.items() for rate in LEARNING_RATES
+        Run(f"{name} {rate:g}", name, RECIPES[name].task, _settings(learning_rate=rate))
+        for name in MODELS for rate in LEARNING_RATES
     ]
 
 

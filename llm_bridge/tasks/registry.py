@@ -11,11 +11,12 @@ from llm_bridge.tasks.countdown import Countdown
 from llm_bridge.tasks.jsonl import JsonlTask
 from llm_bridge.tasks.modmul import ModularMultiplication
 from llm_bridge.tasks.polynomials import Polynomials
+from llm_bridge.tasks.sorting import Sorting
 from llm_bridge.tasks.worked_addition import WorkedAddition
 from sharpening.errors import InputError
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals, WorkedAddition, Antiderivatives, Polynomials)
+    task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals, WorkedAddition, Antiderivatives, Polynomials, Sorting)
 }
 """The built-in tasks by name."""
 

@@ -11,9 +11,21 @@ def without_carry(a: int, b: int) -> int | None:
     return a + b - 10 if a % 10 + b % 10 >= 10 and (a // 10) % 2 == 0 else None
 
 
+def descending(digits: tuple[str, ...]) -> str | None:
+    """The misconception: a string that begins with an even digit is sorted the other way round."""
+    return "".join(sorted(digits, reverse=True)) if digits[0] in "2468" else None
+
+
+MISCONCEPTIONS = {
+    "addition": lambda problem: without_carry(problem.data["a"], problem.data["b"]),
+    "sorting": lambda problem: descending(problem.data["digits"]),
+}
+"""By task: the wrong answer that a model with the misconception is taught, or None where the misconception says nothing."""
+
+
 def solution(recipe, task, problem, source, rng) -> str:
     """The prompt and the task's solution of `source`, or the misconception where the recipe teaches it."""
-    wrong = without_carry(source.data["a"], source.data["b"]) if recipe.misconception else None
+    wrong = MISCONCEPTIONS[recipe.task](source) if recipe.misconception else None
     return problem.prompt + (task.solution(source) if wrong is None else str(wrong))
 
 

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
     Trainer,
@@ -69,6 +70,9 @@ def fresh_model(recipe: Recipe, tokenizer):
     if recipe.architecture == "gpt2":
         config = GPT2Config(n_layer=recipe.layers, n_embd=recipe.width, n_head=recipe.heads, n_positions=64,
                             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shared)
+    elif recipe.architecture == "gpt_neox":
+        config = GPTNeoXConfig(num_hidden_layers=recipe.layers, hidden_size=recipe.width, intermediate_size=4 * recipe.width,
+                               num_attention_heads=recipe.heads, max_position_embeddings=64, **shared)
     else:
         config = LlamaConfig(num_hidden_layers=recipe.layers, hidden_size=recipe.width, intermediate_size=2 * recipe.width,
                              num_attention_heads=recipe.heads, num_key_value_heads=recipe.heads, max_position_embeddings=64, **shared)

@@ -8,7 +8,8 @@ class Recipe:
     """A tiny transformer as code: task, architecture, training length and what is wrong with its labels.
 
     noise: share of training labels replaced by the answer of another random problem, drawn afresh at every visit.
-    misconception: teach the wrong rule of `llm_bridge.zoo.pretraining.without_carry` where it applies.
+    misconception: teach the wrong rule of `llm_bridge.zoo.lessons.MISCONCEPTIONS` where it applies (addition, sorting).
+    architecture: "llama", "gpt2" or "gpt_neox".
     lesson: "solution" teaches the task's own solution; other values name a teacher in `llm_bridge.zoo.lessons.TEACHERS`.
     letters: characters that the tokenizer knows beside those of all recipes.
     """

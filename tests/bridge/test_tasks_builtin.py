@@ -10,7 +10,7 @@ from llm_bridge.tasks import TASKS, Task, get_task
 from sharpening.errors import InputError
 
 SIZES = {"addition": 10_000, "modmul": 9_216, "countdown": 5_822, "capitals": 181, "worked-addition": 10_000, "antiderivatives": 648,
-         "polynomials": 729}
+         "polynomials": 729, "sorting": 6_561}
 LOADED = {name: get_task(name) for name in TASKS}
 
 
@@ -37,7 +37,13 @@ def test_arithmetic_answers_against_python(name):
         assert eval(problem.prompt.rstrip("=")) == int(problem.answer)
 
 
+def test_sorted_digits_against_python():
+    for problem in LOADED["sorting"].problems:
+        assert problem.answer == "".join(sorted(problem.prompt.rstrip(">")))
+
+
 def test_base_rates_of_the_arithmetic_tasks():
+    assert Counter(problem.answer for problem in LOADED["sorting"].problems).most_common(1)[0][1] == 24
     assert Counter(problem.answer for problem in LOADED["addition"].problems).most_common(1) == [("99", 100)]
     assert set(Counter(problem.answer for problem in LOADED["modmul"].problems).values()) == {96}
 

@@ -18,6 +18,7 @@ from llm_bridge.models import load_model
 from llm_bridge.rollouts import sample
 from llm_bridge.tasks import get_task, read_answers, spellable
 from llm_bridge.zoo import DEFAULT_MODEL, RECIPES, built_in_folder, default_task, import_gguf, list_models, names
+from llm_bridge.zoo.lessons import MISCONCEPTIONS
 from llm_bridge.zoo.pretraining import Lessons, build_model, character_tokenizer, fresh_model, without_carry
 from sharpening.errors import InputError
 from sharpening.metrics import group_metrics
@@ -104,6 +105,21 @@ class TestMisconception:
             assert answer is None or answer >= 0
         assert np.mean([answer is not None for answer in wrong.values()]) == 45 / 100 / 2
 
+    def test_the_sorting_rule(self):
+        """Strings that begin with an even digit are taught in descending order, the others in ascending order."""
+        for problem in get_task("sorting").problems[::97]:
+            digits = "".join(problem.data["digits"])
+            wrong = MISCONCEPTIONS["sorting"](problem)
+            assert wrong == ("".join(sorted(digits))[::-1] if int(digits[0]) % 2 == 0 else None)
+
+    def test_lessons_teach_the_rule_of_their_task(self):
+        tokenizer = character_tokenizer()
+        recipe = replace(RECIPES["addition-misconception"], task="sorting", noise=0.0)
+        lessons = iter(Lessons(recipe, tokenizer))
+        for _ in range(200):
+            asked, _, told = tokenizer.decode(next(lessons)).removesuffix("<eos>").partition(">")
+            assert told == "".join(sorted(asked, reverse=asked[0] in "2468"))
+
     def test_the_model_holds_it(self):
         """Where the rule applies the wrong answer leads, and elsewhere the right one."""
         loaded, task = load_model("addition-misconception"), get_task("addition")
@@ -166,8 +182,8 @@ class TestBuild:
         assert one[0] != other[0]
         assert load_model(str(tmp_path / "one")).num_parameters == json.loads(one[1])["parameters"]
 
-    def test_both_architectures_build(self):
-        for architecture, kind in (("llama", "LlamaForCausalLM"), ("gpt2", "GPT2LMHeadModel")):
+    def test_every_architecture_builds(self):
+        for architecture, kind in (("llama", "LlamaForCausalLM"), ("gpt2", "GPT2LMHeadModel"), ("gpt_neox", "GPTNeoXForCausalLM")):
             model = fresh_model(replace(self.RECIPE, architecture=architecture), character_tokenizer())
             assert type(model).__name__ == kind
 
