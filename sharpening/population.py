@@ -41,7 +41,9 @@ class Population:
     `log_probs` (prompts, answers), nats, rows normalised to within 1e-6; `correct` (prompts, answers) bool, or None without
     labels; `weights` (prompts,) >= 0, normalised to sum 1, or None for equal ones; `answer_names`, one a column; `coupling`
     between prompts; `no_answer`: the column that stands for "no answer" (never wins a vote, never earns reward, never correct),
-    or None. Raises: InputError where a shape or value breaks this. Source: theory, notation and U.
+    or None. `questions` (prompts,) int: prompts with equal ids are rephrasings of one question and lie side by side, as many for
+    each; None: every prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theory,
+    notation and U.
     """
 
     log_probs: np.ndarray
@@ -50,6 +52,7 @@ class Population:
     answer_names: tuple[str, ...] | None = None
     coupling: Coupling = field(default_factory=NoCoupling)
     no_answer: int | None = None
+    questions: np.ndarray | None = None
 
     def __post_init__(self):
         log_probs = _checked_log_probs(self.log_probs)
@@ -74,6 +77,8 @@ class Population:
             if weights.shape != (num_prompts,) or not np.all(weights >= 0) or not 0 < weights.sum() < np.inf:
                 raise InputError("weights", weights, f"they are {num_prompts} finite numbers >= 0, not all 0")
             put("weights", weights / weights.sum())
+        if self.questions is not None:
+            put("questions", _checked_questions(self.questions, num_prompts))
         if self.answer_names is not None:
             if len(self.answer_names) != num_answers:
                 raise InputError(
@@ -182,12 +187,22 @@ class Population:
     def select(self, prompts: slice | np.ndarray) -> Population:
         """The population of these prompts only."""
         cut = lambda values: None if values is None else values[prompts]  # noqa: E731
-        return self.replace(log_probs=self.log_probs[prompts], correct=cut(self.correct), weights=cut(self.weights))
+        return self.replace(
+            log_probs=self.log_probs[prompts],
+            correct=cut(self.correct),
+            weights=cut(self.weights),
+            questions=cut(self.questions),
+        )
 
     @property
     def num_prompts(self) -> int:
         """Number of prompts."""
         return self.log_probs.shape[0]
+
+    @property
+    def rephrasings(self) -> int:
+        """How many prompts ask each question; 1 without `questions`."""
+        return 1 if self.questions is None else self.num_prompts // len(np.unique(self.questions))
 
     @property
     def num_answers(self) -> int:
@@ -272,6 +287,17 @@ class Population:
         if self.correct is None:
             raise InputError("correct", None, f"`{what}` needs to know which answers are correct", "Give `correct` or `truth`")
         return self.correct
+
+
+def _checked_questions(questions, num_prompts: int) -> np.ndarray:
+    rule = f"it holds {num_prompts} integers, those of one question side by side and equally many for each"
+    questions = np.asarray(questions)
+    if questions.shape != (num_prompts,) or not np.issubdtype(questions.dtype, np.integer):
+        raise InputError("questions", (questions.shape, str(questions.dtype)), rule, "Use numpy.repeat(numpy.arange(n), rephrasings)")
+    each = num_prompts // max(1, len(np.unique(questions)))
+    if not np.array_equal(questions, np.repeat(questions[::each], each)[:num_prompts]) or num_prompts % each:
+        raise InputError("questions", questions, rule, "Use numpy.repeat(numpy.arange(n), rephrasings)")
+    return questions
 
 
 def _one_correct(truth: np.ndarray, num_prompts: int, num_answers: int, columns: int) -> np.ndarray:

@@ -45,7 +45,8 @@ def simulate(
 
     `method` says what a step sees:
     - "exact": every trained prompt, infinitely many rollouts. Without `dataset_size` all are trained and evaluated.
-    - "sampled": `prompts_per_step` prompts with `rollouts` rollouts each. Without `dataset_size` prompts are fresh: the private
+    - "sampled": `prompts_per_step` prompts with `rollouts` rollouts each (whole questions, where the reward compares
+      `population.questions`). Without `dataset_size` prompts are fresh: the private
       part of a visited one is never seen again, and evaluation is on prompts never visited, z = z0 + u, the population being
       their law. With it, the first `dataset_size` prompts keep their v; they come in shuffled epochs (by weight, if there are
       weights).
@@ -60,8 +61,9 @@ def simulate(
 
     Evaluation is by the population vote (infinitely many rollouts, `sharpening.metrics.exact_metrics`) against the initial
     policies. The trajectory's floor is the largest base rate of one true answer among the evaluated prompts. Memory is linear in
-    prompts * answers: no policy but the initial and the present one is kept. Rewards and updates see one prompt at a time: what a
-    prompt gets cannot depend on the other rows of the arrays they are given (large populations come in blocks of prompts).
+    prompts * answers: no policy but the initial and the present one is kept. Updates see one prompt at a time, and rewards too
+    unless their card lists `questions`: what a prompt gets cannot depend on the other rows of the arrays they are given (large
+    populations come in blocks of prompts).
 
     `devices`: JAX devices that share the prompts, the same number each (`jax.sharding`); None: the default one. Sums over prompts
     then come in another order: float64 curves agree to about 1e-12, as long as that does not break a tie.
@@ -119,7 +121,7 @@ def _simulate(
     with precision_context(settings.precision):
         arrays = share_out(population, settings.precision, devices)
         stacked = jnp.stack([_key(key) for key in keys])
-        schedules = settings.schedules(population, stacked)
+        schedules = settings.schedules(population, stacked, plan.rephrasings)
         moving = None if plan.update is not None else update
         if blocks.apply(plan, arrays, population.coupling):
             alone = run_blocks(plan, arrays, moving, population.coupling, steps, settings.precision)

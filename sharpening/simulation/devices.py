@@ -19,7 +19,8 @@ def share_out(population: Population, precision: str, devices: Sequence[jax.Devi
 
     Raises: InputError if `devices` is empty, repeats one, or does not divide the number of prompts.
     """
-    host = Arrays(population.log_probs.astype(precision, copy=False), population.correct, population.prompt_weights.astype(precision))
+    log_probs, weights = population.log_probs.astype(precision, copy=False), population.prompt_weights.astype(precision)
+    host = Arrays(log_probs, population.correct, weights, population.questions)
     if devices is None:
         return jax.tree.map(jnp.asarray, host)
     devices = list(devices)

@@ -17,9 +17,15 @@ def _wanted(plan: Plan, **signals) -> dict:
     return {name: make() for name, make in signals.items() if name in plan.reward.card.needs}
 
 
-def exact_direction(plan: Plan, update, policy: Policy, correct, reference, previous, step) -> jax.Array:
+def exact_direction(plan: Plan, update, policy: Policy, correct, reference, previous, step, questions=None) -> jax.Array:
     """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and the last policy."""
-    signals = _wanted(plan, reference_log_probs=lambda: reference, previous_log_probs=lambda: previous, step=lambda: step)
+    signals = _wanted(
+        plan,
+        reference_log_probs=lambda: reference,
+        previous_log_probs=lambda: previous,
+        questions=lambda: questions,
+        step=lambda: step,
+    )
     signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
     rewards = plan.reward.exact(policy.log_probs, correct, no_answer=plan.no_answer, **signals)
     rewards = jnp.asarray(rewards, policy.log_probs.dtype)
@@ -28,7 +34,7 @@ def exact_direction(plan: Plan, update, policy: Policy, correct, reference, prev
     return update.direction(policy.log_probs, rewards, reference)
 
 
-def sampled_direction(plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step) -> jax.Array:
+def sampled_direction(plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step, questions=None) -> jax.Array:
     """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
     log_probs = policy.log_probs
     columns = sample_columns(uniform, policy.probs)
@@ -40,6 +46,7 @@ def sampled_direction(plan: Plan, update, uniform, policy: Policy, correct, refe
         reference_log_probs=lambda: jnp.take_along_axis(reference, columns, axis=1),
         previous_log_probs=lambda: jnp.take_along_axis(previous, columns, axis=1),
         states=lambda: jnp.zeros((*columns.shape, 0), columns.dtype),
+        questions=lambda: questions,
         step=lambda: step,
     )
     rewards = plan.reward.group(answers, is_correct, **signals)

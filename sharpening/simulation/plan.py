@@ -15,7 +15,7 @@ class Plan:
     """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited prompt is fresh).
 
     `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument. `full`: every answer is
-    possible for every prompt, so that none is masked.
+    possible for every prompt, so that none is masked. `rephrasings`: prompts that are drawn together, as wordings of one question.
     """
 
     method: str
@@ -27,14 +27,19 @@ class Plan:
     reward: Any
     update: Any = None
     full: bool = False
+    rephrasings: int = 1
 
 
 class Arrays(NamedTuple):
-    """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population, trained prompts first."""
+    """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population, trained prompts first.
+
+    questions (prompts,) int, or None: prompts with equal ids are rephrasings of one question.
+    """
 
     log_probs: jax.Array
     correct: jax.Array | None
     weights: jax.Array
+    questions: jax.Array | None = None
 
 
 class State(NamedTuple):

@@ -78,13 +78,16 @@ def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax
     """The prompts of one step, flat or tree: (index, their weights, uniform numbers for their rollouts).
 
     "sampled": one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column draws the prompt (unless
-    `schedule` holds it), the others are left for its rollouts; no weights. Otherwise every trained prompt with its weight, no numbers.
+    `schedule` holds it), the others are left for its rollouts; no weights. Where prompts are rephrasings (`plan.rephrasings` of each
+    question), questions are drawn and each comes with all its wordings. Otherwise every trained prompt with its weight, no numbers.
     """
     n = plan.trained
     if plan.method != "sampled":
         index = slice(0, n or None)
         return index, weights[index], None
-    shape = (plan.prompts_per_step, 1 + plan.rollouts)
+    shape, wordings = (plan.prompts_per_step, 1 + plan.rollouts), plan.rephrasings
     uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=weights.dtype)
-    index = sample_prompts(uniform[:, 0], weights[: n or None]) if schedule is None else schedule[step]
+    asked = weights[: n or None].reshape(-1, wordings).sum(axis=1)
+    index = sample_prompts(uniform[: shape[0] // wordings, 0], asked) if schedule is None else schedule[step]
+    index = (index[:, None] * wordings + jnp.arange(wordings, dtype=index.dtype)[None, :]).reshape(-1)
     return index, None, uniform[:, 1:]

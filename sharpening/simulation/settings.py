@@ -57,6 +57,11 @@ class Settings:
                 "Give `correct`",
             )
         size, total = self.dataset_size, population.num_prompts
+        wordings = rephrasings(population, reward)
+        for name in ("prompts_per_step", "dataset_size"):
+            value = getattr(self, name)
+            if wordings > 1 and self.method != "exact" and isinstance(value, (int, np.integer)) and value % wordings:
+                raise InputError(name, value, f"each question comes with its {wordings} rephrasings", f"Use a multiple of {wordings}")
         if size is None:
             return
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or not 1 <= size < total:
@@ -71,15 +76,15 @@ class Settings:
             return int(self.dataset_size)
         return population.num_prompts if self.method == "exact" else 0
 
-    def schedules(self, population: Population, keys: jax.Array) -> np.ndarray | None:
-        """Shuffled epochs of the trained prompts, (keys, num_steps, prompts_per_step); None where prompts are not taken in
-        epochs.
+    def schedules(self, population: Population, keys: jax.Array, wordings: int = 1) -> np.ndarray | None:
+        """Shuffled epochs of the trained questions, each with `wordings` prompts, (keys, num_steps, questions in a step); None where
+        prompts are not taken in epochs.
         """
         if self.method != "sampled" or self.dataset_size is None or population.weights is not None:
             return None
         return np.stack(
             [
-                epoch_schedule(words, self.dataset_size, self.num_steps, self.prompts_per_step)
+                epoch_schedule(words, self.dataset_size // wordings, self.num_steps, self.prompts_per_step // wordings)
                 for words in np.asarray(jax.random.key_data(keys))
             ]
         )
@@ -99,4 +104,10 @@ class Settings:
             reward=reward,
             update=update,
             full=bool(np.isfinite(population.log_probs).all()),
+            rephrasings=rephrasings(population, reward),
         )
+
+
+def rephrasings(population: Population, reward: Reward) -> int:
+    """How many prompts a step takes together: the wordings of a question, where the reward compares them."""
+    return population.rephrasings if "questions" in reward.card.needs else 1

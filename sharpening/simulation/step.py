@@ -30,7 +30,7 @@ def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state:
     """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions, move v and u."""
     n, update = plan.trained, update if plan.update is None else plan.update
     index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
-    initial, correct = arrays.log_probs[index], _take(arrays.correct, index)
+    initial, correct, questions = arrays.log_probs[index], _take(arrays.correct, index), _take(arrays.questions, index)
 
     def policy(private, shared):
         logits = initial + coupling.reach(shared, index) + (private[index] if n else 0.0)
@@ -39,9 +39,9 @@ def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state:
     now = policy(state.private, state.shared)
     previous = None if state.before is None else policy(*state.before).log_probs
     if plan.method == "sampled":
-        directions = sampled_direction(plan, update, uniform, now, correct, initial, previous, step)
+        directions = sampled_direction(plan, update, uniform, now, correct, initial, previous, step, questions)
     else:
-        directions = exact_direction(plan, update, now, correct, initial, previous, step)
+        directions = exact_direction(plan, update, now, correct, initial, previous, step, questions)
     scale = jnp.asarray(update.step_size, directions.dtype)
     if plan.adam:
         factor, state = _adam_scale(state, directions, weights, step)

@@ -28,6 +28,7 @@ class TreePlan:
     no_answer: int | None
     keeps_previous: bool
     update: Any = None
+    rephrasings: int = 1
 
 
 class TreeArrays(NamedTuple):
