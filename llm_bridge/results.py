@@ -15,6 +15,7 @@ VOICES = {
     "uncoupled": "each prompt sharpens alone (He et al. 2026, Theorem 1, from the measured prior); "
     "nothing can bring it below the share of aligned prompts",
     "coupled": "prompts share parameters: private and shared pulls, measured from the model's own gradients, drive a mean field",
+    "pilot": "a few steps of the run itself on a throwaway copy, ever larger; its curves, dated by failure times fitted on measured runs",
     "radius": "a plain baseline: how much weight noise the answers survive, over how far the optimizer moves a weight per step",
 }
 
@@ -50,9 +51,11 @@ class ForecastStep:
 class ModelForecast:
     """Everything `sharpening forecast` found before any training.
 
-    `voices` maps "uncoupled", "coupled" and "radius" to predicted trajectories; `speaker` names the one whose steps are
-    `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of prompts whose
-    initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name.
+    `voices` maps "uncoupled", "coupled", "radius" and, where the reward is one it knows, "pilot" to predicted trajectories; `speaker` names
+    the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of
+    prompts whose initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
+    would change, one row each (setting, median step of the criterion, chance that it is met within the budget); `safe_learning_rate`: the
+    largest one whose chance of collapse within the budget is small (None where it is not known).
     """
 
     model: str
@@ -69,6 +72,8 @@ class ModelForecast:
     coupling: dict = field(default_factory=dict)
     prior: dict = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
+    sensitivity: list[dict] = field(default_factory=list)
+    safe_learning_rate: float | None = None
 
     @property
     def trajectory(self) -> "Trajectory":

@@ -130,8 +130,11 @@ def run_reward(task, settings, train, reference=None):
                        max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference)
 
 
-def grpo_trainer(loaded, task, settings, train, output_dir, reward=None):
-    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as `run_reward` makes it."""
+def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True):
+    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as `run_reward` makes it.
+
+    `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints.
+    """
     from trl import GRPOConfig, GRPOTrainer
 
     if reward is None:
@@ -143,7 +146,7 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None):
         num_generations=settings.rollouts, temperature=settings.temperature, learning_rate=settings.learning_rate, beta=settings.beta,
         max_completion_length=settings.max_new_tokens or task.max_new_tokens, lr_scheduler_type="constant", shuffle_dataset=False,
         optim="adamw_torch" if settings.optimizer == "adam" else "sgd", weight_decay=0.0, seed=settings.seed, report_to=[],
-        logging_steps=1, logging_strategy="no", disable_tqdm=True, save_strategy="steps",
+        logging_steps=1, logging_strategy="no", disable_tqdm=True, save_strategy="steps" if saves else "no",
         save_steps=settings.eval_every * (1 if loaded.is_small else 4), save_total_limit=2, save_only_model=False,
         use_cpu=not torch.cuda.is_available(), bf16=False, gradient_checkpointing=False, dataloader_pin_memory=False,
     )
@@ -170,6 +173,7 @@ class _Rollouts:
         self.history = {0: (0, 0, 0, 0)}
         self.drawn = self.run = self.backward = 0
         self.before = (0, 0, 0)
+        self.heard = lambda step, drawn: None
 
     @property
     def generated(self) -> int:
@@ -204,6 +208,7 @@ class _Rollouts:
         self.drawn += drawn.generated_tokens
         self.run += drawn.forward_tokens + positions
         self.backward += positions
+        self.heard(step, drawn)
         return {"prompt_ids": repeated, "completion_ids": ids, "logprobs": None}
 
     def save(self, step: int):

@@ -54,4 +54,5 @@ def runs() -> list[Run]:
 GROUND_TRUTH = Study(
     "ground-truth", f"{len(PRIORS)} priors on five tasks: when each collapses, by learning rate, seed, data-set size, batch, optimizer, reward",
     "sharpening study ground-truth", runs, stop_on_collapse=True, prepare=build_prior,
+    probed=True, metrics=("accuracy", "reward_accuracy", "mode_retention", "excess_kl"),
 )

@@ -5,9 +5,11 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from llm_bridge.experiments.probing import probe_record, probe_runs
 from llm_bridge.settings import RunSettings
 
 RESULTS = Path(__file__).parent / "results"
@@ -31,7 +33,9 @@ class Study:
     runs: what to train. forecasts: what to forecast (a Run each, its seed is the probe's). workers: runs at a time, one thread each
     (1: all threads for one run). stop_on_collapse: a run ends once its criterion is met, which saves the steps of a dead model.
     prepare: makes the model that a run names, below the folder, before the first run: (name, folder) to what `measure` loads.
-    `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped.
+    probed: whether each model is probed too, once for all learning rates and seeds. metrics: the curves that the result keeps (None: all).
+    `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped; `collect` makes the result of
+    what is finished.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Study:
     workers: int = 2
     stop_on_collapse: bool = False
     prepare: Callable[[str, Path], str] = lambda name, folder: name
+    probed: bool = False
+    metrics: tuple[str, ...] | None = None
 
     def run(self, folder: Path, progress=None) -> dict:
         from joblib import Parallel, delayed
@@ -50,7 +56,7 @@ class Study:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        jobs = [(_measure, run) for run in self.runs()] + [(_forecast, run) for run in self.forecasts()]
+        jobs = self._jobs()
         models = dict.fromkeys(run.model for _, run in jobs)
         prepared = Parallel(n_jobs=self.workers)(delayed(self.prepare)(name, folder) for name in models)
         loaded = dict(zip(models, prepared, strict=True))
@@ -61,12 +67,40 @@ class Study:
             records.append(record)
             bar.advance()
         bar.close()
+        return self._write(records, folder)
+
+    def collect(self, folder: Path) -> dict:
+        """The result of the runs, forecasts and probes that `folder` holds finished; nothing is computed.
+
+        Raises: InputError where there is none.
+        """
+        from sharpening.errors import InputError
+
+        folder = Path(folder)
+        done = [(job, replace(run, model=self.prepare(run.model, folder))) for job, run in self._jobs() if _is_done(job, run, folder)]
+        records = [job(run, folder, False, self.stop_on_collapse) for job, run in done]
+        if not records:
+            raise InputError("output", str(folder), f"it holds no finished run of the study {self.name}", "Run the study first")
+        return self._write(records, folder)
+
+    def _jobs(self) -> list:
+        runs = self.runs()
+        probes = probe_runs(runs) if self.probed else {}
+        return ([(_measure, run) for run in runs] + [(_forecast, run) for run in self.forecasts()]
+                + [(partial(_probe, rates), run) for run, rates in probes.items()])
+
+    def _write(self, records, folder: Path) -> dict:
+        for record in records:
+            if self.metrics is not None and "curve" in record:
+                record["curve"] = {name: values for name, values in record["curve"].items() if name in ("step", *self.metrics)}
         result = {
             "study": self.name, "command": self.command, "date": time.strftime("%Y-%m-%d"),
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             "runs": [record for record in records if record["kind"] == "measured"],
             "forecasts": [record for record in records if record["kind"] == "forecast"],
         }
+        if self.probed:
+            result["probes"] = [record for record in records if record["kind"] == "probe"]
         (folder / "result.json").write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
         return result
 
@@ -119,6 +153,23 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     voices = {name: voice["collapse"] for name, voice in document["voices"].items()}
     return {"kind": "forecast", "label": run.label, "settings": _changed(document["settings"]), "voices": voices, **small,
             "model": Path(document["model"]).name}
+
+
+def _probe(rates: tuple[float, ...], run: Run, folder: Path, all_threads: bool, _) -> dict:
+    _prepare(all_threads)
+    record = probe_record(run, rates, _task(run.task), _probe_file(run, folder))
+    return {"kind": "probe", "label": run.label, "task": run.task, "model": Path(run.model).name, "settings": _changed(run.settings.as_dict()),
+            **record}
+
+
+def _probe_file(run: Run, folder: Path) -> Path:
+    return folder / f"{_folder_of(run, folder).name}.json"
+
+
+def _is_done(job, run: Run, folder: Path) -> bool:
+    if job is _measure:
+        return (_folder_of(run, folder) / "cost.json").is_file()
+    return (folder / f"{_folder_of(run, folder).name}.{'forecast.' if job is _forecast else ''}json").is_file()
 
 
 def _small(document: dict) -> dict:

@@ -49,6 +49,8 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "alignment": forecast.alignment,
             "coupling": forecast.coupling,
             "prior": forecast.prior,
+            "sensitivity": forecast.sensitivity,
+            "safe_learning_rate": forecast.safe_learning_rate,
             "speaker": forecast.speaker,
             "why_speaker": forecast.why_speaker,
             "voices": {

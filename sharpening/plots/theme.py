@@ -21,6 +21,7 @@ class Theme:
 
 
 _LIGHT = {
+    "pilot": "#A8437F",
     "coupled": "#D55E00",
     "uncoupled": "#0072B2",
     "radius": "#00845F",
@@ -31,6 +32,7 @@ _LIGHT = {
     "mode_retention": "#00845F",
 }
 _DARK = {
+    "pilot": "#E59BC4",
     "coupled": "#FF9147",
     "uncoupled": "#6CBDF5",
     "radius": "#3FCF9F",

@@ -1,4 +1,4 @@
-"""Forecasts: repeatable, three voices, and limits that are known without any training."""
+"""Forecasts: repeatable, several voices, and limits that are known without any training."""
 
 import json
 import math
@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from llm_bridge.forecasting import SPEAKER, forecast_model, interval, radius_voice, step_size
+from llm_bridge.forecasting import SPEAKER, first_rate, forecast_model, radius_voice, step_size
 from llm_bridge.models import load_model
 from llm_bridge.probe import probe_model
 from llm_bridge.report.document import forecast_document
 from llm_bridge.results import VERDICTS, VOICES
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import get_task
-from sharpening import CRITERIA, CollapseStep, Outcome, collapse_steps
+from sharpening import CRITERIA, Outcome, collapse_steps
 from sharpening.errors import InputError
 
 TASK = get_task("addition")
@@ -58,13 +58,18 @@ def test_twice_gives_the_same_json_but_for_seconds(forecast):
 
 def test_intervals_hold_the_step_they_are_around(forecast):
     for step in forecast.collapse.values():
-        if step.outcome is Outcome.COLLAPSED and step.step > 0:
+        if step.level and step.outcome is Outcome.COLLAPSED:
             assert step.low <= step.step and (step.high is None or step.step <= step.high <= step.horizon) and 0 < step.level < 1
         elif step.outcome is not Outcome.COLLAPSED:
-            assert step.step is step.low is step.high is step.level is None
-    at_once = interval(CollapseStep("accuracy_peak", 0, Outcome.COLLAPSED, 0.1, "accuracy", 60))
-    assert at_once.step == 0 and at_once.low is at_once.high is at_once.level is None, "a factor says nothing about step 0"
-    assert interval(CollapseStep("relative", 20, Outcome.COLLAPSED, 0.1, "reward_accuracy", 60)).high is None
+            assert step.step is None and (step.low is None or 1 <= step.low <= step.horizon)
+    assert {name for name, step in forecast.collapse.items() if step.level} == {"relative", "half_life", "mode_retention", "excess_kl"}
+
+
+def test_the_pilot_says_what_other_settings_would_change(forecast):
+    rows = {row["setting"]: row for row in forecast.sensitivity}
+    assert rows["half the learning rate"]["step"] > rows["as asked"]["step"] > rows["twice the learning rate"]["step"]
+    assert all(0 <= row["chance"] <= 1 for row in rows.values())
+    assert 0 < forecast.safe_learning_rate < 1 and any("learning rate of" in reason for reason in forecast.reasons)
 
 
 class TestLimits:
@@ -84,6 +89,12 @@ class TestLimits:
                  ["mode_retention"].step for slow in (1, 2, 4)]
         assert steps[1] == pytest.approx(2 * steps[0], abs=2) and steps[2] == pytest.approx(4 * steps[0], abs=4)
 
+    def test_a_pilot_begins_at_the_same_movement_whatever_the_optimizer(self, probe):
+        """A 300th of the radius under Adam; under SGD what moves the mean weight that far, given the mean gradient clock / weights."""
+        adam, sgd = (first_rate(probe, replace(SETTINGS, optimizer=name), 1000) for name in ("adam", "sgd"))
+        assert adam == pytest.approx(probe.radius.radius / 300)
+        assert sgd * probe.coupling["clock"] / 1000 == pytest.approx(adam)
+
     def test_step_size_is_proportional_to_the_learning_rate(self, probe):
         sizes = [step_size(probe, replace(SETTINGS, learning_rate=rate)) for rate in (1e-4, 3e-4)]
         assert sizes[1] == pytest.approx(3 * sizes[0]) and sizes[0] > 0
@@ -92,10 +103,11 @@ class TestLimits:
         assert sizes[0] == pytest.approx(1e-4 / math.sqrt((1 + 7 * ratio) / 8))
 
 
-@pytest.mark.parametrize(("reward", "speaker"), [("token-entropy", SPEAKER), ("kl-previous", SPEAKER), ("hybrid-gated", "coupled")])
+@pytest.mark.parametrize(("reward", "speaker"), [("token-entropy", "radius"), ("kl-previous", "radius"), ("hybrid-gated", "coupled")])
 def test_other_rewards_are_forecast_by_a_voice_that_may_speak_and_without_an_interval(reward, speaker):
     found = forecast_model("addition-uncertain", TASK, replace(SETTINGS, reward=reward, eval_prompts=4, max_steps=10))
-    assert found.speaker == speaker and found.verdict in VERDICTS and set(found.voices) == set(VOICES)
+    assert found.speaker == speaker and found.verdict in VERDICTS and set(found.voices) == set(VOICES) - {"pilot"}
+    assert found.sensitivity == [] and found.safe_learning_rate is None
     assert all(step.low is step.high is step.level is None for step in found.collapse.values())
 
 

@@ -22,6 +22,7 @@ def study(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Folder of the results. Default: studies/NAME.", show_default=False),
     ] = None,
+    collect: Annotated[bool, typer.Option("--collect", help="Only gather what DIR already holds finished into its result.")] = False,
     json_target: JsonOption = None,
 ):
     """Run a study, or list them."""
@@ -34,6 +35,8 @@ def study(
         return
     if name not in STUDIES:
         raise InputError("name", name, f"known studies are {', '.join(STUDIES)}", "See `sharpening study list`")
+    if collect and not hasattr(STUDIES[name], "collect"):
+        raise InputError("collect", name, "only studies made of runs can be gathered before they end", "Leave --collect out")
     from llm_bridge.progress import terminal_progress
     from llm_bridge.report.document import plain
 
@@ -43,6 +46,6 @@ def study(
     check_folder("output", folder)
     with outputs.reserved():
         with terminal_progress() as progress:
-            result = STUDIES[name].run(folder, progress=progress)
+            result = STUDIES[name].collect(folder) if collect else STUDIES[name].run(folder, progress=progress)
         outputs.console().print(f"Results in {folder}", markup=False)
         outputs.write_json(plain(result))

@@ -1,0 +1,53 @@
+"""Accelerated failure time: the step of a criterion as a log-normal whose centre is linear in the features, with conformal intervals."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class FailureTime:
+    """log T ~ Normal(intercept + Σ weights[name] · feature, spread²), T in optimizer steps; fitted on runs that may be censored.
+
+    low, high: factors such that T lies in [low · median, high · median] with probability `level`: quantiles of measured over forecast step
+    on priors that a fit had not seen (Kaplan-Meier, since some runs are censored). high = inf: the data set no upper bound.
+    """
+
+    criterion: str
+    intercept: float
+    weights: dict[str, float]
+    spread: float
+    low: float
+    high: float
+    level: float
+    runs: int
+
+    def median(self, features: dict[str, float]) -> float:
+        """Steps until the criterion is met, in the median."""
+        return math.exp(self.intercept + sum(weight * features[name] for name, weight in self.weights.items()))
+
+    def probability(self, features: dict[str, float], horizon: float) -> float:
+        """Chance that the criterion is met within `horizon` steps."""
+        return _NORMAL.cdf((math.log(horizon) - math.log(self.median(features))) / self.spread)
+
+    def interval(self, features: dict[str, float]) -> tuple[float, float]:
+        """(low, high) steps that should hold the measured one with probability `level`."""
+        return self.low * self.median(features), self.high * self.median(features)
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON; an infinite bound becomes None."""
+        return asdict(self) | {"high": None if math.isinf(self.high) else self.high}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "FailureTime":
+        return cls(**data | {"high": math.inf if data["high"] is None else data["high"]})
+
+
+def load_calibration(file: Path = Path(__file__).parent / "coefficients.json") -> dict[str, dict[str, FailureTime]]:
+    """The committed calibration: {"labelled" | "label-free": {criterion: FailureTime}}."""
+    told = json.loads(file.read_text())
+    return {kind: {name: FailureTime.from_dict(data) for name, data in heads.items()} for kind, heads in told["heads"].items()}

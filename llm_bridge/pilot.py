@@ -1,0 +1,154 @@
+"""A pilot: a few steps of the run itself, on a throwaway copy, at a learning rate that grows until the answers break."""
+
+import copy
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from llm_bridge.evaluation import base_rate_floor, run_without_labels, seeded
+from llm_bridge.models import LoadedModel
+from llm_bridge.progress import NullProgress
+from llm_bridge.rollouts import sample
+from llm_bridge.tasks import read_answers
+from sharpening.metrics import group_metrics
+
+STEPS, GROWTH = 14, 1.5
+"""Fourteen steps that grow by half each: displacement rises by a factor of 580 from the first to the last."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a run's own updates do to a model as they are made larger and larger (a learning-rate range test).
+
+    displacement (steps + 1,): Σ of the learning rates so far, 0 first: under Adam about the distance each weight may have moved.
+    metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the start. The others (steps,) are
+    of the rollouts that each step drew on its own training prompts, before its update: `majority_ratio`, `entropy` (nats), `no_answer`
+    and, with labels, `accuracy`, `label_accuracy` and `reward_accuracy`.
+    path, moved (steps + 1,): root mean square over the weights of what moved: the sum of each step's, and the distance from the start.
+    """
+
+    displacement: np.ndarray
+    metrics: dict[str, np.ndarray]
+    path: np.ndarray
+    moved: np.ndarray
+    floor: float | None
+
+    def reach(self, metric: str, level: float) -> float:
+        """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
+        values = self.metrics[metric]
+        below = np.flatnonzero(values <= level)
+        if not below.size:
+            return float("inf")
+        j = int(below[0])
+        if j <= 1:
+            return float(self.displacement[1])
+        low, high = np.log(self.displacement[j - 1:j + 1])
+        share = (values[j - 1] - level) / max(values[j - 1] - values[j], 1e-12)
+        return float(np.exp(low + share * (high - low)))
+
+    def as_dict(self) -> dict:
+        """Plain data, five significant digits."""
+        short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
+        return {"displacement": short(self.displacement), "path": short(self.path), "moved": short(self.moved), "floor": self.floor,
+                "metrics": {name: short(values) for name, values in self.metrics.items()}}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Pilot":
+        return cls(np.array(data["displacement"]), {name: np.array(values) for name, values in data["metrics"].items()}, np.array(data["path"]),
+                   np.array(data["moved"]), data["floor"])
+
+    @property
+    def radius(self) -> float:
+        """The displacement along the run's own updates at which half of the greedy answers survive."""
+        return self.reach("retention", 0.5)
+
+
+def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, growth: float = GROWTH, prompts: int = 128, cost=None,
+              progress=None) -> Pilot:
+    """Train a copy of `loaded` for `steps` steps of `settings`' own reward, batch and optimizer, at learning rate first_rate · growth^t.
+
+    The updates are those of `llm_bridge.train.measure`; `settings.learning_rate` is not used. Stops where a weight is no longer finite.
+    `cost` (llm_bridge.probe.Cost) is charged. Nothing of `loaded` is changed.
+    """
+    from llm_bridge.train import grpo_trainer, schedule
+
+    progress = progress or NullProgress()
+    settings = replace(settings, max_steps=steps, learning_rate=first_rate)
+    train, evaluation = schedule(task, settings)
+    problems = evaluation[:prompts]
+    twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
+    started = time.monotonic()
+    bar = progress.start("probe: pilot", steps)
+    watch = _Watch(task, problems, twin, settings, growth, bar)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
+        watch.listen(counter, train)
+        trainer.add_callback(watch)
+        trainer.train()
+    bar.close()
+    if cost is not None:
+        cost.generated_tokens += counter.generated + watch.generated
+        cost.forward_tokens += counter.forward + watch.forward
+        cost.backward_tokens += counter.backward
+        cost.seconds += time.monotonic() - started
+    floor = None if run_without_labels(task, problems) else base_rate_floor(task, problems)
+    metrics = {name: np.array(values) for name, values in watch.table.items()}
+    return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor)
+
+
+class _Watch(TrainerCallback):
+    """Sets the learning rate of each step, and reads greedy answers after it."""
+
+    def __init__(self, task, problems, twin, settings, growth, bar):
+        self.task, self.problems, self.twin, self.settings, self.growth, self.bar = task, problems, twin, settings, growth, bar
+        self.generated = self.forward = 0
+        self.displacement, self.table = [0.0], {"retention": [1.0]}
+        self.path, self.moved = [0.0], [0.0]
+        self.weights = [p.detach().clone() for p in twin.model.parameters()]
+        self.before = [p.clone() for p in self.weights]
+        self.initial = self._greedy()
+
+    def listen(self, counter, train):
+        """Every step's rollouts pass through `counter.heard`."""
+        def heard(step, drawn):
+            rows = train[step * self.settings.prompts_per_step:(step + 1) * self.settings.prompts_per_step]
+            answers = read_answers(rows, drawn.texts, self.task)
+            for name, values in group_metrics(answers.ids, answers.correct).items():
+                self.table.setdefault(name, []).append(float(np.mean(values)))
+        counter.heard = heard
+
+    def _greedy(self):
+        drawn = sample(self.twin.model, self.twin.tokenizer, [p.prompt for p in self.problems], rollouts=1, greedy=True,
+                       max_new_tokens=self.settings.max_new_tokens or self.task.max_new_tokens, generator=seeded(0))
+        self.generated, self.forward = self.generated + drawn.generated_tokens, self.forward + drawn.forward_tokens
+        return [self.task.extract(group[0]) for group in drawn.texts]
+
+    def _distance(self, origin) -> float:
+        weights = list(self.twin.model.parameters())
+        square = sum(float((new.detach() - old).double().square().sum()) for new, old in zip(weights, origin, strict=True))
+        return (square / sum(p.numel() for p in weights)) ** 0.5
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        self.rate = args.learning_rate * self.growth**state.global_step
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):
+            control.should_training_stop = True
+            return control
+        answers = self._greedy()
+        kept = float(np.mean([a is not None and a == b for a, b in zip(answers, self.initial, strict=True)]))
+        self.displacement.append(self.displacement[-1] + self.rate)
+        self.path.append(self.path[-1] + self._distance(self.before))
+        self.moved.append(self._distance(self.weights))
+        for old, new in zip(self.before, self.twin.model.parameters(), strict=True):
+            old.copy_(new.detach())
+        self.table["retention"].append(kept)
+        self.bar.advance()
+        return control

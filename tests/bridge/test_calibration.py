@@ -1,0 +1,136 @@
+"""Failure times: their algebra, and a fit on censored data that finds the law it was drawn from."""
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, features, radius, speed
+from llm_bridge.calibration.survival import FailureTime
+from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity
+from llm_bridge.experiments.calibrate import Group, auroc, calibrated, censored_spearman, fit
+from llm_bridge.pilot import Pilot
+from llm_bridge.settings import RunSettings
+
+HEAD = FailureTime("relative", 1.0, {"log_speed": -1.4, "log_radius": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
+PRIOR = {"majority_ratio": 0.6, "entropy": 1.1, "label_accuracy": 0.8, "accuracy": 0.5}
+PROBE = SimpleNamespace(prior=PRIOR, coupling={"cosine": 0.2}, radius=SimpleNamespace(radius=0.01))
+
+
+def pilot(scale: float = 1.0) -> Pilot:
+    moved = np.concatenate([[0.0], np.geomspace(1e-4, 3e-2, 14)])
+    broken = 1 / (1 + (moved / (0.005 * scale)) ** 2)
+    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1]}
+    return Pilot(moved, metrics, 0.4 * moved, 0.3 * moved, 0.02)
+
+
+class TestFeatures:
+    def test_every_name_has_a_meaning_and_a_value(self):
+        told = features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings())
+        assert set(told) == set(LABELLED) == set(MEANINGS)
+        unlabelled = {name: value for name, value in PRIOR.items() if "accuracy" not in name}
+        assert set(features(unlabelled, {"cosine": 0.1}, 0.01, pilot(), RunSettings())) == set(LABEL_FREE)
+
+    def test_they_scale_as_their_names_say(self):
+        base, faster = (features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
+        assert faster["log_speed"] - base["log_speed"] == pytest.approx(math.log(10))
+        assert math.exp(features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings())["log_radius"]) == pytest.approx(radius(pilot()))
+        assert speed(pilot()) == pytest.approx(0.4)
+
+    def test_a_data_set_counts_as_far_as_it_is_visited(self):
+        def prompts(size):
+            return features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
+
+        assert prompts(64) == pytest.approx(math.log(64))
+        assert prompts(None) == prompts(5000) == pytest.approx(math.log(320))
+
+    def test_an_endless_radius_counts_as_the_largest_tried(self):
+        assert features(PRIOR, {"cosine": 0.1}, math.inf, pilot(), RunSettings())["log_noise_radius"] == pytest.approx(math.log(0.128))
+
+
+class TestFailureTime:
+    @given(st.floats(-9, -3), st.floats(-8, -3))
+    def test_half_of_the_runs_fail_before_the_median(self, speed, radius):
+        told = {"log_speed": speed, "log_radius": radius, "log_prompts": 5.0}
+        middle = HEAD.median(told)
+        assert HEAD.probability(told, middle) == pytest.approx(0.5)
+        assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(0.9, abs=1e-6)
+        assert HEAD.interval(told) == (pytest.approx(0.4 * middle), pytest.approx(2.2 * middle))
+
+    def test_plain_data_and_back_with_an_open_bound(self):
+        one = replace(HEAD, high=math.inf)
+        assert FailureTime.from_dict(json.loads(json.dumps(one.as_dict(), allow_nan=False))) == one
+
+
+class TestVoice:
+    def test_curves_break_where_the_calibration_says(self):
+        settings = RunSettings(max_steps=400, eval_every=1)
+        for wanted in (40.0, 150.0):
+            curve = pilot_trajectory(pilot(), {"mode_retention": wanted}, settings)
+            assert np.argmax(curve["mode_retention"] <= 0.5) == pytest.approx(wanted, rel=0.15)
+
+    def test_two_dated_criteria_are_both_met_in_time(self):
+        settings = RunSettings(max_steps=600, eval_every=1)
+        curve = pilot_trajectory(pilot(), {"mode_retention": 60.0, "half_life": 200.0}, settings)
+        assert np.argmax(curve["mode_retention"] <= 0.5) == pytest.approx(60, rel=0.2)
+        assert np.argmax(curve["reward_accuracy"] <= 0.02 + 0.5 * (curve["reward_accuracy"][0] - 0.02)) == pytest.approx(200, rel=0.2)
+
+    @given(st.floats(1e-6, 1e-2), st.integers(10, 5000))
+    def test_the_safe_learning_rate_has_just_the_chance_allowed(self, rate, budget):
+        settings = RunSettings(learning_rate=rate, max_steps=budget)
+        safe = safe_learning_rate(PROBE, pilot(), settings, HEAD)
+        told = features(PRIOR, PROBE.coupling, 0.01, pilot(), replace(settings, learning_rate=safe))
+        assert HEAD.probability(told, budget) == pytest.approx(SAFE, abs=1e-9)
+
+    def test_sensitivity_says_what_a_changed_setting_would_do(self):
+        rows = {row["setting"]: row for row in sensitivity(PROBE, pilot(), RunSettings(), HEAD)}
+        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])
+        assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]
+        assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
+
+
+def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[Group]:
+    """Groups of three seeds from log T = 5.5 − 1.5 x + 0.7 y + 0.3 noise, censored at the horizon."""
+    rng, found = np.random.default_rng(seed), []
+    for i in range(count):
+        told = {name: rng.normal() for name in LABELLED}
+        centre = 5.5 - 1.5 * told["log_speed"] + 0.7 * told["log_radius"]
+        steps = [step if step <= horizon else math.inf for step in np.exp(centre + 0.3 * rng.normal(size=3))]
+        found.append(Group(f"prior {i // 3}", "llama", "addition", str(i), RunSettings(), told, {"relative": steps}, horizon, [0.0] * 3))
+    return found
+
+
+class TestFit:
+    def test_it_finds_the_law_through_censoring(self):
+        """Standard errors are about 0.3/√180; the ridge penalty pulls a little towards 0."""
+        groups = drawn(0)
+        assert 0.2 < np.mean([math.isinf(step) for group in groups for step in group.steps["relative"]]) < 0.6
+        _, weights, spread = fit(groups, "relative", LABEL_FREE)
+        assert weights["log_speed"] == pytest.approx(-1.5, abs=0.2) and weights["log_radius"] == pytest.approx(0.7, abs=0.15)
+        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_speed", "log_radius")) < 0.15
+        assert spread == pytest.approx(0.3, abs=0.1)
+
+    def test_intervals_hold_what_they_promise_on_fresh_priors(self):
+        head = calibrated(drawn(1), "relative", "label-free")
+        held = [head.interval(g.features)[0] <= s <= head.interval(g.features)[1] if math.isfinite(s) else head.interval(g.features)[1] > g.horizon
+                for g in drawn(2) for s in g.steps["relative"]]
+        assert 0.8 < np.mean(held) < 0.98
+
+    def test_ranks_treat_what_lies_beyond_the_horizon_as_one(self):
+        assert censored_spearman([1, 2, 500, 900], [3, 4, math.inf, math.inf], [400] * 4) == pytest.approx(1)
+        assert censored_spearman([2, 1, 900, 500], [3, 4, math.inf, math.inf], [400] * 4) < 1
+
+    @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=20))
+    def test_auroc_against_all_pairs(self, cases):
+        scores, truth = zip(*cases, strict=True)
+        good, bad = [s for s, t in cases if t], [s for s, t in cases if not t]
+        if not good or not bad:
+            assert math.isnan(auroc(scores, truth))
+        else:
+            wins = np.mean([(g > b) + 0.5 * (g == b) for g in good for b in bad])
+            assert auroc(scores, truth) == pytest.approx(wins)

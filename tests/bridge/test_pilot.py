@@ -1,0 +1,99 @@
+"""The pilot: the run's own updates, larger and larger, on a copy."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_bridge.models import load_model
+from llm_bridge.pilot import Pilot, run_pilot
+from llm_bridge.probe import Cost
+from llm_bridge.quiet import quiet_libraries
+from llm_bridge.settings import RunSettings
+from llm_bridge.tasks import get_task
+
+TASK = get_task("addition")
+SETTINGS = {"eval_prompts": 16, "prompts_per_step": 8, "rollouts": 4}
+
+
+@quiet_libraries()
+def pilot(loaded, first_rate=1e-4, steps=5, **changes):
+    cost = Cost()
+    return run_pilot(loaded, TASK, RunSettings(**SETTINGS | changes), first_rate=first_rate, steps=steps, growth=2.0, prompts=16, cost=cost), cost
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("addition-uncertain")
+
+
+@pytest.fixture(scope="module")
+def found(model):
+    return pilot(model)
+
+
+def test_nothing_of_the_model_is_changed_and_the_same_seed_gives_the_same(model, found):
+    before = [p.clone() for p in model.model.parameters()]
+    again, _ = pilot(model)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.model.parameters(), strict=True))
+    assert again.as_dict() == found[0].as_dict()
+
+
+def test_displacement_is_the_sum_of_the_rates(found):
+    np.testing.assert_allclose(found[0].displacement, 1e-4 * (2.0 ** np.arange(6) - 1))
+
+
+def test_adams_first_step_moves_no_weight_further_than_the_rate_and_most_of_them_that_far(found):
+    assert 0.5e-4 < found[0].path[1] <= 1e-4 * (1 + 1e-3)
+
+
+def test_no_shortcut_is_longer_than_the_path(found):
+    one = found[0]
+    assert (one.moved <= one.path * (1 + 1e-5)).all() and one.moved[1] == pytest.approx(one.path[1], rel=1e-5)
+    assert (np.diff(one.path) > 0).all()
+
+
+def test_under_sgd_the_first_movement_is_proportional_to_the_rate(model):
+    small, large = (pilot(model, rate, steps=1, optimizer="sgd")[0].path[1] for rate in (1e-3, 3e-3))
+    assert large == pytest.approx(3 * small, rel=1e-3)
+
+
+def test_it_reads_the_rollouts_of_its_steps_and_answers_after_them(found):
+    one, cost = found
+    assert len(one.metrics["retention"]) == 6 and one.metrics["retention"][0] == 1
+    for name in ("reward_accuracy", "accuracy", "label_accuracy", "majority_ratio", "entropy"):
+        assert len(one.metrics[name]) == 5, name
+    assert cost.backward_tokens > 0 and cost.generated_tokens > 5 * 8 * 4 and cost.seconds > 0
+
+
+def test_plain_data_and_back(found):
+    again = Pilot.from_dict(json.loads(json.dumps(found[0].as_dict())))
+    np.testing.assert_allclose(again.path, found[0].path, rtol=1e-4)
+    assert again.radius == pytest.approx(found[0].radius, rel=1e-4) or math.isinf(again.radius)
+
+
+def made(retention) -> Pilot:
+    displacement = np.concatenate([[0.0], np.geomspace(1e-4, 1e-2, len(retention) - 1)])
+    return Pilot(displacement, {"retention": np.array(retention)}, displacement, displacement, None)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.floats(0.01, 0.99))
+def test_reach_lies_where_the_level_is_first_crossed(values, level):
+    one = made([1.0, *values])
+    reached, curve = one.reach("retention", level), one.metrics["retention"]
+    below = np.flatnonzero(curve <= level)
+    if not below.size:
+        assert math.isinf(reached)
+    else:
+        j = int(below[0])
+        assert one.displacement[max(j - 1, 1)] * (1 - 1e-9) <= reached <= one.displacement[max(j, 1)] * (1 + 1e-9)
+
+
+def test_a_hundredfold_pilot_on_a_power_law_finds_its_radius():
+    grid = np.concatenate([[0.0], np.geomspace(1e-5, 1e-1, 400)])
+    one = Pilot(grid, {"retention": np.exp(-((grid / 0.003) ** 1.5))}, grid, grid, None)
+    assert one.radius == pytest.approx(0.003 * math.log(2) ** (2 / 3), rel=1e-3)
