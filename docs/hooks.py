@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 from latex2mathml.converter import convert
 
+from llm_bridge.calibration.features import LABEL_FREE, MEANINGS
 from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
+from llm_bridge.experiments.study import load_result
 from llm_bridge.results import VERDICTS, VOICES
 from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
 from sharpening.rewards import BRANCHES, NEEDS, REWARDS
@@ -102,8 +104,10 @@ def theorems_table() -> str:
 
 
 def theorem_sections() -> str:
-    """One section for each theorem: statement, formula, assumptions, what SymPy verifies, code."""
+    """One section for each theorem: statement, formula, figure, assumptions, what SymPy verifies, code."""
     from sympy import latex
+
+    from sharpening.theorems.figures import figure_caption
 
     sections = []
     for theorem in list_theorems():
@@ -112,10 +116,13 @@ def theorem_sections() -> str:
             f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
             re.sub(r"([*_\[\]])", r"\\\1", theorem.statement),
             f"$$\n{latex(theorem.formula())}\n$$",
+            f'<figure markdown="span">\n![Figure of {theorem.name}: {theorem.title}](figures/theorems/{theorem.name.lower()}.png){{ width="504" }}\n'
+            f"<figcaption>{html.escape(figure_caption(theorem.name))}</figcaption>\n</figure>",
             "\n".join(["Assumptions:", "", *([f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()] or ["- none"])]),
             "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),
             f"Source: {theorem.source}. Code: `{told['symbol']}`. "
-            f"Run: `sharpening theorems {theorem.name} --check`. Tests: `tests/core/test_theorems.py`, `tests/core/test_theorem_mutations.py`.",
+            f"Run: `sharpening theorems {theorem.name} --check`. Tests: `tests/core/test_theorems.py`, `tests/core/test_theorem_mutations.py`, "
+            "`tests/core/test_theorem_figures.py`.",
         ]
     return "\n\n".join(sections)
 
@@ -152,7 +159,56 @@ def voices_table() -> str:
     return markdown_table(["voice", "what it believes"], [[f"`{name}`", text] for name, text in VOICES.items()])
 
 
+def forecast_features() -> str:
+    """The features of the failure times: meaning, and whether labels are needed."""
+    rows = [[f"`{name}`", meaning, yes_no(name not in LABEL_FREE)] for name, meaning in MEANINGS.items()]
+    return markdown_table(["feature", "what it is", "needs labels"], rows)
+
+
+def _number(value) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def forecast_quality() -> str:
+    """How each failure time does on the families left out of its fit."""
+    held_out = load_result("calibration")["held_out"]
+    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "90 % interval holds", "auroc_within_horizon": "AUROC, within horizon"}
+    rows = [
+        [kind, f"`{name}`", told["groups"], told["collapsed"], *(_number(told[key]) for key in shown)]
+        for kind, heads in held_out.items() for name, told in heads.items()
+    ]
+    return markdown_table(["features", "criterion", "groups", "collapsed", *shown.values()], rows)
+
+
+def forecast_baselines() -> str:
+    """Rank correlation of every simple forecaster, beside the calibrated pilot's."""
+    told = load_result("calibration")
+    criteria = list(told["baselines"])
+    ours = [[f"**pilot, {kind}**", *(_number(heads[name]["spearman"]) for name in criteria)] for kind, heads in told["held_out"].items()]
+    names = list(told["baselines"][criteria[0]])
+    rows = [[name, *(_number(told["baselines"][criterion][name]) for criterion in criteria)] for name in names]
+    return markdown_table(["forecaster", *(f"`{name}`" for name in criteria)], ours + rows)
+
+
+def forecast_notes() -> str:
+    """What else the calibration measured, and what made it."""
+    told = load_result("calibration")
+    better, cost, seeds = told["better_or_worse"], told["cost"], told["seeds"]
+    versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
+    scatter = ", ".join(f"`{name}` {_number(value)}" for name, value in seeds.items())
+    return (
+        f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. Telling runs that end better than they began from those that end "
+        f"worse, without labels: AUROC {_number(better['auroc']['label-free'])} ({better['better']} of {better['groups']} groups end better). Largest over smallest "
+        f"step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the tokens and "
+        f"{100 * cost['seconds']:.1f} % of the seconds of one run to the horizon. Made with `{told['command']}`, {told['date']}, {versions}."
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "forecast_features": forecast_features,
+    "forecast_quality": forecast_quality,
+    "forecast_baselines": forecast_baselines,
+    "forecast_notes": forecast_notes,
     "metrics": metrics_table,
     "criteria": criteria_table,
     "rewards": rewards_table,

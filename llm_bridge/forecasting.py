@@ -2,8 +2,9 @@
 
 import math
 
+from llm_bridge.calibration.outcome import verdict
 from llm_bridge.calibration.survival import load_calibration
-from llm_bridge.calibration.voice import SAFE, pilot_voice, safe_learning_rate, sensitivity
+from llm_bridge.calibration.voice import SAFE, pilot_voice, probe_features, safe_learning_rate, sensitivity
 from llm_bridge.models import fitting_threads, load_model
 from llm_bridge.pilot import run_pilot
 from llm_bridge.probe import Probe, probe_model
@@ -53,30 +54,49 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
     speaker, why = speaker_for(settings.reward)
     if pilot:
-        heads = calibration_for(probe)
+        calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
+        heads = calibration.heads
         voices["pilot"], steps["pilot"], dated = pilot_voice(probe, pilot, settings, heads)
         bar.advance()
     else:
         dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
     bar.close()
-    verdict, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
-    told = explain(probe, settings)
-    rows, safe = [], None
-    if pilot:
+    told, rows, safe = explain(probe, settings), [], None
+    if not pilot:
+        code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
+    else:
+        code, reasons = calibrated_verdict(probe_features(probe, pilot, settings), calibration, settings)
         head = heads.get(settings.criterion, heads["mode_retention"])
         rows, safe = sensitivity(probe, pilot, settings, head), _finite(safe_learning_rate(probe, pilot, settings, head))
-        told += advice(head, rows, safe, settings)
+        told += advice(rows, safe)
     return ModelForecast(
         model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
-        voices_collapse=steps, verdict=verdict, reasons=reasons + told, alignment=_alignment(probe),
+        voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
         coupling=probe.coupling | {"radius": _finite(probe.radius.radius)}, prior=probe.prior, cost=probe.cost.as_dict(),
         sensitivity=rows, safe_learning_rate=safe,
     )
 
 
-def calibration_for(probe: Probe) -> dict:
-    """The failure times that this probe can feed: those that use labels where it has them."""
-    return load_calibration()["labelled" if "label_accuracy" in probe.prior else "label-free"]
+def calibrated_verdict(told: dict[str, float], calibration, settings: RunSettings) -> tuple[str, list[str]]:
+    """The verdict, from the chances that the calibration gives within the budget, and what to do, one sentence each."""
+    head, half = (calibration.heads.get(name, calibration.heads["mode_retention"]) for name in (settings.criterion, "half_life"))
+    met, lost = (one.probability(told, settings.max_steps) for one in (head, half))
+    gain = calibration.better.of(told)
+    code = verdict(met, lost, gain)
+    lines = [
+        f"Within {settings.max_steps} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of what "
+        f"there is to lose is lost with {lost:.0%} (step {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}.",
+    ]
+    if lost >= 0.5:
+        lines.append(f"Stop by step {max(1, half.interval(told)[0]):,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint before it.")
+    if "label_accuracy" in told:
+        vote = told["label_accuracy"]
+        lines.append(f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {told['accuracy']:.0%}. Training on votes tends "
+                     "to what the vote says (theory U2), so against voting it saves rollouts and gains no accuracy.")
+        if code == "collapse":
+            lines.append(f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of them, J the verifier's TPR − FPR "
+                         "(theory X2; `sharpening schedule`).")
+    return code, lines
 
 
 def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> float:
@@ -91,15 +111,10 @@ def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> floa
     return radius * num_parameters / probe.coupling["clock"]
 
 
-def advice(head, rows: list[dict], safe: float | None, settings: RunSettings) -> list[str]:
-    """The chance of collapse as asked, the safe learning rate, and the settings that change most, one sentence each."""
-    asked, *others = rows
-    chance, step = asked["chance"], asked["step"]
-    lines = [f"`{head.criterion}` is met within {settings.max_steps} steps with a chance of {chance:.0%} (median: step {step:,.0f})."]
-    if safe is not None:
-        lines.append(f"That chance is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal.")
-    lines += [f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in others]
-    return lines
+def advice(rows: list[dict], safe: float | None) -> list[str]:
+    """The safe learning rate, and what other settings would change, one sentence each."""
+    lines = [] if safe is None else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
+    return lines + [f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]]
 
 
 WHY = (

@@ -8,16 +8,16 @@ import torch
 
 from llm_bridge.evaluation import base_rate_floor, frozen_copy, run_without_labels, seeded
 from llm_bridge.progress import NullProgress
+from llm_bridge.projections import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
 from llm_bridge.rewards import TaskReward
 from llm_bridge.rollouts import sample
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.rephrasing import with_rephrasings
-from sharpening.coupling import fit_compound_symmetric
 from sharpening.metrics import NO_ANSWER, group_metrics
 from sharpening.population import Population
 from sharpening.trajectory import Trajectory
 
-GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; their number shrinks for large models
+GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; where they need more, their products come from random projections
 
 
 @dataclass
@@ -43,7 +43,8 @@ class Probe:
     """What a forecast needs to know of a model on a task.
 
     population: the answer distributions, from rollouts. private, shared: kernel of the answer logits per unit of preconditioned
-    gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with jackknife errors and the relative `residual`.
+    gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with jackknife errors and the relative `residual`;
+    where the gradients are too large, from projections of them, with `sketch_dimensions` and `gram_error`.
     clock: ‖g‖₁ of one batch, so that one sign step of size η changes the objective by about η · clock nats. cosine: between the
     gradients of two disjoint halves of the prompts. gram_ratio: mean off-diagonal over mean diagonal of the preconditioned Gram
     matrix. radius: retention against weight noise.
@@ -89,7 +90,8 @@ class RetentionCurve:
 def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64) -> Probe:
     """Rollouts and weight noise on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
 
-    `gradient_prompts` is lowered where their gradients would need more than GRADIENT_BYTES. States its cost in tokens and seconds.
+    Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random projections. States its cost in
+    tokens and seconds.
     """
     started, progress, cost = time.monotonic(), progress or NullProgress(), Cost()
     model, tokenizer = loaded.model, loaded.tokenizer
@@ -103,7 +105,7 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     bar.close()
     answers = read_answers(problems, drawn.texts, task)
     population = answer_population(task, problems, answers)
-    prior = _prior(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
+    prior = prior_metrics(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
     coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
     radius = retention_curve(loaded, task, problems, settings, cost, progress)
     cost.seconds = time.monotonic() - started
@@ -125,7 +127,7 @@ def answer_population(task, problems, answers) -> Population:
     return population.replace(correct=correct)
 
 
-def _prior(ids, correct, group: int) -> dict[str, float]:
+def prior_metrics(ids, correct, group: int) -> dict[str, float]:
     """Metrics of the prior, votes taken over groups of the run's own size."""
     groups = ids.shape[1] // group
     parts = [group_metrics(ids[:, g * group:(g + 1) * group], None if correct is None else correct[:, g * group:(g + 1) * group])
@@ -134,12 +136,25 @@ def _prior(ids, correct, group: int) -> dict[str, float]:
     return {name: float(np.mean([np.mean(part[name]) for part in parts])) for name in names}
 
 
-def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[str, float]:
-    """Kernel between prompts from per-prompt policy gradients of the run's own reward (theory C4).
+def measure_coupling(loaded, task, problems, settings, cost, progress, *, gradient_bytes: int = GRADIENT_BYTES,
+                     dimensions: int = DIMENSIONS) -> dict[str, float]:
+    """Private and shared strength of the kernel between prompts, and what goes with it: `measure_gradients(...).coupling()`."""
+    products = measure_gradients(loaded, task, problems, settings, cost, progress, gradient_bytes=gradient_bytes, dimensions=dimensions)
+    if not np.any(products.answer_gradients):
+        found = {"private": 0.0, "shared": 0.0, "clock": 0.0, "cosine": 0.0, "gram_ratio": 0.0}
+    else:
+        found = products.coupling()
+    return found | {"gradient_prompts": len(products.answer_gradients)}
+
+
+def measure_gradients(loaded, task, problems, settings, cost, progress, *, gradient_bytes: int = GRADIENT_BYTES,
+                      dimensions: int = DIMENSIONS) -> GradientProducts:
+    """Products of per-prompt policy gradients of the run's own reward (theory C4).
 
     g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P = 1/√mean_x(g_x²), Adam's
-    preconditioner at its first steps. CompoundSymmetric(private, shared) is the least-squares fit of K against the same products
-    of the gradients in answer-logit space. What the reward costs (its own forward passes, a verifier's) is counted.
+    preconditioner at its first steps. Where the gradients would need more than `gradient_bytes` together, K is estimated from projections
+    to `dimensions` numbers: each gradient is then taken twice, and three vectors as large as the model are held. What the reward costs
+    (its own forward passes, a verifier's) is counted.
     """
     model, tokenizer = loaded.model, loaded.tokenizer
     reward = TaskReward(settings.reward, task, settings.rollouts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
@@ -147,7 +162,6 @@ def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[s
     reward.attach(lambda: model, tokenizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     count = sum(p.numel() for p in parameters)
-    problems = problems[:max(4, min(len(problems), GRADIENT_BYTES // (4 * count)))]
     if settings.asks_rephrasings:
         problems = with_rephrasings(task, problems[:(len(problems) + 1) // 2], seed=settings.seed)
     length = settings.max_new_tokens or task.max_new_tokens
@@ -155,23 +169,30 @@ def measure_coupling(loaded, task, problems, settings, cost, progress) -> dict[s
                    temperature=settings.temperature, generator=seeded(settings.seed, 12))
     cost.add(drawn)
     answers = read_answers(problems, drawn.texts, task)
-    ids, labels = answers.ids, answers.labels
     rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
     cost.generated_tokens, cost.forward_tokens = cost.generated_tokens + reward.cost[0], cost.forward_tokens + reward.cost[1]
     deviation = rewards - rewards.mean(1, keepdims=True)
     advantages = deviation / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
-    bar = progress.start("probe: gradients", len(problems))
-    gradients = torch.zeros((len(problems), count))
-    for row in range(len(problems)):
-        if np.any(advantages[row]):
-            gradients[row] = policy_gradient(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row],
-                                              settings.temperature, parameters, cost)
-        bar.advance()
+    exact = 4 * count * len(problems) <= gradient_bytes
+
+    def gradient_of(row, of=policy_gradient if exact else policy_gradient_parts):
+        if not np.any(advantages[row]):
+            return None
+        return of(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row], settings.temperature, parameters, cost)
+
+    bar = progress.start("probe: gradients", len(problems) * (1 if exact else 2))
+    if exact:
+        gradients = torch.zeros((len(problems), count))
+        for row in range(len(problems)):
+            if (gradient := gradient_of(row)) is not None:
+                gradients[row] = gradient
+            bar.advance()
+        estimate = exact_gram(gradients)
+    else:
+        estimate = sketched_gram(gradient_of, len(problems), dimensions=dimensions, seed=settings.seed, advance=bar.advance)
     bar.close()
-    flat = answer_gradients(ids, advantages, len(labels))
-    if not np.any(flat):
-        return {"private": 0.0, "shared": 0.0, "clock": 0.0, "cosine": 0.0, "gram_ratio": 0.0, "gradient_prompts": len(problems)}
-    return _fit(gradients, flat, drawn.mean_length) | {"gradient_prompts": len(problems)}
+    flat = answer_gradients(answers.ids, advantages, len(answers.labels))
+    return GradientProducts(estimate, flat, answers.labels, drawn.mean_length)
 
 
 def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
@@ -183,6 +204,12 @@ def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
 
 def policy_gradient(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
     """Flat gradient of mean over tokens of A · log π for one prompt's group."""
+    parts = policy_gradient_parts(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost)
+    return torch.cat([g.reshape(-1) for g in parts]).cpu()
+
+
+def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
+    """The same gradient as one tensor for each parameter, where the parameter is."""
     width = len(prompt) + max(map(len, completions))
     pad = tokenizer.pad_token_id
     ids = torch.tensor([[*prompt, *c] + [pad] * (width - len(prompt) - len(c)) for c in completions], device=model.device)
@@ -193,24 +220,7 @@ def policy_gradient(model, tokenizer, prompt, completions, advantages, temperatu
     objective = (log_probs * weights).sum() / mask[:, len(prompt):].sum()
     cost.forward_tokens += int(mask.sum())
     cost.backward_tokens += int(mask.sum())
-    return torch.cat([g.reshape(-1) for g in torch.autograd.grad(objective, parameters)]).cpu()
-
-
-def _fit(gradients: torch.Tensor, flat: np.ndarray, length: float) -> dict[str, float]:
-    clock = float(gradients.mean(0).abs().sum())
-    half = len(gradients) // 2
-    cosine = float(torch.nn.functional.cosine_similarity(gradients[:half].mean(0), gradients[half:].mean(0), dim=0))
-    scale = gradients.square().mean(0).sqrt().add_(1e-8)
-    # The root of P on both sides keeps one copy of the gradients in memory.
-    gradients = gradients.div_(scale.sqrt_())
-    gram = (gradients @ gradients.T).double().numpy()
-    diagonal, off = float(np.diag(gram).mean()), float(gram[~np.eye(len(gram), dtype=bool)].mean())
-    # The update averages over tokens; an answer's logit moves with the sum over them, hence one factor of the length.
-    fit = fit_compound_symmetric(gram * length, flat @ flat.T)
-    return {
-        "private": fit.coupling.private, "shared": fit.coupling.shared, "private_std": fit.private_std, "shared_std": fit.shared_std,
-        "residual": fit.residual, "clock": clock, "cosine": cosine, "gram_ratio": off / diagonal,
-    }
+    return torch.autograd.grad(objective, parameters)
 
 
 NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])

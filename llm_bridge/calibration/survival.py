@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
 
+from llm_bridge.calibration.outcome import Chance
+
 _NORMAL = NormalDist()
 
 
@@ -47,7 +49,15 @@ class FailureTime:
         return cls(**data | {"high": math.inf if data["high"] is None else data["high"]})
 
 
-def load_calibration(file: Path = Path(__file__).parent / "coefficients.json") -> dict[str, dict[str, FailureTime]]:
-    """The committed calibration: {"labelled" | "label-free": {criterion: FailureTime}}."""
+@dataclass(frozen=True)
+class Calibration:
+    """What turns features into a forecast: a failure time for each criterion, and the chance of a better end."""
+
+    heads: dict[str, FailureTime]
+    better: Chance
+
+
+def load_calibration(kind: str, file: Path = Path(__file__).parent / "coefficients.json") -> Calibration:
+    """The committed calibration for features that are "labelled" or "label-free"."""
     told = json.loads(file.read_text())
-    return {kind: {name: FailureTime.from_dict(data) for name, data in heads.items()} for kind, heads in told["heads"].items()}
+    return Calibration({name: FailureTime.from_dict(data) for name, data in told["heads"][kind].items()}, Chance(**told["better"][kind]))

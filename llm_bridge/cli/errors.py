@@ -15,7 +15,8 @@ from sharpening.errors import InputError
 BAD_INPUT, INTERRUPTED, STOPPED = 2, 3, 130
 
 _EXTRAS = {
-    "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "safetensors", "math_verify", "gguf", "huggingface_hub", "pyarrow"
+    "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "safetensors", "math_verify", "gguf", "huggingface_hub", "pyarrow",
+    "openai",
 }
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO}
 
@@ -44,13 +45,15 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _EXTRAS:
             raise error
-        extra = "gguf" if error.name == "gguf" else "llm"
+        extra = {"gguf": "gguf", "openai": "served"}.get(error.name, "llm")
         return complain(
             f"This needs the package {error.name}, which is not installed. Install it with: pip install 'sharpening[{extra}]'"
         )
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if isinstance(error, ConnectionError) and error.errno is None:
+        return complain(str(error))
     if isinstance(error, OSError):
         if error.errno not in _DISK_ERRORS:
             raise error

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from llm_bridge.calibration.features import LABEL_FREE, LABELLED, features
+from llm_bridge.calibration.outcome import Chance
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.experiments.study import RESULTS, load_result
 from llm_bridge.pilot import Pilot
@@ -191,19 +192,23 @@ def baselines(tested, probes: dict, criterion: str) -> dict[str, float]:
     return found
 
 
-def better_or_worse(chosen, tested) -> dict:
-    """AUROC of "ends better than it began" on unseen groups, from a ridge logistic regression on the label-free features."""
+def better(chosen, kind: str) -> Chance:
+    """Whether a seed's run ends better than it began, by ridge logistic regression on standardised features, turned back."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    def table(groups):
-        rows = [[group.features[name] for name in LABEL_FREE] for group in groups]
-        return np.array(rows), np.array([np.median(group.gain) > 0 for group in groups])
+    names, runs = KINDS[kind], [(group, gain > 0) for group in chosen for gain in group.gain]
+    table = np.array([[group.features[name] for name in names] for group, _ in runs])
+    middle, scale = table.mean(axis=0), np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), np.inf)
+    model = LogisticRegression().fit((table - middle) / scale, [good for _, good in runs])
+    weights = model.coef_[0] / scale
+    return Chance(float(model.intercept_[0] - weights @ middle), dict(zip(names, map(float, weights), strict=True)), len(runs))
 
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(*table(chosen))
-    told, truth = table(tested)
-    return {"groups": len(tested), "better": int(truth.sum()), "auroc": auroc(model.predict_proba(told)[:, 1], truth)}
+
+def better_or_worse(chosen, tested) -> dict:
+    """AUROC of "ends better than it began" on unseen groups, for each kind of features."""
+    truth = [np.median(group.gain) > 0 for group in tested]
+    scores = {kind: auroc([better(chosen, kind).of(group.features) for group in tested], truth) for kind in KINDS}
+    return {"groups": len(tested), "better": int(sum(truth)), "auroc": scores}
 
 
 def report(study: dict) -> dict:
@@ -259,10 +264,11 @@ def main(source: Path | None = None):
         "versions": {name: version(name) for name in ("lifelines", "scikit-learn", "numpy")},
     }
     heads = {kind: {name: calibrated(found, name, kind).as_dict() for name in CRITERIA} for kind in KINDS}
+    chances = {kind: better(found, kind).as_dict() for kind in KINDS}
     from llm_bridge.report.document import plain
 
     target = Path(__file__).parents[1] / "calibration" / "coefficients.json"
-    target.write_text(json.dumps(plain(told | {"heads": heads}), indent=1) + "\n")
+    target.write_text(json.dumps(plain(told | {"heads": heads, "better": chances}), indent=1) + "\n")
     (RESULTS / "calibration.json").write_text(json.dumps(plain(told | report(study)), indent=1) + "\n")
     print(target, RESULTS / "calibration.json", sep="\n")
 

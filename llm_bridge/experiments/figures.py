@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_bridge.experiments.study import RESULTS, load_result
+from llm_bridge.experiments.study import load_result
 from sharpening.plots import Figure, figure_bytes
 from sharpening.plots.theme import get_theme
 
@@ -105,14 +105,15 @@ def write_figures(folder: Path) -> list[Path]:
         path = folder / f"{name}.png"
         path.write_bytes(figure_bytes(curves_figure(chosen, title=title)))
         written.append(path)
-    if (RESULTS / "rewards.json").is_file():
-        from llm_bridge.experiments.reward_figures import every_reward_figure, failure_modes_figure
+    from llm_bridge.experiments.forecast_figures import held_out_figure
+    from llm_bridge.experiments.reward_figures import every_reward_figure, failure_modes_figure
 
-        study = load_result("rewards")
-        for name, draw in (("rewards", every_reward_figure), ("failure_modes", failure_modes_figure)):
-            path = folder / f"{name}.png"
-            path.write_bytes(figure_bytes(draw(study)))
-            written.append(path)
+    for name, study, draw in (
+        ("rewards", "rewards", every_reward_figure), ("failure_modes", "rewards", failure_modes_figure), ("held_out", "calibration", held_out_figure),
+    ):
+        path = folder / f"{name}.png"
+        path.write_bytes(figure_bytes(draw(load_result(study))))
+        written.append(path)
     return written
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, features, radius, speed
+from llm_bridge.calibration.outcome import Chance, verdict
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity
-from llm_bridge.experiments.calibrate import Group, auroc, calibrated, censored_spearman, fit
+from llm_bridge.experiments.calibrate import Group, auroc, better, calibrated, censored_spearman, fit
 from llm_bridge.pilot import Pilot
+from llm_bridge.results import VERDICTS
 from llm_bridge.settings import RunSettings
 
 HEAD = FailureTime("relative", 1.0, {"log_speed": -1.4, "log_radius": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
@@ -65,6 +67,29 @@ class TestFailureTime:
     def test_plain_data_and_back_with_an_open_bound(self):
         one = replace(HEAD, high=math.inf)
         assert FailureTime.from_dict(json.loads(json.dumps(one.as_dict(), allow_nan=False))) == one
+
+
+class TestOutcome:
+    def test_better_ends_are_told_from_worse_ones(self):
+        rng, groups = np.random.default_rng(0), []
+        for i in range(200):
+            told = {name: rng.normal() for name in LABELLED}
+            logit = 2 - 3 * told["log_speed"] + told["agreement"]
+            gain = [0.1 if rng.random() < 1 / (1 + math.exp(-logit)) else -0.1 for _ in range(3)]
+            groups.append(Group(f"p{i}", "llama", "addition", str(i), RunSettings(), told, {}, 400, gain))
+        chance = better(groups, "label-free")
+        assert chance.weights["log_speed"] == pytest.approx(-3, abs=0.6) and chance.weights["agreement"] == pytest.approx(1, abs=0.4)
+        assert chance.intercept == pytest.approx(2, abs=0.5)
+        assert Chance(**json.loads(json.dumps(chance.as_dict()))) == chance
+
+    @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+    def test_a_verdict_follows_the_chances(self, collapse, half, better_end):
+        code = verdict(collapse, half, better_end)
+        assert code in VERDICTS
+        if better_end < 0.5:
+            assert (code == "collapse") == (max(collapse, half) >= 0.5)
+        if max(collapse, half) < 0.5:
+            assert (code == "improves") == (better_end >= 0.5)
 
 
 class TestVoice:
