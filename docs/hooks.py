@@ -172,7 +172,7 @@ def _number(value) -> str:
 def forecast_quality() -> str:
     """How each failure time does on the families left out of its fit."""
     held_out = load_result("calibration")["held_out"]
-    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "90 % interval holds", "auroc_within_horizon": "AUROC, within horizon"}
+    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "90 % interval holds", "auroc_within_horizon": "AUROC (horizon)"}
     rows = [
         [kind, f"`{name}`", told["groups"], told["collapsed"], *(_number(told[key]) for key in shown)]
         for kind, heads in held_out.items() for name, told in heads.items()
@@ -198,9 +198,10 @@ def forecast_notes() -> str:
     scatter = ", ".join(f"`{name}` {_number(value)}" for name, value in seeds.items())
     return (
         f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. Telling runs that end better than they began from those that end "
-        f"worse, without labels: AUROC {_number(better['auroc']['label-free'])} ({better['better']} of {better['groups']} groups end better). Largest over smallest "
-        f"step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the tokens and "
-        f"{100 * cost['seconds']:.1f} % of the seconds of one run to the horizon. Made with `{told['command']}`, {told['date']}, {versions}."
+        f"worse, without labels: AUROC {_number(better['auroc']['label-free'])} ({better['better']} of {better['groups']} groups end better). "
+        f"Largest over smallest step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the "
+        f"tokens and {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon. "
+        f"Made with `{told['command']}`, {told['date']}, {versions}."
     )
 
 

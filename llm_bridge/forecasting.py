@@ -84,15 +84,16 @@ def calibrated_verdict(told: dict[str, float], calibration, settings: RunSetting
     gain = calibration.better.of(told)
     code = verdict(met, lost, gain)
     lines = [
-        f"Within {settings.max_steps} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of what "
-        f"there is to lose is lost with {lost:.0%} (step {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}.",
+        f"Within {settings.max_steps} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of "
+        f"what there is to lose is lost with {lost:.0%} (step {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}.",
     ]
     if lost >= 0.5:
-        lines.append(f"Stop by step {max(1, half.interval(told)[0]):,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint before it.")
+        early = max(1, half.interval(told)[0])
+        lines.append(f"Stop by step {early:,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint before it.")
     if "label_accuracy" in told:
         vote = told["label_accuracy"]
-        lines.append(f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {told['accuracy']:.0%}. Training on votes tends "
-                     "to what the vote says (theory U2), so against voting it saves rollouts and gains no accuracy.")
+        lines.append(f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {told['accuracy']:.0%}. Training on "
+                     "votes tends to what the vote says (theory U2), so against voting it saves rollouts and gains no accuracy.")
         if code == "collapse":
             lines.append(f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of them, J the verifier's TPR − FPR "
                          "(theory X2; `sharpening schedule`).")

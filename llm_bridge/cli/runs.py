@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,9 @@ from llm_bridge.cli.options import Request
 from llm_bridge.progress import terminal_progress
 from llm_bridge.results import Measurement, ModelForecast
 
+if TYPE_CHECKING:
+    from llm_bridge.scheduling import ModelSchedule
+
 
 def run_forecast(request: Request) -> ModelForecast:
     """Forecast with progress on standard error."""
@@ -18,6 +22,14 @@ def run_forecast(request: Request) -> ModelForecast:
 
     with terminal_progress() as progress:
         return forecast_model(request.model, request.task, request.settings, progress=progress)
+
+
+def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":
+    """Search verification schedules with progress on standard error; `verifier`: keyword arguments of `schedule_model`."""
+    from llm_bridge.scheduling import schedule_model
+
+    with terminal_progress() as progress:
+        return schedule_model(request.model, request.task, request.settings, progress=progress, **verifier)
 
 
 def run_measurement(request: Request, folder: Path) -> Measurement:
