@@ -15,6 +15,8 @@ from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
 from llm_bridge.experiments.study import load_result
 from llm_bridge.results import VERDICTS, VOICES
+from llm_bridge.tasks import TASKS, get_task
+from llm_bridge.zoo import list_models
 from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
 from sharpening.rewards import BRANCHES, NEEDS, REWARDS
 
@@ -205,7 +207,24 @@ def forecast_notes() -> str:
     )
 
 
+def tasks_table() -> str:
+    """Every built-in task: name, what it asks, how many problems."""
+    rows = [[f"`{name}`", task.description, f"{len(get_task(name).problems):,}"] for name, task in TASKS.items()]
+    return markdown_table(["task", "what it asks", "problems"], rows)
+
+
+def models_table() -> str:
+    """Every shipped transformer: its task, what is wrong with it, and its measured prior."""
+    rows = [
+        [f"`{card['name']}`", f"`{card['task']}`", card["about"], *(f"{card[key]:.2f}" for key in ("accuracy", "label_accuracy", "entropy"))]
+        for card in list_models()
+    ]
+    return markdown_table(["model", "task", "about", "accuracy", "vote is right", "entropy (nats)"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "tasks": tasks_table,
+    "models": models_table,
     "forecast_features": forecast_features,
     "forecast_quality": forecast_quality,
     "forecast_baselines": forecast_baselines,

@@ -20,6 +20,9 @@ from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled
 from sharpening.rewards import get_reward
 
 SPEAKER = "pilot"
+ROLLOUTS = 16
+"""Answers of each prompt in the probe, as in the calibration: a forecast is to cost a twentieth of a run."""
+
 CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
 """Rewards whose runs are in the ground truth."""
 
@@ -40,7 +43,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
-        probe = probe_model(loaded, task, settings, progress=progress)
+        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, draws=1)
         piloted = settings.reward in CALIBRATED
         pilot = None
         if piloted:

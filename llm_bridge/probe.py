@@ -87,8 +87,9 @@ class RetentionCurve:
         return Trajectory(steps, metrics, floor=self.floor, source="predicted", settings={"voice": "radius"})
 
 
-def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64) -> Probe:
-    """Rollouts and weight noise on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
+def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64,
+                draws: int = 3) -> Probe:
+    """Rollouts and weight noise (`draws` of each size) on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
 
     Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random projections. States its cost in
     tokens and seconds.
@@ -107,7 +108,7 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     population = answer_population(task, problems, answers)
     prior = prior_metrics(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
     coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
-    radius = retention_curve(loaded, task, problems, settings, cost, progress)
+    radius = retention_curve(loaded, task, problems, settings, cost, progress, draws=draws)
     cost.seconds = time.monotonic() - started
     return Probe(population, prior, coupling, radius, cost)
 

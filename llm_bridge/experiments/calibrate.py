@@ -177,7 +177,8 @@ BASELINES = {
 
 
 def _theory(group, probe, voice) -> float:
-    step = probe["theory"][f"{group.settings.learning_rate:g}"][voice]["relative"]
+    """The theory's step where it was asked, infinity where it sees no collapse or was not asked (settings varied one by one)."""
+    step = probe["theory"].get(f"{group.settings.learning_rate:g}", {}).get(voice, {}).get("relative")
     return math.inf if step is None else step
 
 
