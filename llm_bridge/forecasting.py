@@ -14,7 +14,7 @@ from llm_bridge.results import ForecastStep, ModelForecast
 from llm_bridge.rewards import check_reward
 from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
-from sharpening.collapse import collapse_steps
+from sharpening.collapse import CRITERIA, collapse_steps
 from sharpening.errors import InputError
 from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled_trajectory
 from sharpening.rewards import get_reward
@@ -69,7 +69,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
         code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
     else:
         code, reasons = calibrated_verdict(probe_features(probe, pilot, settings), calibration, settings)
-        head = heads.get(settings.criterion, heads["mode_retention"])
+        head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
         rows, safe = sensitivity(probe, pilot, settings, head), _finite(safe_learning_rate(probe, pilot, settings, head))
         told += advice(rows, safe)
     return ModelForecast(
@@ -80,9 +80,15 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     )
 
 
+def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
+    """The failure time of the criterion asked for; of `mode_retention` where it has none, or needs labels that do not exist."""
+    told = settings.criterion in calibration.heads and (labelled or not CRITERIA[settings.criterion].needs_labels)
+    return calibration.heads[settings.criterion if told else "mode_retention"]
+
+
 def calibrated_verdict(told: dict[str, float], calibration, settings: RunSettings) -> tuple[str, list[str]]:
     """The verdict, from the chances that the calibration gives within the budget, and what to do, one sentence each."""
-    head, half = (calibration.heads.get(name, calibration.heads["mode_retention"]) for name in (settings.criterion, "half_life"))
+    head, half = spoken_head(calibration, settings, labelled="label_accuracy" in told), calibration.heads["half_life"]
     met, lost = (one.probability(told, settings.max_steps) for one in (head, half))
     gain = calibration.better.of(told)
     code = verdict(met, lost, gain)

@@ -118,7 +118,8 @@ class _Watch(TrainerCallback):
         def heard(step, drawn):
             rows = train[step * self.settings.prompts_per_step:(step + 1) * self.settings.prompts_per_step]
             answers = read_answers(rows, drawn.texts, self.task)
-            for name, values in group_metrics(answers.ids, answers.correct).items():
+            correct = None if run_without_labels(self.task, rows) else answers.correct
+            for name, values in group_metrics(answers.ids, correct).items():
                 self.table.setdefault(name, []).append(float(np.mean(values)))
         counter.heard = heard
 

@@ -92,7 +92,7 @@ class TestRuns:
         document = json.loads((tmp_path / "out.json").read_text())
         self.check(document)
         assert document["alignment"] is None and not LABELLED & set(document["prior"])
-        assert "`mode_retention`" in document["reasons"][0] and document["verdict"] in ("stable", "collapse")
+        assert "`mode_retention`" in document["reasons"][0] and document["verdict"] in ("stable", "collapse", "improves", "uncertain")
         for voice in document["voices"].values():
             assert not LABELLED & set(voice["curve"])
 
