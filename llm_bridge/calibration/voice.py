@@ -75,7 +75,7 @@ def pilot_voice(probe, pilot, settings, heads: dict[str, FailureTime]) -> tuple[
 
 def probe_features(probe, pilot, settings) -> dict[str, float]:
     """`features` of a Probe."""
-    return features(probe.prior, probe.coupling, probe.radius.radius, pilot, settings)
+    return features(probe.prior, probe.coupling, pilot, settings)
 
 
 def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
@@ -83,7 +83,7 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
 
     log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
     """
-    slope = head.weights["log_speed"]
+    slope = -sum(head.weights.get(name, 0.0) for name in ("log_steps", "log_break_steps"))
     if slope >= 0:
         return math.inf
     needed = math.log(settings.max_steps) - head.spread * _quantile(SAFE)

@@ -73,7 +73,7 @@ def groups(study: dict) -> list[Group]:
         recipe = PRIORS[runs[0]["model"]]
         found.append(Group(
             recipe.name, recipe.architecture, recipe.task, label, settings,
-            features(probe["prior"], probe["coupling"], probe["noise"]["radius"], Pilot.from_dict(probe["pilot"]), settings), steps,
+            features(probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilot"]), settings), steps,
             settings.max_steps, [run["curve"]["accuracy"][-1] - run["curve"]["accuracy"][0] for run in runs],
         ))
     return found

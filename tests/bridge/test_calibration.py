@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, features, radius, speed
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, features, speed
 from llm_bridge.calibration.outcome import Chance, verdict
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity
@@ -19,7 +19,7 @@ from llm_bridge.pilot import Pilot
 from llm_bridge.results import VERDICTS
 from llm_bridge.settings import RunSettings
 
-HEAD = FailureTime("relative", 1.0, {"log_speed": -1.4, "log_radius": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
+HEAD = FailureTime("relative", 1.0, {"log_steps": 1.4, "entropy": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
 PRIOR = {"majority_ratio": 0.6, "entropy": 1.1, "label_accuracy": 0.8, "accuracy": 0.5}
 PROBE = SimpleNamespace(prior=PRIOR, coupling={"cosine": 0.2}, radius=SimpleNamespace(radius=0.01))
 
@@ -33,32 +33,45 @@ def pilot(scale: float = 1.0) -> Pilot:
 
 class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
-        told = features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings())
-        assert set(told) == set(LABELLED) == set(MEANINGS)
+        told = features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings())
+        assert set(told) == set(LABELLED) | set(LABEL_FREE) == set(MEANINGS)
         unlabelled = {name: value for name, value in PRIOR.items() if "accuracy" not in name}
-        assert set(features(unlabelled, {"cosine": 0.1}, 0.01, pilot(), RunSettings())) == set(LABEL_FREE)
+        assert set(features(unlabelled, {"cosine": 0.1}, pilot(), RunSettings())) == set(LABEL_FREE)
 
     def test_they_scale_as_their_names_say(self):
-        base, faster = (features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
-        assert faster["log_speed"] - base["log_speed"] == pytest.approx(math.log(10))
-        assert math.exp(features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings())["log_radius"]) == pytest.approx(radius(pilot()))
+        base, faster = (features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
+        for name in ("log_steps", "log_break_steps"):
+            assert base[name] - faster[name] == pytest.approx(math.log(10))
         assert speed(pilot()) == pytest.approx(0.4)
+
+    @given(st.floats(1e-3, 1e3))
+    def test_they_are_pure_numbers(self, unit):
+        """A model whose weights, and with them the learning rate, are measured in another unit has the same features."""
+        one, moved = pilot(), pilot()
+        moved = Pilot(unit * one.displacement, one.metrics, unit * one.path, unit * one.moved, one.floor)
+        here, there = (features(PRIOR, {"cosine": 0.1}, p, RunSettings(learning_rate=1e-3 * scale)) for p, scale in ((one, 1), (moved, unit)))
+        assert there == pytest.approx(here)
+
+    def test_steps_are_those_that_go_as_far_as_the_pilot(self):
+        """A pilot whose answers all break at one place: log_steps is that way over the way of one step."""
+        way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
+        sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.4 * way, 0.4 * way, 0.02)
+        told = features(PRIOR, {"cosine": 0.1}, sharp, RunSettings(learning_rate=1e-4))
+        assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02)
+        assert told["log_break_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
 
     def test_a_data_set_counts_as_far_as_it_is_visited(self):
         def prompts(size):
-            return features(PRIOR, {"cosine": 0.1}, 0.01, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
+            return features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
 
         assert prompts(64) == pytest.approx(math.log(64))
         assert prompts(None) == prompts(5000) == pytest.approx(math.log(320))
 
-    def test_an_endless_radius_counts_as_the_largest_tried(self):
-        assert features(PRIOR, {"cosine": 0.1}, math.inf, pilot(), RunSettings())["log_noise_radius"] == pytest.approx(math.log(0.128))
-
 
 class TestFailureTime:
-    @given(st.floats(-9, -3), st.floats(-8, -3))
-    def test_half_of_the_runs_fail_before_the_median(self, speed, radius):
-        told = {"log_speed": speed, "log_radius": radius, "log_prompts": 5.0}
+    @given(st.floats(-2, 8), st.floats(0, 4))
+    def test_half_of_the_runs_fail_before_the_median(self, steps, entropy):
+        told = {"log_steps": steps, "entropy": entropy, "log_prompts": 5.0}
         middle = HEAD.median(told)
         assert HEAD.probability(told, middle) == pytest.approx(0.5)
         assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(0.9, abs=1e-6)
@@ -73,12 +86,12 @@ class TestOutcome:
     def test_better_ends_are_told_from_worse_ones(self):
         rng, groups = np.random.default_rng(0), []
         for i in range(200):
-            told = {name: rng.normal() for name in LABELLED}
-            logit = 2 - 3 * told["log_speed"] + told["agreement"]
+            told = {name: rng.normal() for name in MEANINGS}
+            logit = 2 - 3 * told["log_steps"] + told["agreement"]
             gain = [0.1 if rng.random() < 1 / (1 + math.exp(-logit)) else -0.1 for _ in range(3)]
             groups.append(Group(f"p{i}", "llama", "addition", str(i), RunSettings(), told, {}, 400, gain))
         chance = better(groups, "label-free")
-        assert chance.weights["log_speed"] == pytest.approx(-3, abs=0.6) and chance.weights["agreement"] == pytest.approx(1, abs=0.4)
+        assert chance.weights["log_steps"] == pytest.approx(-3, abs=0.6) and chance.weights["agreement"] == pytest.approx(1, abs=0.4)
         assert chance.intercept == pytest.approx(2, abs=0.5)
         assert Chance(**json.loads(json.dumps(chance.as_dict()))) == chance
 
@@ -109,7 +122,7 @@ class TestVoice:
     def test_the_safe_learning_rate_has_just_the_chance_allowed(self, rate, budget):
         settings = RunSettings(learning_rate=rate, max_steps=budget)
         safe = safe_learning_rate(PROBE, pilot(), settings, HEAD)
-        told = features(PRIOR, PROBE.coupling, 0.01, pilot(), replace(settings, learning_rate=safe))
+        told = features(PRIOR, PROBE.coupling, pilot(), replace(settings, learning_rate=safe))
         assert HEAD.probability(told, budget) == pytest.approx(SAFE, abs=1e-9)
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
@@ -120,11 +133,11 @@ class TestVoice:
 
 
 def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[Group]:
-    """Groups of three seeds from log T = 5.5 − 1.5 x + 0.7 y + 0.3 noise, censored at the horizon."""
+    """Groups of three seeds from log T = 5.5 + 1.5 x − 0.7 y + 0.3 noise, censored at the horizon."""
     rng, found = np.random.default_rng(seed), []
     for i in range(count):
-        told = {name: rng.normal() for name in LABELLED}
-        centre = 5.5 - 1.5 * told["log_speed"] + 0.7 * told["log_radius"]
+        told = {name: rng.normal() for name in MEANINGS}
+        centre = 5.5 + 1.5 * told["log_steps"] - 0.7 * told["entropy"]
         steps = [step if step <= horizon else math.inf for step in np.exp(centre + 0.3 * rng.normal(size=3))]
         found.append(Group(f"prior {i // 3}", "llama", "addition", str(i), RunSettings(), told, {"relative": steps}, horizon, [0.0] * 3))
     return found
@@ -136,8 +149,8 @@ class TestFit:
         groups = drawn(0)
         assert 0.2 < np.mean([math.isinf(step) for group in groups for step in group.steps["relative"]]) < 0.6
         _, weights, spread = fit(groups, "relative", LABEL_FREE)
-        assert weights["log_speed"] == pytest.approx(-1.5, abs=0.2) and weights["log_radius"] == pytest.approx(0.7, abs=0.15)
-        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_speed", "log_radius")) < 0.15
+        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights["entropy"] == pytest.approx(-0.7, abs=0.15)
+        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "entropy")) < 0.15
         assert spread == pytest.approx(0.3, abs=0.1)
 
     def test_intervals_hold_what_they_promise_on_fresh_priors(self):
