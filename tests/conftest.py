@@ -10,7 +10,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import sys  # noqa: E402
+
 import jax  # noqa: E402
+import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Set here and not in the environment, so that commands run in a subprocess keep what a user has: float32.
@@ -26,7 +29,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 def pytest_configure(config):
     """Torch reads OMP_NUM_THREADS when it loads; where a plugin loaded it earlier, say it again."""
-    import sys
-
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def memories_do_not_outlive_a_patch(request):
+    """What a theorem's cached function computed before a patch must not hide it, and what it computed under one must not stay."""
+    if "monkeypatch" in request.fixturenames:
+        forget_cached_results()
+    yield
+    if "monkeypatch" in request.fixturenames:
+        forget_cached_results()
+
+
+def forget_cached_results():
+    """Empty the functools caches of all theorem modules."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("sharpening.theorems."):
+            for value in vars(module).values():
+                if getattr(value, "__module__", None) == name and hasattr(value, "cache_clear"):
+                    value.cache_clear()
