@@ -40,6 +40,14 @@ def _misaligned(case: Case) -> np.ndarray:
     return ~(population.leaders & population.correct).any(axis=1)
 
 
+def _heard(case: Case) -> np.ndarray | bool:
+    population = case.population
+    if population.no_answer is None:
+        return True
+    return population.votable.max(axis=1) >= population.log_probs[:, population.no_answer]
+
+
+HEARD_MODE = Assumption("heard mode", "giving no answer has at most the mass of the mode", _heard)
 UNIQUE_MODE = Assumption("unique mode", "one answer has strictly more mass than every other that may win the vote", _one_leader)
 RESOLVED_MODE = Assumption(
     "resolved mode", f"the leaders tie exactly or lead by more than {RESOLUTION:g} nats, which float64 keeps apart", _resolved

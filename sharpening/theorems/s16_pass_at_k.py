@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.theorems.assumptions import LABELLED, UNIQUE_MODE, WEIGHTED
+from sharpening.theorems.assumptions import HEARD_MODE, LABELLED, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.numerics import log_mass, log_odds, take_step
@@ -41,7 +41,8 @@ class PassAtK(Theorem):
     """Aligned prompts rise to pass@k = 1, misaligned ones fall to 0, for every k at once; so the average ends at alpha whatever k is.
 
     Proof. Under the majority reward every answer but the mode loses mass: KL-prox divides it by p g + 1 - p; the softmax gradient and GRPO
-    multiply it by e^(-eta pi_b p)/Z, and log Z >= E[Delta z] = eta p (p(1-p) - sum over losers of pi_b²) >= 0. On a misaligned prompt pi_c is
+    multiply it by e^(-eta pi_b p)/Z, and log Z >= E[Delta z] = eta p (p(1-p) - sum over losers of pi_b²) >= 0 as long as no loser, silence
+    included, outweighs the mode. Where giving no answer does, Z can fall below 1 and a rare answer gains mass. On a misaligned prompt pi_c is
     mass of losers; on an aligned one the wrong answers' mass is. pass@k rises with pi_c alone. The average of
     1 - (1 - pi_c)^k rises in k, from accuracy to the share of prompts with pi_c > 0, which is alpha or more.
     """
@@ -51,10 +52,11 @@ class PassAtK(Theorem):
     statement = (
         "Each step of the majority reward raises pass@k = 1 - (1 - pi_c)^k of an aligned prompt and lowers it on a misaligned one, for "
         "every k; uncoupled prompts end at pass@k = alpha for all k. Before training pass@k rises in k, so there is a crossing k*: "
-        "training raises pass@k below it and lowers it from k* on; k* is finite iff a misaligned prompt can give a correct answer."
+        "training raises pass@k below it and lowers it from k* on; k* is finite iff a misaligned prompt can give a correct answer. "
+        "Where giving no answer outweighs the mode this fails for policy gradients: rare answers, right or wrong, can gain."
     )
     source = "theory: U1 for pass@1; pass@k crossings as reported for RLVR"
-    assumptions = (LABELLED, UNIQUE_MODE, WEIGHTED)
+    assumptions = (LABELLED, UNIQUE_MODE, HEARD_MODE, WEIGHTED)
 
     def formula(self):
         import sympy as sp

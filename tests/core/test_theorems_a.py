@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
-from sharpening import Population, VerdictStatus, get_theorem, list_theorems, random_population
+from sharpening import GRPO, KLProx, Population, SoftmaxGradient, VerdictStatus, get_theorem, list_theorems, random_population
 from sharpening.testing import populations
 
 NAMES = [f"S{n}" for n in ("6", "7a", "7b", "7c", "8", "9", *range(10, 17))] + ["F1", "F2", "F4", "F5"] + [f"N{n}" for n in range(1, 10)]
@@ -57,6 +58,7 @@ BROKEN = [
     ("S14", from_probs([[0.4, 0.2, 0.4]], no_answer=2), "equal treatment"),
     ("S16", UNLABELLED, "labels"),
     ("S16", from_probs([[0.4, 0.4, 0.2]], [[True, False, False]]), "unique mode"),
+    ("S16", from_probs([[0.2, 0.1, 0.7]], [[True, False, False]], no_answer=2), "heard mode"),
     ("F1", from_probs([[0.3, 0.0, 0.7]], no_answer=2), "a rival"),
     *[(name, TIED, "unique mode") for name in ("F2", "N1", "N2", "N4", "N8")],
     *[(name, UNLABELLED, "two answers") for name in ("F2", "N4")],
@@ -66,6 +68,15 @@ BROKEN = [
     ("N5", UNLABELLED, "labels"),
     ("N5", from_probs([[0.5, 0.5]], [[False, False]]), "a correct answer"),
 ]
+
+
+def test_where_silence_leads_a_policy_gradient_can_raise_a_rare_right_answer():
+    """S16 without its assumption: the mode has 2 %, giving no answer 98 %, a right answer 0.02 %; KL-prox still lowers it."""
+    prior = np.log(np.array([[0.02, 2e-4, 0.9798]]))
+    rewards = np.array([[1.0, 0.0, 0.0]])
+    for update, gains in ((GRPO(10.0), True), (SoftmaxGradient(100.0), True), (KLProx(0.5), False)):
+        after = log_softmax(np.asarray(update.step(prior, rewards)), axis=-1)
+        assert (after[0, 1] > prior[0, 1] + 0.5) == gains, update
 
 
 class TestAssumptions:
