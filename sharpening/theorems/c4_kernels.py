@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
-from sharpening.theorems.assumptions import WEIGHTED
+from sharpening.theorems.assumptions import RESOLUTION, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import DISTINCT, FULL_SUPPORT, coupled_step
@@ -38,7 +38,8 @@ class Kernels(Theorem):
     statement = (
         "A step moves z by K g, K((x,a),(x',a')) = <phi_xa, phi_x'a'> + kappa_p 1[x=x', a=a'], phi measured gradients or "
         "planted patterns. (a) phi_xa = sqrt(kappa_s) e_a is compound symmetry. (b) For every such K, KL-prox and natural "
-        "gradient on the majority reward, steps of any size, all prompts visited, g = r - max r: <g, K g> never falls. For "
+        "gradient on the majority reward, steps of any size, all prompts visited, g = r - max r: <g, K g> never falls, as long as no "
+        "prompt comes to an exact tie (its leaders share the reward, so that max r < 1 and g jumps by a constant). For "
         "compound symmetry and no private part this is sum m_a², the chance that two prompts have the same mode: coupled "
         "sharpening only ever makes prompts more alike, in the kernel's sense of alike. (c) phi projected to k random "
         "dimensions moves an entry by more than e |phi| |phi'| with probability at most 4 exp(-k (e²/4 - e³/6))."
@@ -101,10 +102,15 @@ class Kernels(Theorem):
             (compound, "compound symmetry"),
             (general, "three patterns and a diagonal"),
         ):
-            own, shared, energies = np.zeros_like(start), np.asarray(kernel.rest(answers)), []
+            own, shared, energies, tied = np.zeros_like(start), np.asarray(kernel.rest(answers)), [], False
             for _ in range(STEPS):
+                two = np.sort(start + own + np.asarray(kernel.reach(shared)), axis=1)[case.applies, -2:]
+                tied |= bool((np.diff(two, axis=1) < RESOLUTION).any())
                 energies.append(kernel_energy(self._push(case, start + own + np.asarray(kernel.reach(shared))), weights, kernel))
                 own, shared = coupled_step(case, KLProx(1 / case.step_size), start, weights, kernel, own, shared)
+            # A prompt that comes to an exact tie shares its reward: max r < 1 there, so g jumps by a constant and convexity says nothing.
+            if tied:
+                continue
             fall = max(a - b for a, b in zip(energies[:-1], energies[1:], strict=True))
             yield Claim.at_most(f"<g, K g> never falls: {told}", fall, 0.0, absolute=1e-9 * (1 + max(energies)))
         projected = general.project(DIMENSIONS)
