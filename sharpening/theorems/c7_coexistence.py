@@ -118,6 +118,8 @@ class Coexistence(Theorem):
         first, second, pair = one[0], other[-1], np.zeros(len(odds))
         pair[[first, second]] = weights[[first, second]] / weights[[first, second]].sum()
         share, a, b = pair[first], odds[first], -odds[second]
+        if a + b <= 4 * EDGE:  # what happens between the groups is looked at EDGE inside of them
+            return
         for name in ("GRPO", "softmax gradient"):
             yield from self._two(case, name, pair, first, a, b, clipped)
         ends = [two_group_drift(share, a, b, u, 2.0, -1.0) for u in np.linspace(-a, b, GRID)[1:-1]]
