@@ -43,6 +43,34 @@ def base_rate_floor(task, problems) -> float:
     return max(answers.count(answer) for answer in set(answers)) / len(answers)
 
 
+def greedy_answers(model, tokenizer, task, problems, max_new_tokens, cost) -> list[str | None]:
+    """The label of each problem's greedy completion, None for no answer; `cost` (llm_bridge.probe.Cost) is charged."""
+    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True)
+    cost.add(drawn)
+    return [task.extract(group[0]) for group in drawn.texts]
+
+
+def share_kept(answers, initial) -> float:
+    """Share of prompts whose answer is there and still the initial one."""
+    return float(np.mean([a is not None and a == b for a, b in zip(answers, initial, strict=True)]))
+
+
+def crossing(at: np.ndarray, values: np.ndarray, level: float) -> float:
+    """Where `values`, at increasing places `at` that begin with 0, first fall to `level`: log-interpolated, inf if they never do.
+
+    Between 0 and the next place nothing can be interpolated: the next place then.
+    """
+    below = np.flatnonzero(values <= level)
+    if not below.size:
+        return math.inf
+    j = int(below[0])
+    if j == 0 or at[j - 1] == 0:
+        return float(at[j])
+    low, high = np.log(at[j - 1:j + 1])
+    share = (values[j - 1] - level) / max(values[j - 1] - values[j], 1e-12)
+    return float(np.exp(low + share * (high - low)))
+
+
 @dataclass
 class InitialModel:
     """What the undisturbed model answers on the evaluation prompts: the reference of `mode_retention` and of `excess_kl`.

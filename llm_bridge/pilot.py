@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from llm_bridge.evaluation import base_rate_floor, run_without_labels, seeded
+from llm_bridge.evaluation import base_rate_floor, crossing, greedy_answers, run_without_labels, share_kept
 from llm_bridge.models import LoadedModel
+from llm_bridge.probe import Cost
 from llm_bridge.progress import NullProgress
-from llm_bridge.rollouts import sample
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import group_metrics
 
@@ -40,16 +40,7 @@ class Pilot:
 
     def reach(self, metric: str, level: float) -> float:
         """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
-        values = self.metrics[metric]
-        below = np.flatnonzero(values <= level)
-        if not below.size:
-            return float("inf")
-        j = int(below[0])
-        if j <= 1:
-            return float(self.displacement[1])
-        low, high = np.log(self.displacement[j - 1:j + 1])
-        share = (values[j - 1] - level) / max(values[j - 1] - values[j], 1e-12)
-        return float(np.exp(low + share * (high - low)))
+        return max(crossing(self.displacement, self.metrics[metric], level), float(self.displacement[1]))
 
     def as_dict(self) -> dict:
         """Plain data, five significant digits."""
@@ -84,18 +75,18 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
     twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
     started = time.monotonic()
     bar = progress.start("probe: pilot", steps)
-    watch = _Watch(task, problems, twin, settings, growth, bar)
+    cost = cost or Cost()
+    watch = _Watch(task, problems, twin, settings, growth, bar, cost)
     with tempfile.TemporaryDirectory() as folder:
         trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
         watch.listen(counter, train)
         trainer.add_callback(watch)
         trainer.train()
     bar.close()
-    if cost is not None:
-        cost.generated_tokens += counter.generated + watch.generated
-        cost.forward_tokens += counter.forward + watch.forward
-        cost.backward_tokens += counter.backward
-        cost.seconds += time.monotonic() - started
+    cost.generated_tokens += counter.generated
+    cost.forward_tokens += counter.forward
+    cost.backward_tokens += counter.backward
+    cost.seconds += time.monotonic() - started
     floor = None if run_without_labels(task, problems) else base_rate_floor(task, problems)
     metrics = {name: np.array(values) for name, values in watch.table.items()}
     return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor)
@@ -104,9 +95,9 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
 class _Watch(TrainerCallback):
     """Sets the learning rate of each step, and reads greedy answers after it."""
 
-    def __init__(self, task, problems, twin, settings, growth, bar):
-        self.task, self.problems, self.twin, self.settings, self.growth, self.bar = task, problems, twin, settings, growth, bar
-        self.generated = self.forward = 0
+    def __init__(self, task, problems, twin, settings, growth, bar, cost):
+        self.task, self.problems, self.twin, self.settings, self.growth = task, problems, twin, settings, growth
+        self.bar, self.cost = bar, cost
         self.displacement, self.table = [0.0], {"retention": [1.0]}
         self.path, self.moved = [0.0], [0.0]
         self.weights = [p.detach().clone() for p in twin.model.parameters()]
@@ -124,10 +115,8 @@ class _Watch(TrainerCallback):
         counter.heard = heard
 
     def _greedy(self):
-        drawn = sample(self.twin.model, self.twin.tokenizer, [p.prompt for p in self.problems], rollouts=1, greedy=True,
-                       max_new_tokens=self.settings.max_new_tokens or self.task.max_new_tokens, generator=seeded(0))
-        self.generated, self.forward = self.generated + drawn.generated_tokens, self.forward + drawn.forward_tokens
-        return [self.task.extract(group[0]) for group in drawn.texts]
+        length = self.settings.max_new_tokens or self.task.max_new_tokens
+        return greedy_answers(self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost)
 
     def _distance(self, origin) -> float:
         weights = list(self.twin.model.parameters())
@@ -143,13 +132,11 @@ class _Watch(TrainerCallback):
         if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):
             control.should_training_stop = True
             return control
-        answers = self._greedy()
-        kept = float(np.mean([a is not None and a == b for a, b in zip(answers, self.initial, strict=True)]))
         self.displacement.append(self.displacement[-1] + self.rate)
         self.path.append(self.path[-1] + self._distance(self.before))
         self.moved.append(self._distance(self.weights))
         for old, new in zip(self.before, self.twin.model.parameters(), strict=True):
             old.copy_(new.detach())
-        self.table["retention"].append(kept)
+        self.table["retention"].append(share_kept(self._greedy(), self.initial))
         self.bar.advance()
         return control

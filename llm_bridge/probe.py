@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llm_bridge.evaluation import base_rate_floor, frozen_copy, run_without_labels, seeded
+from llm_bridge.evaluation import base_rate_floor, crossing, frozen_copy, greedy_answers, run_without_labels, seeded, share_kept
 from llm_bridge.progress import NullProgress
 from llm_bridge.projections import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
 from llm_bridge.rewards import TaskReward
@@ -15,7 +15,7 @@ from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.rephrasing import with_rephrasings
 from sharpening.metrics import NO_ANSWER, group_metrics
 from sharpening.population import Population
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, evaluation_steps
 
 GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; where they need more, their products come from random projections
 
@@ -68,20 +68,11 @@ class RetentionCurve:
     @property
     def radius(self) -> float:
         """s*: the noise at which half of the greedy answers survive, log-interpolated; inf if more survive at every noise tried."""
-        kept = self.metrics["mode_retention"]
-        below = np.flatnonzero(kept <= 0.5)
-        if not below.size:
-            return float("inf")
-        j = int(below[0])
-        if j == 0 or self.noise[j - 1] == 0:
-            return float(self.noise[j])
-        low, high = np.log(self.noise[j - 1]), np.log(self.noise[j])
-        share = (kept[j - 1] - 0.5) / max(kept[j - 1] - kept[j], 1e-12)
-        return float(np.exp(low + share * (high - low)))
+        return crossing(self.noise, self.metrics["mode_retention"], 0.5)
 
     def trajectory(self, learning_rate: float, max_steps: int, eval_every: int) -> Trajectory:
         """The baseline's curve: after t steps of size learning_rate the weights have moved by learning_rate · t (theory, last section)."""
-        steps = np.unique(np.append(np.arange(0, max_steps, eval_every), max_steps))
+        steps = evaluation_steps(max_steps, eval_every)
         moved = learning_rate * steps
         metrics = {name: np.interp(moved, self.noise, values) for name, values in self.metrics.items()}
         return Trajectory(steps, metrics, floor=self.floor, source="predicted", settings={"voice": "radius"})
@@ -245,9 +236,7 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
             with torch.no_grad():
                 for parameter, value in zip(noisy.parameters(), original, strict=True):
                     parameter.copy_(value if not noise else value + noise * torch.randn(value.shape, generator=generator).to(value.device))
-            drawn = sample(noisy, loaded.tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=length, greedy=True)
-            cost.add(drawn)
-            answers = [task.extract(group[0]) for group in drawn.texts]
+            answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost)
             initial = initial or answers
             rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
         kept.append(noise)
@@ -261,7 +250,7 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
 
 def _greedy_metrics(task, problems, answers, initial, labelled) -> dict[str, float]:
     values = {
-        "mode_retention": np.mean([a is not None and a == b for a, b in zip(answers, initial, strict=True)]),
+        "mode_retention": share_kept(answers, initial),
         "distinct_answers": len({a for a in answers if a is not None}), "no_answer_rate": np.mean([a is None for a in answers]),
     }
     if labelled:

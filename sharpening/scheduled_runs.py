@@ -26,7 +26,7 @@ from sharpening.simulation.plan import State
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import Settings
 from sharpening.simulation.step import training_step
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import GRPO
 from sharpening.verification import youden
 
@@ -91,7 +91,7 @@ def run_schedule(
     if dataset_size is not None:
         plan = dataclasses.replace(plan, trained=population.num_prompts)
         coupling = _with_private(coupling, coupling.private * population.num_prompts / dataset_size)
-    steps = np.append(np.arange(0, num_steps, eval_every), num_steps)
+    steps = evaluation_steps(num_steps, eval_every)
     kind, values, certifying = _values(population, family, parameter, tpr, fpr, error, float(rollouts))
     with precision_context("float64"):
         arrays = share_out(population, "float64", None)

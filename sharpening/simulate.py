@@ -18,7 +18,7 @@ from sharpening.simulation.devices import share_out
 from sharpening.simulation.loop import run_loop
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import Settings
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import Update
 
 
@@ -117,7 +117,7 @@ def _simulate(
     settings.check(population, reward, update)
     trained = settings.trained(population)
     plan = settings.plan(population, reward, update if _is_opaque(update) else None)
-    steps = np.append(np.arange(0, settings.num_steps, settings.eval_every), settings.num_steps)
+    steps = evaluation_steps(settings.num_steps, settings.eval_every)
     with precision_context(settings.precision):
         arrays = share_out(population, settings.precision, devices)
         stacked = jnp.stack([_key(key) for key in keys])

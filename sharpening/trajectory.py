@@ -47,6 +47,11 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def evaluation_steps(num_steps: int, eval_every: int) -> np.ndarray:
+    """The steps at which a run of `num_steps` is evaluated: 0, eval_every, 2 eval_every, …, and num_steps itself."""
+    return np.append(np.arange(0, num_steps, eval_every), num_steps)
+
+
 def write_json(path: str | os.PathLike, data: Any) -> Path:
     """Write data as JSON in one piece: the old file stays whole until the new one is complete.
 

@@ -36,6 +36,10 @@ class FailureTime:
         """Chance that the criterion is met within `horizon` steps."""
         return _NORMAL.cdf((math.log(horizon) - math.log(self.median(features))) / self.spread)
 
+    def median_for(self, probability: float, horizon: float) -> float:
+        """The median that `probability` of meeting the criterion within `horizon` steps goes with: the inverse of `probability`."""
+        return horizon * math.exp(-self.spread * _NORMAL.inv_cdf(probability))
+
     def interval(self, features: dict[str, float]) -> tuple[float, float]:
         """(low, high) steps that should hold the measured one with probability `level`."""
         return self.low * self.median(features), self.high * self.median(features)

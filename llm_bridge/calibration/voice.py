@@ -9,7 +9,7 @@ from llm_bridge.calibration.features import features
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.results import ForecastStep
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, evaluation_steps
 
 CURVES = {"retention": "mode_retention", "accuracy": "accuracy", "label_accuracy": "label_accuracy", "reward_accuracy": "reward_accuracy",
           "majority_ratio": "majority_ratio", "entropy": "entropy"}
@@ -37,7 +37,7 @@ def pilot_trajectory(pilot, medians: dict[str, float], settings) -> Trajectory:
     Time is a power of displacement, log t = a + γ log S, through the criteria that the pilot met (`anchors`; γ between 1/3 and 3, and 1
     where there is only one). Without any, a learning rate's step moves by the learning rate. Beyond the pilot's last step its last values stay.
     """
-    steps = np.unique(np.append(np.arange(0, settings.max_steps, settings.eval_every), settings.max_steps))
+    steps = evaluation_steps(settings.max_steps, settings.eval_every)
     at, when = anchors(pilot, medians)
     power, offset = 1.0, -math.log(settings.learning_rate)
     if len(at):
@@ -65,8 +65,9 @@ def pilot_voice(probe, pilot, settings, heads: dict[str, FailureTime]) -> tuple[
         step = max(1, round(medians[name])) if within else None
         steps[name] = CollapseStep(name, step, Outcome.COLLAPSED if within else Outcome.CENSORED, steps[name].threshold, CRITERIA[name].metric,
                                    settings.max_steps)
-        low, high = (bound / medians[name] for bound in head.interval(told))
-        low, high = max(1, math.floor(medians[name] * min(low, 1))), math.ceil(medians[name] * max(high, 1)) if high < math.inf else math.inf
+        low, high = head.interval(told)
+        low = max(1, math.floor(min(low, medians[name])))
+        high = math.ceil(max(high, medians[name])) if high < math.inf else math.inf
         dated[name] = ForecastStep(name, step, steps[name].outcome, low if low <= settings.max_steps else None,
                                    high if high <= settings.max_steps else None, head.level, settings.max_steps)
     plain = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps.items()}
@@ -86,15 +87,8 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
     slope = -sum(head.weights.get(name, 0.0) for name in ("log_steps", "log_break_steps"))
     if slope >= 0:
         return math.inf
-    needed = math.log(settings.max_steps) - head.spread * _quantile(SAFE)
-    missing = needed - math.log(head.median(probe_features(probe, pilot, settings)))
-    return settings.learning_rate * math.exp(missing / slope)
-
-
-def _quantile(share: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)
+    missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilot, settings))
+    return settings.learning_rate * missing ** (1 / slope)
 
 
 def sensitivity(probe, pilot, settings, head: FailureTime) -> list[dict]:

@@ -57,11 +57,15 @@ def _key(record) -> tuple:
     return record["model"], tuple(sorted((k, v) for k, v in record["settings"].items() if k not in ("seed", "learning_rate")))
 
 
+def _probes(study: dict) -> dict[tuple, dict]:
+    return {_key(record): record for record in study["probes"]}
+
+
 def groups(study: dict) -> list[Group]:
     """The ground truth with its probes, one entry for all seeds of a setting; runs without a probe are left out."""
     from llm_bridge.experiments.priors import PRIORS
 
-    probes = {_key(record): record for record in study["probes"]}
+    probes = _probes(study)
     seeds = defaultdict(list)
     for run in study["runs"]:
         if _key(run) in probes:
@@ -84,7 +88,7 @@ def _rows(chosen, criterion, names):
     import pandas as pd
 
     rows = [
-        {name: group.features[name] for name in names} | {"steps": min(step, group.horizon), "met": math.isfinite(step), "prior": group.prior}
+        {name: group.features[name] for name in names} | {"steps": min(step, group.horizon), "met": math.isfinite(step)}
         for group in chosen for step in group.steps[criterion] if step > 0
     ]
     return pd.DataFrame(rows)
@@ -171,9 +175,14 @@ BASELINES = {
     "learning rate alone": lambda g, probe: -g.settings.learning_rate,
     "uncoupled theory": lambda g, probe: _theory(g, probe, "uncoupled"),
     "lazy kernel alone": lambda g, probe: _theory(g, probe, "coupled"),
-    "retention radius alone": lambda g, probe: probe["noise"]["radius"] / g.settings.learning_rate,
+    "retention radius alone": lambda g, probe: _noise_radius(probe) / g.settings.learning_rate,
 }
 """What a simple forecaster would go by: the larger, the later the collapse."""
+
+
+def _noise_radius(probe) -> float:
+    radius = probe["noise"]["radius"]
+    return math.inf if radius is None else radius
 
 
 def _theory(group, probe, voice) -> float:
@@ -215,7 +224,7 @@ def better_or_worse(chosen, tested) -> dict:
 def report(study: dict) -> dict:
     """Everything measured on the families left out: each head, every baseline, better or worse, the seeds' own scatter, costs."""
     found = groups(study)
-    probes = {_key(record): record for record in study["probes"]}
+    probes = _probes(study)
     of_label = {run["label"]: probes[_key(run)] for run in study["runs"] if _key(run) in probes}
     train, test = ([g for g in found if g.left_out is flag] for flag in (False, True))
     heads = {kind: {name: calibrated(train, name, kind) for name in CRITERIA} for kind in KINDS}
@@ -245,7 +254,7 @@ def seed_scatter(found, criterion: str) -> float:
 def cost_share(study: dict) -> dict[str, float]:
     """Tokens (generated, forward and backward) and seconds of a probe over those of one run to the horizon, medians over models."""
     shares = defaultdict(list)
-    probes = {_key(record): record for record in study["probes"]}
+    probes = _probes(study)
     for run in study["runs"]:
         horizon = RunSettings(**run["settings"]).max_steps
         if _key(run) in probes and run["curve"]["step"][-1] > horizon / 2:

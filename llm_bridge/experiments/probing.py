@@ -53,6 +53,8 @@ def probe_record(run, rates, task, file: Path) -> dict:
     from llm_bridge.pilot import run_pilot
     from llm_bridge.probe import Cost, probe_model
     from llm_bridge.quiet import quiet_libraries
+    from llm_bridge.report.document import plain
+    from sharpening.trajectory import write_json
 
     if not file.is_file():
         loaded, cost = load_model(run.model), Cost()
@@ -63,5 +65,5 @@ def probe_record(run, rates, task, file: Path) -> dict:
         record = {"prior": probe.prior, "coupling": probe.coupling, "noise": kept, "pilot": pilot.as_dict(),
                   "pass_gap": pass_gap(probe.population), "theory": {f"{rate:g}": theory(probe, run.settings, rate) for rate in rates},
                   "cost": {name: value + cost.as_dict()[name] for name, value in probe.cost.as_dict().items()}}
-        file.write_text(json.dumps(record))
+        write_json(file, plain(record))
     return json.loads(file.read_text())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llm_bridge.experiments.probing import probe_record, probe_runs
 from llm_bridge.settings import RunSettings
+from sharpening.trajectory import write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "trl", "jax", "numpy")
@@ -147,7 +148,7 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     target = folder / f"{_folder_of(run, folder).name}.forecast.json"
     if not target.is_file():
         document = forecast_document(forecast_model(run.model, _task(run.task), run.settings))
-        target.write_text(json.dumps(document))
+        write_json(target, document)
     document = json.loads(target.read_text())
     small = {key: document[key] for key in ("verdict", "alignment", "coupling", "prior", "cost", "speaker")}
     voices = {name: voice["collapse"] for name, voice in document["voices"].items()}

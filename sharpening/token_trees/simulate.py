@@ -18,7 +18,7 @@ from sharpening.token_trees.objectives import Objective
 from sharpening.token_trees.plan import Policies, TreeArrays, TreePlan
 from sharpening.token_trees.population import TreePopulation
 from sharpening.token_trees.updates import LeafStep, tree_update
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, evaluation_steps
 
 
 def simulate_tree(tree: TreePopulation, reward: Reward | str | None, update, **settings) -> Trajectory:
@@ -78,7 +78,7 @@ def train_tree(
     reward = get_reward("majority" if reward is None else reward)
     _check(tree, reward, update, settings)
     plan = _plan(tree, reward, update, settings)
-    steps = np.append(np.arange(0, settings.num_steps, settings.eval_every), settings.num_steps)
+    steps = evaluation_steps(settings.num_steps, settings.eval_every)
     key = 0 if key is None else key
     with precision_context(settings.precision):
         dtype = jnp.dtype(settings.precision)
