@@ -7,35 +7,18 @@ import numpy as np
 import torch
 
 from llm_bridge.evaluation import base_rate_floor, crossing, frozen_copy, greedy_answers, run_without_labels, seeded, share_kept
+from llm_bridge.priors import Cost, answer_population, prior_metrics
 from llm_bridge.progress import NullProgress
 from llm_bridge.projections import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
 from llm_bridge.rewards import TaskReward
 from llm_bridge.rollouts import sample
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.rephrasing import with_rephrasings
-from sharpening.metrics import NO_ANSWER, group_metrics
+from sharpening.metrics import NO_ANSWER
 from sharpening.population import Population
 from sharpening.trajectory import Trajectory, evaluation_steps
 
 GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; where they need more, their products come from random projections
-
-
-@dataclass
-class Cost:
-    """Tokens and seconds spent."""
-
-    generated_tokens: int = 0
-    forward_tokens: int = 0
-    backward_tokens: int = 0
-    seconds: float = 0.0
-
-    def add(self, drawn):
-        self.generated_tokens += drawn.generated_tokens
-        self.forward_tokens += drawn.forward_tokens
-
-    def as_dict(self) -> dict:
-        return {"generated_tokens": self.generated_tokens, "forward_tokens": self.forward_tokens,
-                "backward_tokens": self.backward_tokens, "seconds": round(self.seconds, 1)}
 
 
 @dataclass
@@ -102,30 +85,6 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     radius = retention_curve(loaded, task, problems, settings, cost, progress, draws=draws)
     cost.seconds = time.monotonic() - started
     return Probe(population, prior, coupling, radius, cost)
-
-
-def answer_population(task, problems, answers) -> Population:
-    """Population over every label seen and, with labels, every true answer, whether it was seen or not."""
-    names, correct = list(answers.labels), None
-    if not run_without_labels(task, problems):
-        solutions = {task.extract(task.solution(problem)) for problem in problems}
-        names += sorted(solutions - set(names) - {None})
-        correct = np.array([[task.is_correct(problem, name) for name in names] for problem in problems])
-    population = Population.from_samples(answers.ids, len(names), answer_names=tuple(names))
-    if correct is None:
-        return population
-    if population.no_answer is not None:
-        correct = np.concatenate([correct, np.zeros((len(problems), 1), dtype=bool)], axis=1)
-    return population.replace(correct=correct)
-
-
-def prior_metrics(ids, correct, group: int) -> dict[str, float]:
-    """Metrics of the prior, votes taken over groups of the run's own size."""
-    groups = ids.shape[1] // group
-    parts = [group_metrics(ids[:, g * group:(g + 1) * group], None if correct is None else correct[:, g * group:(g + 1) * group])
-             for g in range(max(1, groups))]
-    names = [name for name in ("accuracy", "label_accuracy", "reward_accuracy", "majority_ratio", "entropy", "tie", "no_answer") if name in parts[0]]
-    return {name: float(np.mean([np.mean(part[name]) for part in parts])) for name in names}
 
 
 def measure_coupling(loaded, task, problems, settings, cost, progress, *, gradient_bytes: int = GRADIENT_BYTES,

@@ -1,29 +1,32 @@
 """The sampling-only tier: a Population of a model whose weights cannot be loaded, from an OpenAI-compatible server."""
 
-import json
 import logging
 import os
 import threading
-import time
 import zlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from llm_bridge.answer_file import ANSWERS_FILE, AnswerFile
 from llm_bridge.model_names import first_line
-from llm_bridge.probe import Cost, answer_population, prior_metrics
+from llm_bridge.priors import Cost, answer_population, prior_metrics
 from llm_bridge.progress import NullProgress
-from llm_bridge.tasks import read_answers
+from llm_bridge.tasks import Answers, Problem, read_answers
 from sharpening.errors import InputError
 from sharpening.population import Population
 
+__all__ = ["ANSWERS_FILE", "API_KEY", "CompletionServer", "ServedAnswers", "served_answers", "served_population"]
+
 log = logging.getLogger(__name__)
-ANSWERS_FILE = "served_answers.jsonl"
+API_KEY = "SHARPENING_API_KEY"
+"""Environment variable from which the command line takes the server's key."""
 MOST_AT_ONCE = 128
 """Completions asked for in one request: the limit of OpenAI's own server."""
+CHAT_NOTE = "The answers come from `/chat/completions`, whose template changes their law: a run that trains on plain prompts has another."
 
 
 def served_population(
@@ -51,6 +54,40 @@ def served_population(
             a folder of other answers.
         ConnectionError: the server does not answer, or is too busy, after all tries.
     """
+    drawn = served_answers(
+        url, model, task, prompts=prompts, rollouts=rollouts, temperature=temperature, max_new_tokens=max_new_tokens, api_key=api_key, seed=seed,
+        votes=votes, folder=folder, concurrency=concurrency, timeout=timeout, retries=retries, progress=progress,
+    )
+    population = answer_population(task, drawn.problems, drawn.answers)
+    return population, prior_metrics(drawn.answers.ids, drawn.correct, votes), drawn.cost
+
+
+@dataclass(frozen=True)
+class ServedAnswers:
+    """What a server's model said: the problems asked, their answers, the base `url` and endpoint that gave them, and what they cost.
+
+    notes: what the reader of any number made of them has to know, one sentence each.
+    """
+
+    problems: list[Problem]
+    answers: Answers
+    url: str
+    endpoint: str
+    notes: list[str]
+    cost: Cost
+
+    @property
+    def correct(self) -> np.ndarray | None:
+        """(prompts, rollouts) bool; None where no problem has a true answer."""
+        return self.answers.correct if any(problem.answer is not None for problem in self.problems) else None
+
+
+def served_answers(
+    url: str, model: str, task, *, prompts: int = 128, rollouts: int = 64, temperature: float = 1.0, max_new_tokens: int | None = None,
+    api_key: str | None = None, seed: int = 0, votes: int = 8, folder: str | os.PathLike | None = None, concurrency: int = 4,
+    timeout: float = 600.0, retries: int = 6, progress=None,
+) -> ServedAnswers:
+    """The answers themselves, read and graded; arguments and errors as in `served_population`."""
     for name, value in (("prompts", prompts), ("rollouts", rollouts), ("votes", votes), ("concurrency", concurrency)):
         if value < 1:
             raise InputError(name, value, "it must be at least 1")
@@ -63,49 +100,80 @@ def served_population(
     server = CompletionServer(url, model, api_key=api_key, temperature=temperature, max_new_tokens=length, timeout=timeout, retries=retries)
     problems = task.split(min(prompts, len(task.problems) - 1))[1]
     identity = {"model": model, "task": task.name, "temperature": temperature, "max_new_tokens": length, "seed": seed}
-    answers = AnswerFile(folder, identity)
-    server.chat = answers.chat
-    texts = _draw_all(server, answers, problems, rollouts, seed, concurrency, progress or NullProgress())
+    kept = AnswerFile(folder, identity)
+    server.chat = kept.chat
+    texts = _draw_all(server, kept, problems, rollouts, seed, concurrency, progress or NullProgress())
+    notes = [CHAT_NOTE] if server.chat else []
     if temperature > 0 and rollouts > 1 and all(len(set(group)) == 1 for group in texts):
-        log.warning("every prompt got the same completion %d times from %s: does the server ignore the temperature?", rollouts, server.url)
-    read = read_answers(problems, texts, task)
-    population = answer_population(task, problems, read)
-    prior = prior_metrics(read.ids, None if population.correct is None else read.correct, votes)
-    return population, prior, answers.cost
+        notes.append(f"Every prompt got the same completion {rollouts} times from {server.url}: does the server ignore the temperature?")
+        log.warning(notes[-1])
+    endpoint = "chat/completions" if server.chat else "completions"
+    return ServedAnswers(problems, read_answers(problems, texts, task), server.url, endpoint, notes, kept.cost)
 
 
-def _draw_all(server, answers, problems, rollouts, seed, concurrency, progress) -> list[list[str]]:
-    """`rollouts` completions of each problem; those that are missing are asked for, the first of them alone, so as to learn the server's ways."""
+def _draw_all(server, kept, problems, rollouts, seed, concurrency, progress) -> list[list[str]]:
+    """`rollouts` completions of each problem; those that are missing are asked for, the first of them alone, so as to learn the server's ways.
+
+    Where one request fails, or on Ctrl-C, nothing more is asked for; requests under way are not waited for, and what they bring is dropped.
+    """
     seen, keys = Counter(), []
     for problem in problems:
         keys.append((problem.prompt, seen[problem.prompt]))
         seen[problem.prompt] += 1
-    bar = progress.start("served: rollouts", len(keys))
+    bar, stop = progress.start("served: rollouts", len(keys)), threading.Event()
 
     def complete(key, requests=None):
         prompt, copy = key
-        while (drawn := len(answers.texts(key))) < rollouts and requests != 0:
+        while (drawn := len(kept.texts(key))) < rollouts and requests != 0 and not stop.is_set():
             entropy = (seed, zlib.crc32(prompt.encode("utf-8", "surrogatepass")), copy, drawn)
             fresh = int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
-            answers.add(key, server.complete(prompt, min(rollouts - drawn, MOST_AT_ONCE), fresh), server.chat)
+            kept.add(key, server.complete(prompt, min(rollouts - drawn, MOST_AT_ONCE), fresh), server.chat)
             requests = None if requests is None else requests - 1
-        if requests is None:
-            bar.advance()
 
-    for key in keys:
-        if len(answers.texts(key)) < rollouts:
-            complete(key, requests=1)
-            break
-    with ThreadPoolExecutor(concurrency) as pool:
-        futures = [pool.submit(complete, key) for key in keys]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    missing = [key for key in keys if len(kept.texts(key)) < rollouts]
+    bar.advance(len(keys) - len(missing))
+    if missing:
+        server.reach()
+        complete(missing[0], requests=1)
+    waiting, finished = SimpleQueue(), SimpleQueue()
+
+    def work():
+        while not stop.is_set():
+            try:
+                complete(waiting.get_nowait())
+            except Empty:
+                return
+            except Exception as error:
+                finished.put(error)
+            else:
+                finished.put(None)
+
+    for key in missing:
+        waiting.put(key)
+    try:
+        for _ in range(min(concurrency, len(missing))):
+            threading.Thread(target=work, daemon=True).start()
+        for _ in missing:
+            if (error := finished.get()) is not None:
+                raise error
+            bar.advance()
+    except BaseException:
+        stop.set()
+        kept.close()
+        raise
     bar.close()
-    return [answers.texts(key)[:rollouts] for key in keys]
+    return [kept.texts(key)[:rollouts] for key in keys]
+
+
+def base_url(url: str) -> str:
+    """The address whose `/completions` is asked: scheme, host and path, `/v1` where there is no path; raises InputError for anything else."""
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise InputError("url", "an address with a name or password", "addresses are shown and written down", "Give the secret as the API key")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError("url", url, "it is the http or https address of a server", "Give the base, such as http://localhost:8000/v1")
+    path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat")
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
 
 class CompletionServer:
@@ -115,19 +183,30 @@ class CompletionServer:
     """
 
     def __init__(self, url: str, model: str, *, api_key: str | None, temperature: float, max_new_tokens: int, timeout: float, retries: int):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("url", url, "it is the http or https address of a server", "Give the base, such as http://localhost:8000/v1")
+        self.url = base_url(url)
         if not model:
             raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise InputError("api_key", "a key", "it holds characters that no request can carry", "Copy it anew")
         import openai
 
-        path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat")
-        self.url, self.model, self.chat, self.most, self.key = f"{parts.scheme}://{parts.netloc}{path or '/v1'}", model, None, MOST_AT_ONCE, api_key
+        self.model, self.chat, self.most, self.key = model, None, MOST_AT_ONCE, api_key
         self.options = {"model": model, "temperature": temperature, "max_tokens": max_new_tokens, "top_p": 1.0}
-        self.tries = retries + 1
+        self.tries, self.timeout = retries + 1, timeout
         # Without a key of its own the client would send the one meant for OpenAI, from the environment, to any server.
         self.client = openai.OpenAI(base_url=self.url, api_key=api_key or "none", timeout=timeout, max_retries=retries)
+
+    def reach(self) -> None:
+        """ConnectionError at once, without the retries that a busy server is worth, if nothing listens at the address."""
+        import openai
+
+        try:
+            self.client.with_options(max_retries=0, timeout=min(10.0, self.timeout)).models.list()
+        except openai.APIConnectionError as error:
+            if not isinstance(error, openai.APITimeoutError):
+                raise self._silent(f"does not answer ({first_line(error.__cause__)})", 1) from error
+        except (openai.OpenAIError, ValueError):
+            pass  # a server need not list its models
 
     def complete(self, prompt: str, count: int, seed: int) -> tuple[list[str], int, int]:
         """At least one and at most `count` completions of a prompt: (texts, prompt tokens, completion tokens), tokens as the server counts."""
@@ -182,7 +261,8 @@ class CompletionServer:
     def _explained(self, error) -> Exception:
         told, status = first_line(error), error.status_code
         if status in (401, 403):
-            return InputError("api_key", "a key" if self.key else None, f"{self.url} refuses it ({status})", "Give the key that this server asks for")
+            fix = f"Give the key that this server asks for (command line: in the environment variable {API_KEY})"
+            return InputError("api_key", "a key" if self.key else None, f"{self.url} refuses it ({status})", fix)
         if status == 404:
             return InputError("model", self.model, f"{self.url} does not know it ({told})", self._models() or "Check the URL; /v1 is its usual end")
         if status in (408, 409, 429) or status >= 500:
@@ -199,67 +279,9 @@ class CompletionServer:
             return ""
         return f"It serves {', '.join(map(str, names[:8]))}" if names else ""
 
-    def _silent(self, what: str) -> ConnectionError:
-        return ConnectionError(f"{self.url} {what}, asked {self.tries} times. Start the server or wait, check the address, and run the same again")
+    def _silent(self, what: str, tries: int | None = None) -> ConnectionError:
+        asked = {1: "once"}.get(tries or self.tries, f"{tries or self.tries} times")
+        return ConnectionError(f"{self.url} {what}, asked {asked}. Start the server or wait, check the address, and run the same again")
 
     def _not_such_a_server(self, why: str) -> InputError:
         return InputError("url", self.url, f"what answers there does not speak OpenAI's protocol: {why}", "Give the base URL; /v1 is its usual end")
-
-
-class AnswerFile:
-    """Completions by prompt, kept in memory and, with a folder, in a JSONL file that a later sitting goes on with.
-
-    identity: what the answers depend on; a file of other answers is refused. A last line that was cut off is dropped.
-    """
-
-    def __init__(self, folder: str | os.PathLike | None, identity: dict):
-        self.path = None if folder is None else Path(folder) / ANSWERS_FILE
-        self.identity, self.chat, self.cost = identity, None, Cost()
-        self._texts: dict[tuple[str, int], list[str]] = {}
-        self._lock, self._last = threading.Lock(), time.monotonic()
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._read(folder)
-
-    def _read(self, folder) -> None:
-        data = self.path.read_bytes() if self.path.exists() else b""
-        whole = data[:data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self.path, len(whole))
-        try:
-            head, *rows = [json.loads(line) for line in whole.splitlines()] or [None]
-            if head is not None and head["identity"] != self.identity:
-                other = {name: head["identity"].get(name) for name, value in self.identity.items() if head["identity"].get(name) != value}
-                raise InputError("folder", str(folder), f"its answers were drawn with {other}", "Use another folder, or the same settings")
-            self.chat = None if head is None else head["chat"]
-            for row in rows:
-                self._keep((row["prompt"], row["copy"]), row["texts"], row["prompt_tokens"], row["completion_tokens"], row["seconds"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("folder", str(folder), f"{ANSWERS_FILE} in it is not what this command writes", "Use another folder") from error
-
-    def _keep(self, key, texts, prompt_tokens, completion_tokens, seconds) -> None:
-        self._texts.setdefault(key, []).extend(texts)
-        self.cost.generated_tokens += completion_tokens
-        self.cost.forward_tokens += prompt_tokens + completion_tokens
-        self.cost.seconds += seconds
-
-    def texts(self, key: tuple[str, int]) -> list[str]:
-        """The completions so far of a prompt's first, second, … occurrence."""
-        return self._texts.get(key, [])
-
-    def add(self, key: tuple[str, int], drawn: tuple[list[str], int, int], chat: bool) -> None:
-        """Keep the texts and tokens of one request; what is on disk is whole lines."""
-        with self._lock:
-            now = time.monotonic()
-            seconds, self._last = now - self._last, now
-            names = ("prompt", "copy", "texts", "prompt_tokens", "completion_tokens", "seconds")
-            lines = [dict(zip(names, (*key, *drawn, round(seconds, 3)), strict=True))]
-            if self.chat is None:
-                self.chat = chat
-                lines.insert(0, {"identity": self.identity, "chat": chat})
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write("".join(json.dumps(line) + "\n" for line in lines))
-            self._keep(key, *drawn, seconds)

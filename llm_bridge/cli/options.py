@@ -94,7 +94,7 @@ class Request:
         """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own folder again."""
         identity = json.dumps([self.model, *self.source, self.settings.as_dict()], sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        return chosen or Path("runs") / f"{_slug(self.model)}-{_slug(self.source[0])}-{digest}"
+        return chosen or Path("runs") / f"{slug(self.model)}-{slug(self.source[0])}-{digest}"
 
     def deliver(self, document: dict, show: Callable, **results) -> None:
         """Show the tables, then write the JSON and the report that were asked for."""
@@ -195,6 +195,7 @@ def _option(name: str, annotation, default=None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """The last part of a name or path, fit for a folder's name."""
     name = Path(text.rstrip("/")).name
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:60] or "unnamed"

@@ -1,6 +1,9 @@
-"""Run the two journeys for a command, with progress, and turn Ctrl-C into "interrupted and resumable"."""
+"""Run the journeys for a command, with progress, and turn Ctrl-C into "interrupted and resumable"."""
 
 import contextlib
+import hashlib
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +11,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from llm_bridge.cli.errors import INTERRUPTED
-from llm_bridge.cli.options import Request
+from llm_bridge.cli.options import Request, slug
+from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.progress import terminal_progress
 from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.settings import RunSettings
+from sharpening.errors import InputError
 
 if TYPE_CHECKING:
     from llm_bridge.scheduling import ModelSchedule
@@ -22,6 +28,55 @@ def run_forecast(request: Request) -> ModelForecast:
 
     with terminal_progress() as progress:
         return forecast_model(request.model, request.task, request.settings, progress=progress)
+
+
+def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int | None, concurrency: int, output: Path | None) -> None:
+    """Forecast from the answers of a server and deliver it; `shared`: the options of a run that such a forecast reads, as given.
+
+    The folder of the answers is `output`, or one named after the server, the model, the task and the law of the answers.
+    """
+    from llm_bridge.served import API_KEY, base_url
+    from llm_bridge.tasks import get_task
+    from llm_bridge.zoo import default_task
+
+    law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
+    settings = RunSettings(reward=shared["reward"], rollouts=shared["rollouts"], **law)
+    if settings.reward != "majority":
+        raise InputError("reward", settings.reward, "answers alone judge majority votes; other rewards need token probabilities or an outside check",
+                         "Use --reward majority, or load the weights, without --server")
+    outputs = Outputs(shared["json_target"], shared["report"])
+    outputs.check()
+    model, name, pattern = shared["model"], shared["task"], shared["answer_pattern"]
+    url = base_url(server)
+    if not model:
+        raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
+    name = name or default_task(model)
+    if name is None:
+        raise InputError("task", name, f"{model} is not a built-in model, so it has no task of its own", "Give --task NAME or --task FILE.jsonl")
+    task = get_task(name, pattern)
+    identity = json.dumps([url, model, name, law], sort_keys=True)
+    folder = output or Path("runs") / f"served-{slug(model)}-{slug(name)}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+    with outputs.reserved(), interruptible(folder):
+        from llm_bridge.report.served import print_served, served_command, served_document, served_files
+        from llm_bridge.served_forecast import forecast_served
+
+        check_folder("output", folder)
+        try:
+            with terminal_progress() as progress:
+                found = forecast_served(
+                    url, model, task, prompts=prompts, draws=draws, rollouts=settings.rollouts, **law, folder=folder, concurrency=concurrency,
+                    api_key=os.environ.get(API_KEY, "").strip() or None, progress=progress,
+                )
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
+        document = served_document(found)
+        print_served(outputs.console(), found)
+        if outputs.report is not None:
+            outputs.write_report(served_files(document, found, served_command(found, name, pattern, folder)))
+        outputs.write_json(document)
 
 
 def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":

@@ -27,7 +27,7 @@ def render_page(
         kind, headline = "Forecast, before any training", forecast_headline(forecast)
     else:
         kind, headline = "Measured by training", measurement_headline(measurement)
-    parts = [_banner(headline)]
+    parts = [banner(headline)]
     if forecast and forecast.reasons:
         said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""
         parts.append(
@@ -45,7 +45,8 @@ def render_page(
     )
 
 
-def _banner(headline: Headline) -> str:
+def banner(headline: Headline) -> str:
+    """The headline with its number, in the colour of its tone."""
     return (
         f'<section class="banner {headline.tone}"><div class="number">{html.text(headline.number)}</div>'
         f'<div class="words"><p class="title">{html.text(headline.title)}</p>'

@@ -177,7 +177,7 @@ def making_section(forecast: ModelForecast | None, measurement: Measurement | No
             "A run that ends first is censored, not safe."
         )
     )
-    parts.append(html.paragraph("Versions: " + ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name)))))
+    parts.append(versions())
     parts.append(
         html.paragraph(
             "Criterion `absolute` and the picture of rise and fall: "
@@ -185,6 +185,11 @@ def making_section(forecast: ModelForecast | None, measurement: Measurement | No
         )
     )
     return html.folded("How was this made?", *parts)
+
+
+def versions(packages: tuple[str, ...] = _PACKAGES) -> str:
+    """The installed versions of these packages, in one paragraph."""
+    return html.paragraph("Versions: " + ", ".join(f"{name} {found}" for name in packages if (found := _version(name))))
 
 
 def command_line(command: str, model: str, task: str, settings: RunSettings, answer_pattern: str | None = None) -> str:

@@ -25,25 +25,25 @@ SPEAKER_MARK = "◀ speaks"
 
 def print_forecast(console: Console, forecast: ModelForecast) -> None:
     """Verdict, steps of every voice, prior and cost."""
-    console.print(_panel(forecast_headline(forecast), _subject(forecast), forecast.reasons))
+    console.print(panel(forecast_headline(forecast), _subject(forecast), forecast.reasons))
     console.print(_steps_table(forecast, None))
     console.print(Text(f"Why the {forecast.speaker} voice speaks: {forecast.why_speaker}"))
     facts = {**forecast.prior, **({"alignment": forecast.alignment} if isinstance(forecast.alignment, int | float) else {})}
     _print_line(console, "Prior", facts)
     _print_line(console, "Coupling", forecast.coupling)
-    _print_cost(console, forecast.cost)
+    print_cost(console, forecast.cost)
 
 
 def print_measurement(console: Console, measurement: Measurement) -> None:
     """Outcome, measured steps and the metrics at the start, at the peak of accuracy and at the end."""
-    console.print(_panel(measurement_headline(measurement), _subject(measurement), []))
+    console.print(panel(measurement_headline(measurement), _subject(measurement), []))
     _print_trajectory(console, measurement.trajectory, measurement.collapse, "Measured step")
-    _print_cost(console, measurement.cost)
+    print_cost(console, measurement.cost)
 
 
 def print_comparison(console: Console, forecast: ModelForecast, measurement: Measurement) -> None:
     """Forecast beside measurement, with every voice's error."""
-    console.print(_panel(comparison_headline(forecast, measurement), _subject(measurement), forecast.reasons))
+    console.print(panel(comparison_headline(forecast, measurement), _subject(measurement), forecast.reasons))
     console.print(_steps_table(forecast, measurement))
     errors = curve_errors(forecast, measurement)
     metrics = [name for name in measurement.trajectory.metrics if any(name in found for found in errors.values())]
@@ -53,8 +53,8 @@ def print_comparison(console: Console, forecast: ModelForecast, measurement: Mea
             table.add_row(name, *(number_text(found.get(name)) for found in errors.values()))
         console.print(table)
     console.print(Text(f"Why the {forecast.speaker} voice speaks: {forecast.why_speaker}"))
-    _print_cost(console, forecast.cost, "Forecast cost")
-    _print_cost(console, measurement.cost, "Measurement cost")
+    print_cost(console, forecast.cost, "Forecast cost")
+    print_cost(console, measurement.cost, "Measurement cost")
 
 
 def print_simulation(console: Console, trajectory, collapse: dict) -> None:
@@ -141,7 +141,8 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _panel(headline: Headline, subject: str, reasons: list[str]) -> Panel:
+def panel(headline: Headline, subject: str, reasons: list[str]) -> Panel:
+    """The headline, its number and the reasons, framed in the colour of its tone."""
     colour = _COLOURS[headline.tone]
     lines = [Text(headline.title, style=f"bold {colour}"), Text(f"{headline.number}  {headline.caption}")]
     lines += [Text(f"• {reason}") for reason in reasons]
@@ -160,7 +161,8 @@ def _print_line(console: Console, title: str, facts: dict) -> None:
         console.print(Text.assemble((f"{title}: ", "bold"), ", ".join(shown)))
 
 
-def _print_cost(console: Console, cost: dict, title: str = "Cost") -> None:
+def print_cost(console: Console, cost: dict, title: str = "Cost") -> None:
+    """Tokens and time in one line."""
     shown = [
         f"{cost[key]:,} {key.replace('_', ' ')}"
         for key in ("generated_tokens", "forward_tokens", "backward_tokens")
