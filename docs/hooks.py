@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from latex2mathml.converter import convert
 
-from llm_bridge.calibration.features import LABEL_FREE, MEANINGS
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME
 from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
 from llm_bridge.experiments.study import load_result
@@ -162,9 +162,13 @@ def voices_table() -> str:
 
 
 def forecast_features() -> str:
-    """The features of the failure times: meaning, and whether labels are needed."""
-    rows = [[f"`{name}`", meaning, yes_no(name not in LABEL_FREE)] for name, meaning in MEANINGS.items()]
-    return markdown_table(["feature", "what it is", "needs labels"], rows)
+    """The features of the calibration: meaning, whether labels are needed, and what reads them."""
+    readers = {"steps": LABELLED, "steps, label-free": LABEL_FREE, "ends": OUTCOME["labelled"], "ends, label-free": OUTCOME["label-free"]}
+    rows = [
+        [f"`{name}`", meaning, yes_no(name in NEED_LABELS), ", ".join(reader for reader, names in readers.items() if name in names)]
+        for name, meaning in MEANINGS.items()
+    ]
+    return markdown_table(["feature", "what it is", "needs labels", "read for"], rows)
 
 
 def _number(value) -> str:
@@ -192,15 +196,24 @@ def forecast_baselines() -> str:
     return markdown_table(["forecaster", *(f"`{name}`" for name in criteria)], ours + rows)
 
 
+END_MEANINGS = {
+    "better": "accuracy ends above its start", "rises": "accuracy gains .03 or more at its best",
+    "beats_voting": "its best is above voting untrained",
+}
+
+
 def forecast_notes() -> str:
     """What else the calibration measured, and what made it."""
     told = load_result("calibration")
-    better, cost, seeds = told["better_or_worse"], told["cost"], told["seeds"]
+    ends, cost, seeds = told["ends"], told["cost"], told["seeds"]
     versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
     scatter = ", ".join(f"`{name}` {_number(value)}" for name, value in seeds.items())
+    said = "; ".join(
+        f"{END_MEANINGS[end]} {_number(judged['auroc'])}" + (" without labels" if kind == "label-free" else " with labels")
+        + f" ({judged['true']} of {judged['groups']} groups)" for kind, judges in ends.items() for end, judged in judges.items()
+    )
     return (
-        f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. Telling runs that end better than they began from those that end "
-        f"worse, without labels: AUROC {_number(better['auroc']['label-free'])} ({better['better']} of {better['groups']} groups end better). "
+        f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. How runs go, AUROC on the families left out: {said}. "
         f"Largest over smallest step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the "
         f"tokens and {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon. "
         f"Made with `{told['command']}`, {told['date']}, {versions}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from llm_bridge.attractors import Reply
 from llm_bridge.rollouts import end_token_ids, sample, sequence_log_probs
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
@@ -45,9 +46,16 @@ def base_rate_floor(task, problems) -> float:
 
 def greedy_answers(model, tokenizer, task, problems, max_new_tokens, cost) -> list[str | None]:
     """The label of each problem's greedy completion, None for no answer; `cost` (llm_bridge.probe.Cost) is charged."""
+    return [reply.answer for reply in greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost)]
+
+
+def greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost) -> list[Reply]:
+    """Each problem's greedy completion, the answer in it, and whether it ended by itself; `cost` (llm_bridge.probe.Cost) is charged."""
     drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True)
     cost.add(drawn)
-    return [task.extract(group[0]) for group in drawn.texts]
+    ends = end_token_ids(model, tokenizer)
+    return [Reply(text, task.extract(text), bool(ids) and ids[-1] in ends)
+            for (text,), (ids,) in zip(drawn.texts, drawn.token_ids, strict=True)]
 
 
 def share_kept(answers, initial) -> float:

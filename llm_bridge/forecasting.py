@@ -2,6 +2,7 @@
 
 import math
 
+from llm_bridge.attractors import told as attractor_told
 from llm_bridge.calibration.outcome import verdict
 from llm_bridge.calibration.survival import load_calibration
 from llm_bridge.calibration.voice import SAFE, pilot_voice, probe_features, safe_learning_rate, sensitivity
@@ -58,8 +59,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     speaker, why = speaker_for(settings.reward)
     if pilot:
         calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
-        heads = calibration.heads
-        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, pilot, settings, heads)
+        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, pilot, settings, calibration)
         bar.advance()
     else:
         dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
@@ -71,7 +71,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
         code, reasons = calibrated_verdict(probe_features(probe, pilot, settings), calibration, settings)
         head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
         rows, safe = sensitivity(probe, pilot, settings, head), _finite(safe_learning_rate(probe, pilot, settings, head))
-        told += advice(rows, safe)
+        told += advice(rows, safe) + attractor_told(pilot.attractor)
     return ModelForecast(
         model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
         voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
@@ -88,25 +88,53 @@ def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
 
 def calibrated_verdict(told: dict[str, float], calibration, settings: RunSettings) -> tuple[str, list[str]]:
     """The verdict, from the chances that the calibration gives within the budget, and what to do, one sentence each."""
-    head, half = spoken_head(calibration, settings, labelled="label_accuracy" in told), calibration.heads["half_life"]
-    met, lost = (one.probability(told, settings.max_steps) for one in (head, half))
-    gain = calibration.better.of(told)
-    code = verdict(met, lost, gain)
+    budget, half = settings.max_steps, calibration.heads["half_life"]
+    head = spoken_head(calibration, settings, labelled="label_accuracy" in told)
+    met, lost = (one.probability(told, budget) for one in (head, half))
+    gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
+    code = verdict(met, lost, gain, rises)
     lines = [
-        f"Within {settings.max_steps} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of "
+        f"Within {budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of "
         f"what there is to lose is lost with {lost:.0%} (step {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}.",
     ]
+    if rises >= 0.5:
+        lines.append(peak_told(told, calibration))
     if lost >= 0.5:
         early = max(1, half.interval(told)[0])
         lines.append(f"Stop by step {early:,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint before it.")
     if "label_accuracy" in told:
-        vote = told["label_accuracy"]
-        lines.append(f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {told['accuracy']:.0%}. Training on "
-                     "votes tends to what the vote says (theory U2), so against voting it saves rollouts and gains no accuracy.")
-        if code == "collapse":
-            lines.append(f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of them, J the verifier's TPR − FPR "
-                         "(theory X2; `sharpening schedule`).")
+        lines += vote_told(told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"))
     return code, lines
+
+
+def peak_told(told: dict[str, float], calibration) -> str:
+    """Where accuracy peaks before it falls, and with labels how high."""
+    rise, half = calibration.rise, calibration.heads["half_life"].median(told)
+    low, middle, high = (max(1.0, share * half) for share in (rise.low, rise.when, rise.high))
+    told_height = ""
+    if "label_accuracy" in told:
+        told_height = f" at about {rise.height(told['accuracy'], told['label_accuracy']):.0%}"
+    return (f"Accuracy should first rise and peak{told_height} near step {middle:,.0f} ({low:,.0f} to {high:,.0f}), if it falls at all: runs that "
+            f"rose and fell peaked at {rise.when:.0%} of their half-life.")
+
+
+CLEAR = 0.1
+"""A vote that is wrong on fewer prompts than this is not what a run dies of."""
+
+
+def vote_told(told: dict[str, float], calibration, budget: int, *, ruined: bool) -> list[str]:
+    """Training on votes against voting without training, and what to verify."""
+    vote, accuracy = told["label_accuracy"], told["accuracy"]
+    beats = calibration.chance("beats_voting", told, budget)
+    lines = [f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {accuracy:.0%}. Training on votes tends to what "
+             f"the vote says (theory U2): at its best evaluation the run is above voting with a chance of {beats:.0%}."]
+    if ruined and 1 - vote >= CLEAR:
+        lines.append(f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of the rollouts, J the verifier's TPR − FPR "
+                     "(theory X2; `sharpening schedule`).")
+    elif ruined:
+        lines.append(f"Wrong votes are not the cause, they are {1 - vote:.0%}: what prompts share drifts (theory C1). A smaller learning rate, an "
+                     "earlier stop or a verifier helps, better votes do not.")
+    return lines
 
 
 def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> float:

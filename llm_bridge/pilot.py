@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from llm_bridge.evaluation import base_rate_floor, crossing, greedy_answers, run_without_labels, share_kept
+from llm_bridge.attractors import Attractor, fall
+from llm_bridge.evaluation import base_rate_floor, crossing, greedy_replies, run_without_labels, share_kept
 from llm_bridge.models import LoadedModel
 from llm_bridge.probe import Cost
 from llm_bridge.progress import NullProgress
@@ -30,6 +31,8 @@ class Pilot:
     of the rollouts that each step drew on its own training prompts, before its update: `majority_ratio`, `entropy` (nats), `no_answer`
     and, with labels, `accuracy`, `label_accuracy` and `reward_accuracy`.
     path, moved (steps + 1,): root mean square over the weights of what moved: the sum of each step's, and the distance from the start.
+    attractor: what the greedy answers had in common at the first step with retention at most one half, at later ones where that became
+    another, and at the last; empty if half of the answers survived everything, None in a record that does not tell.
     """
 
     displacement: np.ndarray
@@ -37,21 +40,28 @@ class Pilot:
     path: np.ndarray
     moved: np.ndarray
     floor: float | None
+    attractor: tuple[Attractor, ...] | None = None
 
     def reach(self, metric: str, level: float) -> float:
         """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
         return max(crossing(self.displacement, self.metrics[metric], level), float(self.displacement[1]))
 
+    def rise(self, metric: str, level: float) -> float:
+        """The same where a metric first rises to `level`."""
+        return max(crossing(self.displacement, -self.metrics[metric], -level), float(self.displacement[1]))
+
     def as_dict(self) -> dict:
         """Plain data, five significant digits."""
         short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
+        attractor = {} if self.attractor is None else {"attractor": [one.as_dict() for one in self.attractor]}
         return {"displacement": short(self.displacement), "path": short(self.path), "moved": short(self.moved), "floor": self.floor,
-                "metrics": {name: short(values) for name, values in self.metrics.items()}}
+                "metrics": {name: short(values) for name, values in self.metrics.items()}} | attractor
 
     @classmethod
     def from_dict(cls, data: dict) -> "Pilot":
+        attractor = tuple(Attractor.from_dict(one) for one in data["attractor"]) if "attractor" in data else None
         return cls(np.array(data["displacement"]), {name: np.array(values) for name, values in data["metrics"].items()}, np.array(data["path"]),
-                   np.array(data["moved"]), data["floor"])
+                   np.array(data["moved"]), data["floor"], attractor)
 
     @property
     def radius(self) -> float:
@@ -89,7 +99,7 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
     cost.seconds += time.monotonic() - started
     floor = None if run_without_labels(task, problems) else base_rate_floor(task, problems)
     metrics = {name: np.array(values) for name, values in watch.table.items()}
-    return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor)
+    return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor, watch.attractor())
 
 
 class _Watch(TrainerCallback):
@@ -102,7 +112,7 @@ class _Watch(TrainerCallback):
         self.path, self.moved = [0.0], [0.0]
         self.weights = [p.detach().clone() for p in twin.model.parameters()]
         self.before = [p.clone() for p in self.weights]
-        self.initial = self._greedy()
+        self.replies = [self._greedy()]
 
     def listen(self, counter, train):
         """Every step's rollouts pass through `counter.heard`."""
@@ -116,7 +126,13 @@ class _Watch(TrainerCallback):
 
     def _greedy(self):
         length = self.settings.max_new_tokens or self.task.max_new_tokens
-        return greedy_answers(self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost)
+        return greedy_replies(self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost)
+
+    def attractor(self) -> tuple[Attractor, ...]:
+        """From the step on at which half of the answers are gone."""
+        broken = next((step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies))
+        steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
+        return fall([problem.prompt for problem in self.problems], self.replies[0], list(steps))
 
     def _distance(self, origin) -> float:
         weights = list(self.twin.model.parameters())
@@ -137,6 +153,8 @@ class _Watch(TrainerCallback):
         self.moved.append(self._distance(self.weights))
         for old, new in zip(self.before, self.twin.model.parameters(), strict=True):
             old.copy_(new.detach())
-        self.table["retention"].append(share_kept(self._greedy(), self.initial))
+        self.replies.append(self._greedy())
+        now, initial = ([reply.answer for reply in self.replies[step]] for step in (-1, 0))
+        self.table["retention"].append(share_kept(now, initial))
         self.bar.advance()
         return control

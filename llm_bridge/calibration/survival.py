@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
 
-from llm_bridge.calibration.outcome import Chance
+from llm_bridge.calibration.outcome import Chance, Rise
 
 _NORMAL = NormalDist()
 
@@ -55,13 +55,28 @@ class FailureTime:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns features into a forecast: a failure time for each criterion, and the chance of a better end."""
+    """What turns features into a forecast: a failure time for each criterion, chances of how the run goes, and where it peaks.
+
+    chances: "better" (accuracy at the end above that at the start), "rises" (at its best .03 above) and, with labels, "beats_voting" (at its
+    best above that of voting without training).
+    """
 
     heads: dict[str, FailureTime]
-    better: Chance
+    chances: dict[str, Chance]
+    rise: Rise
+
+    def chance(self, name: str, features: dict[str, float], horizon: float) -> float:
+        """One of `chances` for a run of `horizon` steps."""
+        return self.chances[name].of(features | {"log_lives": lives(self.heads["half_life"], features, horizon)})
+
+
+def lives(half_life: FailureTime, features: dict[str, float], horizon: float) -> float:
+    """log of the forecast half-life over the budget: the feature `log_lives`."""
+    return math.log(half_life.median(features) / horizon)
 
 
 def load_calibration(kind: str, file: Path = Path(__file__).parent / "coefficients.json") -> Calibration:
     """The committed calibration for features that are "labelled" or "label-free"."""
     told = json.loads(file.read_text())
-    return Calibration({name: FailureTime.from_dict(data) for name, data in told["heads"][kind].items()}, Chance(**told["better"][kind]))
+    heads = {name: FailureTime.from_dict(data) for name, data in told["heads"][kind].items()}
+    return Calibration(heads, {name: Chance(**data) for name, data in told["chances"][kind].items()}, Rise(**told["rise"]))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from llm_bridge.calibration.features import features
+from llm_bridge.calibration.features import RATE_POWERS, features
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.results import ForecastStep
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
@@ -51,11 +51,25 @@ def pilot_trajectory(pilot, medians: dict[str, float], settings) -> Trajectory:
     return Trajectory(steps, metrics, floor=pilot.floor, source="predicted", settings={"voice": "pilot"})
 
 
-def pilot_voice(probe, pilot, settings, heads: dict[str, FailureTime]) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
-    """(curves, step of every criterion, the same with intervals); criteria without a failure time are read off the curves, without interval."""
-    told = probe_features(probe, pilot, settings)
+def with_rise(trajectory: Trajectory, peak: float, height: float, end: float) -> Trajectory:
+    """Accuracy through (peak step, height) and on in a line to where it is at step `end`, which the pilot was too fast to see."""
+    steps, accuracy = trajectory.step, trajectory["accuracy"]
+    line = np.interp(steps, [0, peak, max(end, peak + 1)], [accuracy[0], height, np.interp(end, steps, accuracy)])
+    return replace(trajectory, metrics=dict(trajectory.metrics) | {"accuracy": np.where(steps < end, line, accuracy)})
+
+
+def pilot_voice(probe, pilot, settings, calibration) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
+    """(curves, step of every criterion, the same with intervals); criteria without a failure time are read off the curves, without interval.
+
+    Where a rise is likelier than not, accuracy rises to the calibration's peak first.
+    """
+    told, heads = probe_features(probe, pilot, settings), calibration.heads
     medians = {name: head.median(told) for name, head in heads.items()}
     trajectory = pilot_trajectory(pilot, medians, settings)
+    if "label_accuracy" in told and calibration.chance("rises", told, settings.max_steps) >= 0.5:
+        half, rise = medians["half_life"], calibration.rise
+        height = rise.height(float(trajectory["accuracy"][0]), told["label_accuracy"])
+        trajectory = with_rise(trajectory, rise.when * half, height, half)
     steps = collapse_steps(trajectory)
     dated = {}
     for name, head in heads.items():
@@ -84,7 +98,7 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
 
     log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
     """
-    slope = -sum(head.weights.get(name, 0.0) for name in ("log_steps", "log_break_steps"))
+    slope = sum(power * head.weights.get(name, 0.0) for name, power in RATE_POWERS.items())
     if slope >= 0:
         return math.inf
     missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilot, settings))

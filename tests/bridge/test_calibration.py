@@ -10,38 +10,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, features, speed
-from llm_bridge.calibration.outcome import Chance, verdict
-from llm_bridge.calibration.survival import FailureTime
-from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity
-from llm_bridge.experiments.calibrate import Group, auroc, better, calibrated, censored_spearman, fit
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME, RATE_POWERS, features, speed
+from llm_bridge.calibration.outcome import Chance, Rise, verdict
+from llm_bridge.calibration.survival import Calibration, FailureTime, lives
+from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity, with_rise
+from llm_bridge.experiments.fitting import Group, calibrated, chance, fit, rise
+from llm_bridge.experiments.judging import auroc, censored_spearman
 from llm_bridge.pilot import Pilot
 from llm_bridge.results import VERDICTS
 from llm_bridge.settings import RunSettings
 
-HEAD = FailureTime("relative", 1.0, {"log_steps": 1.4, "entropy": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
-PRIOR = {"majority_ratio": 0.6, "entropy": 1.1, "label_accuracy": 0.8, "accuracy": 0.5}
-PROBE = SimpleNamespace(prior=PRIOR, coupling={"cosine": 0.2}, radius=SimpleNamespace(radius=0.01))
+HEAD = FailureTime("relative", 1.0, {"log_steps": 1.1, "log_nats": -0.3, "majority_ratio": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
+PRIOR = {"majority_ratio": 0.6, "label_accuracy": 0.8, "accuracy": 0.5}
+COUPLING = {"cosine": 0.2, "clock": 300.0}
+PROBE = SimpleNamespace(prior=PRIOR, coupling=COUPLING, radius=SimpleNamespace(radius=0.01))
 
 
 def pilot(scale: float = 1.0) -> Pilot:
     moved = np.concatenate([[0.0], np.geomspace(1e-4, 3e-2, 14)])
     broken = 1 / (1 + (moved / (0.005 * scale)) ** 2)
-    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1]}
+    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1],
+               "majority_ratio": 1 - 0.4 * broken[:-1]}
     return Pilot(moved, metrics, 0.4 * moved, 0.3 * moved, 0.02)
+
+
+RISE = Rise(0.3, 0.1, 0.6, 0.9, 0.5, 20)
+
+
+def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None) -> Group:
+    """A prior's group for every three numbers; what is not told of the curve is flat."""
+    start = list(start) * (len(end) if end else 1)
+    return Group(f"prior {number // 3}", "llama", "addition", str(number), RunSettings(), told, steps, horizon, start, list(end or start),
+                 list(best or start), list(peak or [0] * len(start)))
 
 
 class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
-        told = features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings())
-        assert set(told) == set(LABELLED) | set(LABEL_FREE) == set(MEANINGS)
+        told = features(PRIOR, COUPLING, pilot(), RunSettings())
+        assert set(told) | {"log_lives"} == set(MEANINGS)
+        assert set(LABELLED).union(LABEL_FREE, *OUTCOME.values()) == set(MEANINGS)
         unlabelled = {name: value for name, value in PRIOR.items() if "accuracy" not in name}
-        assert set(features(unlabelled, {"cosine": 0.1}, pilot(), RunSettings())) == set(LABEL_FREE)
+        assert set(features(unlabelled, COUPLING, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
+        assert not set(NEED_LABELS) & {*LABEL_FREE, *OUTCOME["label-free"]}
 
     def test_they_scale_as_their_names_say(self):
-        base, faster = (features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
-        for name in ("log_steps", "log_break_steps"):
-            assert base[name] - faster[name] == pytest.approx(math.log(10))
+        base, faster = (features(PRIOR, COUPLING, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
+        for name, value in base.items():
+            assert faster[name] - value == pytest.approx(RATE_POWERS.get(name, 0) * math.log(10))
         assert speed(pilot()) == pytest.approx(0.4)
 
     @given(st.floats(1e-3, 1e3))
@@ -49,20 +64,24 @@ class TestFeatures:
         """A model whose weights, and with them the learning rate, are measured in another unit has the same features."""
         one, moved = pilot(), pilot()
         moved = Pilot(unit * one.displacement, one.metrics, unit * one.path, unit * one.moved, one.floor)
-        here, there = (features(PRIOR, {"cosine": 0.1}, p, RunSettings(learning_rate=1e-3 * scale)) for p, scale in ((one, 1), (moved, unit)))
+        here, there = (features(PRIOR, COUPLING | {"clock": 300 / scale}, p, RunSettings(learning_rate=1e-3 * scale))
+                       for p, scale in ((one, 1), (moved, unit)))
         assert there == pytest.approx(here)
 
     def test_steps_are_those_that_go_as_far_as_the_pilot(self):
         """A pilot whose answers all break at one place: log_steps is that way over the way of one step."""
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
-        sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.4 * way, 0.4 * way, 0.02)
-        told = features(PRIOR, {"cosine": 0.1}, sharp, RunSettings(learning_rate=1e-4))
+        metrics = {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000), "majority_ratio": 0.2 + 0.7 * (way[:-1] > 0.03)}
+        sharp = Pilot(way, metrics, 0.4 * way, 0.4 * way, 0.02)
+        told = features(PRIOR, COUPLING, sharp, RunSettings(learning_rate=1e-4))
         assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02)
-        assert told["log_break_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
+        assert told["log_consensus_steps"] == pytest.approx(math.log(0.03 / 1e-4), abs=0.02)
+        assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
+        assert told["log_nats"] == pytest.approx(math.log(300 * 0.4 * 1e-4))
 
     def test_a_data_set_counts_as_far_as_it_is_visited(self):
         def prompts(size):
-            return features(PRIOR, {"cosine": 0.1}, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
+            return features(PRIOR, COUPLING, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
 
         assert prompts(64) == pytest.approx(math.log(64))
         assert prompts(None) == prompts(5000) == pytest.approx(math.log(320))
@@ -70,8 +89,8 @@ class TestFeatures:
 
 class TestFailureTime:
     @given(st.floats(-2, 8), st.floats(0, 4))
-    def test_half_of_the_runs_fail_before_the_median(self, steps, entropy):
-        told = {"log_steps": steps, "entropy": entropy, "log_prompts": 5.0}
+    def test_half_of_the_runs_fail_before_the_median(self, steps, ratio):
+        told = {"log_steps": steps, "majority_ratio": ratio, "log_nats": -1.0, "log_prompts": 5.0}
         middle = HEAD.median(told)
         assert HEAD.probability(told, middle) == pytest.approx(0.5)
         assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(0.9, abs=1e-6)
@@ -83,24 +102,41 @@ class TestFailureTime:
 
 
 class TestOutcome:
-    def test_better_ends_are_told_from_worse_ones(self):
+    def test_ends_are_told_apart_by_the_law_they_were_drawn_from(self):
+        """A run of 400 steps ends better with logit 2 + 3 log(half-life/400) + agreement."""
         rng, groups = np.random.default_rng(0), []
+        half = replace(HEAD, criterion="half_life", weights={"log_steps": 1.0}, intercept=math.log(400))
         for i in range(200):
             told = {name: rng.normal() for name in MEANINGS}
-            logit = 2 - 3 * told["log_steps"] + told["agreement"]
-            gain = [0.1 if rng.random() < 1 / (1 + math.exp(-logit)) else -0.1 for _ in range(3)]
-            groups.append(Group(f"p{i}", "llama", "addition", str(i), RunSettings(), told, {}, 400, gain))
-        chance = better(groups, "label-free")
-        assert chance.weights["log_steps"] == pytest.approx(-3, abs=0.6) and chance.weights["agreement"] == pytest.approx(1, abs=0.4)
-        assert chance.intercept == pytest.approx(2, abs=0.5)
-        assert Chance(**json.loads(json.dumps(chance.as_dict()))) == chance
+            logit = 2 + 3 * told["log_steps"] + told["agreement"]
+            end = [0.1 if rng.random() < 1 / (1 + math.exp(-logit)) else -0.1 for _ in range(3)]
+            groups.append(group(i, told, {}, end=end))
+        found = chance(groups, half, "better", "label-free")
+        assert found.weights["log_lives"] == pytest.approx(3, abs=0.6) and found.weights["agreement"] == pytest.approx(1, abs=0.4)
+        assert found.intercept == pytest.approx(2, abs=0.5)
+        assert Chance(**json.loads(json.dumps(found.as_dict()))) == found
+        told = groups[0].features
+        calibration = Calibration({"half_life": half}, {"better": found}, RISE)
+        assert calibration.chance("better", told, 400) == pytest.approx(found.of(told | {"log_lives": told["log_steps"]}))
+        assert lives(half, told, 100) == pytest.approx(told["log_steps"] + math.log(4))
 
-    @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-    def test_a_verdict_follows_the_chances(self, collapse, half, better_end):
-        code = verdict(collapse, half, better_end)
+    def test_a_rise_is_where_runs_that_rose_and_fell_peaked(self):
+        told = dict.fromkeys(MEANINGS, 0.0) | {"label_accuracy": 0.8}
+        fell = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.6], peak=[10 * (i % 5 + 1)]) for i in range(25)]
+        flat = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.41], peak=[90]) for i in range(25)]
+        held = [group(i, told, {"half_life": [math.inf]}, start=[0.4], best=[0.6], peak=[390]) for i in range(25)]
+        found = rise(fell + flat + held)
+        assert (found.when, found.headroom, found.runs) == (pytest.approx(0.3), pytest.approx(0.5), 25)
+        assert found.low == pytest.approx(0.1, abs=0.01) and found.high == pytest.approx(0.5, abs=0.01)
+        assert found.height(0.4, 0.8) == pytest.approx(0.6) and found.height(0.9, 0.7) == 0.9
+
+    @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+    def test_a_verdict_follows_the_chances(self, collapse, half, better_end, rises):
+        code = verdict(collapse, half, better_end, rises)
         assert code in VERDICTS
         if better_end < 0.5:
-            assert (code == "collapse") == (max(collapse, half) >= 0.5)
+            assert (code in ("collapse", "rise_then_fall")) == (max(collapse, half) >= 0.5)
+            assert (code == "rise_then_fall") == (max(collapse, half) >= 0.5 and rises >= 0.5)
         if max(collapse, half) < 0.5:
             assert (code == "improves") == (better_end >= 0.5)
 
@@ -118,6 +154,16 @@ class TestVoice:
         assert np.argmax(curve["mode_retention"] <= 0.5) == pytest.approx(60, rel=0.2)
         assert np.argmax(curve["reward_accuracy"] <= 0.02 + 0.5 * (curve["reward_accuracy"][0] - 0.02)) == pytest.approx(200, rel=0.2)
 
+    def test_a_rise_that_the_pilot_was_too_fast_to_see_is_drawn_in(self):
+        settings = RunSettings(max_steps=400, eval_every=5)
+        flat = pilot_trajectory(pilot(), {"mode_retention": 200.0, "half_life": 250.0}, settings)
+        risen = with_rise(flat, 60.0, 0.8, 250.0)
+        assert risen.step[np.argmax(risen["accuracy"])] == 60 and risen["accuracy"].max() == pytest.approx(0.8)
+        late = risen.step >= 250
+        np.testing.assert_array_equal(risen["accuracy"][late], flat["accuracy"][late])
+        np.testing.assert_array_equal(risen["mode_retention"], flat["mode_retention"])
+        assert (np.diff(risen["accuracy"][(risen.step >= 60) & (risen.step < 250)]) < 0).all()
+
     @given(st.floats(1e-6, 1e-2), st.integers(10, 5000))
     def test_the_safe_learning_rate_has_just_the_chance_allowed(self, rate, budget):
         settings = RunSettings(learning_rate=rate, max_steps=budget)
@@ -127,7 +173,7 @@ class TestVoice:
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
         rows = {row["setting"]: row for row in sensitivity(PROBE, pilot(), RunSettings(), HEAD)}
-        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])
+        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])  # 1.1 + 0.3: both speak of the rate
         assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
 
@@ -137,9 +183,9 @@ def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[Group]:
     rng, found = np.random.default_rng(seed), []
     for i in range(count):
         told = {name: rng.normal() for name in MEANINGS}
-        centre = 5.5 + 1.5 * told["log_steps"] - 0.7 * told["entropy"]
+        centre = 5.5 + 1.5 * told["log_steps"] - 0.7 * told["majority_ratio"]
         steps = [step if step <= horizon else math.inf for step in np.exp(centre + 0.3 * rng.normal(size=3))]
-        found.append(Group(f"prior {i // 3}", "llama", "addition", str(i), RunSettings(), told, {"relative": steps}, horizon, [0.0] * 3))
+        found.append(group(i, told, {"relative": steps}, horizon=horizon, start=[0.0] * 3))
     return found
 
 
@@ -149,8 +195,8 @@ class TestFit:
         groups = drawn(0)
         assert 0.2 < np.mean([math.isinf(step) for group in groups for step in group.steps["relative"]]) < 0.6
         _, weights, spread = fit(groups, "relative", LABEL_FREE)
-        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights["entropy"] == pytest.approx(-0.7, abs=0.15)
-        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "entropy")) < 0.15
+        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights["majority_ratio"] == pytest.approx(-0.7, abs=0.15)
+        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "majority_ratio")) < 0.15
         assert spread == pytest.approx(0.3, abs=0.1)
 
     def test_intervals_hold_what_they_promise_on_fresh_priors(self):
