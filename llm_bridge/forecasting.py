@@ -5,7 +5,7 @@ import math
 from llm_bridge.attractors import told as attractor_told
 from llm_bridge.calibration.outcome import verdict
 from llm_bridge.calibration.survival import load_calibration
-from llm_bridge.calibration.voice import SAFE, pilot_voice, probe_features, safe_learning_rate, sensitivity
+from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_voice, probe_features, safe_learning_rate, safe_prompts, sensitivity
 from llm_bridge.models import fitting_threads, load_model
 from llm_bridge.pilot import run_pilot
 from llm_bridge.probe import Probe, probe_model
@@ -21,8 +21,11 @@ from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled
 from sharpening.rewards import get_reward
 
 SPEAKER = "pilot"
-ROLLOUTS = 16
-"""Answers of each prompt in the probe, as in the calibration: a forecast is to cost a twentieth of a run."""
+ROLLOUTS, NOISE_PROMPTS = 16, 64
+"""Answers of each prompt in the probe, as in the calibration, and prompts under noise, which only say where the pilot begins: a forecast is to
+cost a twentieth of a run."""
+
+SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
 
 CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
 """Rewards whose runs are in the ground truth."""
@@ -44,19 +47,21 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
-        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, draws=1)
-        piloted = settings.reward in CALIBRATED
+        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, noise_prompts=NOISE_PROMPTS, draws=1)
         pilot = None
-        if piloted:
+        if settings.reward in CALIBRATED:
             rate = first_rate(probe, settings, loaded.num_parameters)
             pilot = run_pilot(loaded, task, settings, first_rate=rate, cost=probe.cost, progress=progress)
+    silent = pilot is not None and not pilot.path.any()
+    if silent:
+        pilot = None
     bar = progress.start("voices", 4 if pilot else 3)
     voices = {}
     for name, voice in (("uncoupled", uncoupled_voice), ("coupled", coupled_voice), ("radius", radius_voice)):
         voices[name] = voice(probe, settings)
         bar.advance()
     steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
-    speaker, why = speaker_for(settings.reward)
+    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward)
     if pilot:
         calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
         voices["pilot"], steps["pilot"], dated = pilot_voice(probe, pilot, settings, calibration)
@@ -65,13 +70,15 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
         dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
     bar.close()
     told, rows, safe = explain(probe, settings), [], None
-    if not pilot:
+    if silent:
+        code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
+    elif not pilot:
         code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
     else:
         code, reasons = calibrated_verdict(probe_features(probe, pilot, settings), calibration, settings)
         head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
         rows, safe = sensitivity(probe, pilot, settings, head), _finite(safe_learning_rate(probe, pilot, settings, head))
-        told += advice(rows, safe) + attractor_told(pilot.attractor)
+        told += advice(rows, safe, safe_prompts(probe, pilot, settings, head), settings) + attractor_told(pilot.attractor)
     return ModelForecast(
         model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
         voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
@@ -149,10 +156,14 @@ def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> floa
     return radius * num_parameters / probe.coupling["clock"]
 
 
-def advice(rows: list[dict], safe: float | None) -> list[str]:
-    """The safe learning rate, and what other settings would change, one sentence each."""
+def advice(rows: list[dict], safe: float | None, prompts: float, settings: RunSettings) -> list[str]:
+    """The safe learning rate, what other settings would change, and up to how many prompts training is test-time training, one sentence each."""
     lines = [] if safe is None else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
-    return lines + [f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]]
+    lines += [f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]]
+    if rows and rows[0]["chance"] > TRAINED_ON:
+        held = f"at most {prompts:,.0f} prompts" if prompts >= settings.prompts_per_step else "no number of prompts"
+        lines.append(f"As test-time training, on prompts visited again and again, {held} would bring the chance down to {TRAINED_ON:.0%}.")
+    return lines
 
 
 WHY = (

@@ -18,8 +18,9 @@ from llm_bridge.progress import NullProgress
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import group_metrics
 
-STEPS, GROWTH = 14, 1.5
-"""Fourteen steps that grow by half each: displacement rises by a factor of 580 from the first to the last."""
+STEPS, GROWTH, HELD = 14, 1.5, 0.97
+"""At most fourteen steps that grow by half each: displacement rises by a factor of 580. While HELD of the answers still stand, nothing can be
+read between two steps, and the next one grows by half twice."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ class Pilot:
 
 def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, growth: float = GROWTH, prompts: int = 128, cost=None,
               progress=None) -> Pilot:
-    """Train a copy of `loaded` for `steps` steps of `settings`' own reward, batch and optimizer, at learning rate first_rate · growth^t.
+    """Train a copy of `loaded` on `settings`' own reward, batch and optimizer, at a learning rate that grows from `first_rate`.
 
-    The updates are those of `llm_bridge.train.measure`; `settings.learning_rate` is not used. Stops where a weight is no longer finite.
-    `cost` (llm_bridge.probe.Cost) is charged. Nothing of `loaded` is changed.
+    Each step's rate is the last one's times `growth`, or growth² while a share HELD of the greedy answers is unchanged. Ends after `steps`
+    steps, or once it has gone as far as `steps` steps that grow by `growth` each go, or where a weight is no longer finite. The updates are
+    those of `llm_bridge.train.measure`; `settings.learning_rate` is not used. `cost` (llm_bridge.priors.Cost) is charged. Nothing of `loaded`
+    is changed.
     """
     from llm_bridge.train import grpo_trainer, schedule
 
@@ -86,7 +89,8 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
     started = time.monotonic()
     bar = progress.start("probe: pilot", steps)
     cost = cost or Cost()
-    watch = _Watch(task, problems, twin, settings, growth, bar, cost)
+    whole = first_rate * sum(growth**step for step in range(steps))
+    watch = _Watch(task, problems, twin, settings, growth, whole, bar, cost)
     with tempfile.TemporaryDirectory() as folder:
         trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
         watch.listen(counter, train)
@@ -105,9 +109,9 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
 class _Watch(TrainerCallback):
     """Sets the learning rate of each step, and reads greedy answers after it."""
 
-    def __init__(self, task, problems, twin, settings, growth, bar, cost):
-        self.task, self.problems, self.twin, self.settings, self.growth = task, problems, twin, settings, growth
-        self.bar, self.cost = bar, cost
+    def __init__(self, task, problems, twin, settings, growth, whole, bar, cost):
+        self.task, self.problems, self.twin, self.settings = task, problems, twin, settings
+        self.rate, self.growth, self.whole, self.bar, self.cost = 0.0, growth, whole, bar, cost
         self.displacement, self.table = [0.0], {"retention": [1.0]}
         self.path, self.moved = [0.0], [0.0]
         self.weights = [p.detach().clone() for p in twin.model.parameters()]
@@ -140,7 +144,8 @@ class _Watch(TrainerCallback):
         return (square / sum(p.numel() for p in weights)) ** 0.5
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
-        self.rate = args.learning_rate * self.growth**state.global_step
+        grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)
+        self.rate = self.rate * grown if state.global_step else args.learning_rate
         for group in optimizer.param_groups:
             group["lr"] = self.rate
 
@@ -157,4 +162,6 @@ class _Watch(TrainerCallback):
         now, initial = ([reply.answer for reply in self.replies[step]] for step in (-1, 0))
         self.table["retention"].append(share_kept(now, initial))
         self.bar.advance()
+        if self.displacement[-1] >= self.whole * (1 - 1e-9):
+            control.should_training_stop = True
         return control

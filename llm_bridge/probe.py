@@ -62,8 +62,10 @@ class RetentionCurve:
 
 
 def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64,
-                draws: int = 3) -> Probe:
+                noise_prompts: int | None = None, draws: int = 3) -> Probe:
     """Rollouts and weight noise (`draws` of each size) on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
+
+    Noise is tried on `noise_prompts` of them (None: all).
 
     Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random projections. States its cost in
     tokens and seconds.
@@ -82,7 +84,7 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     population = answer_population(task, problems, answers)
     prior = prior_metrics(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
     coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
-    radius = retention_curve(loaded, task, problems, settings, cost, progress, draws=draws)
+    radius = retention_curve(loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws)
     cost.seconds = time.monotonic() - started
     return Probe(population, prior, coupling, radius, cost)
 

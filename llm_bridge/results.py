@@ -30,6 +30,17 @@ VERDICTS = {
 """Verdict codes (what `ModelForecast.verdict` holds and the JSON shows) -> (tone, headline)."""
 
 
+OTHERS = "What others measured, on other models: for orientation, not a forecast"
+REFERENCES = (
+    "He et al. 2026 (arXiv 2603.08660) trained for 600 steps of 32 prompts on data sets of 32, 128, 512, 2,048, 8,192 and 16,384: those of 32 and "
+    "128 never collapsed, those of 512 and more did.",
+    "Their seven models reached the model collapse step (MCS: reward accuracy below 1 %) between step 34 (OLMo-2-1124-7B) and 383 (Qwen3-8B-Base).",
+    "Two rules of thumb go further than that: \"MCS above 10,000 steps is stable\" lies beyond every model they measured, and \"safe up to 1,000 "
+    "examples\" beyond the 128 that held.",
+)
+"""Shown beside a forecast under the title OTHERS, never used by it."""
+
+
 @dataclass(frozen=True)
 class ForecastStep:
     """When a criterion should be met: the central step, and an interval [low, high] meant to hold the measured step.

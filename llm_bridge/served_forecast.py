@@ -38,15 +38,6 @@ UNKNOWN = (
 )
 HOW_TO_KNOW = "Load the weights: `sharpening forecast FOLDER_OR_HUB_ID --task TASK` measures all of this."
 
-REFERENCES = (
-    "He et al. 2026 (arXiv 2603.08660) trained for 600 steps of 32 prompts on data sets of 32, 128, 512, 2,048, 8,192 and 16,384: those of 32 and "
-    "128 never collapsed, those of 512 and more did.",
-    "Their seven models reached the model collapse step (MCS: reward accuracy below 1 %) between step 34 (OLMo-2-1124-7B) and 383 (Qwen3-8B-Base).",
-    "Two rules of thumb go further than that: \"MCS above 10,000 steps is stable\" lies beyond every model they measured, and \"safe up to 1,000 "
-    "examples\" beyond the 128 that held.",
-)
-"""Thresholds of the literature: what was measured, on other models than the reader's."""
-
 
 @dataclass(frozen=True)
 class ServedForecast:

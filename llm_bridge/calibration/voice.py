@@ -16,6 +16,9 @@ CURVES = {"retention": "mode_retention", "accuracy": "accuracy", "label_accuracy
 SAFE = 0.05
 """A learning rate is called safe if the chance of collapse within the budget is at most this."""
 
+TRAINED_ON = 0.2
+"""A data set is called safe for training on the very prompts one wants answered (test-time training) if the chance is at most this."""
+
 
 def anchors(pilot, medians: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """log displacement and log step of every criterion that the pilot met and the calibration dates, by displacement."""
@@ -103,6 +106,18 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
         return math.inf
     missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilot, settings))
     return settings.learning_rate * missing ** (1 / slope)
+
+
+def safe_prompts(probe, pilot, settings, head: FailureTime) -> float:
+    """The most prompts, visited again and again, at which the criterion is met within max_steps with chance TRAINED_ON at most, all else equal.
+
+    log T is linear in the log number of prompts: closed form; inf where more would not be worse, possibly below 1.
+    """
+    slope = -head.weights.get("log_prompts", 0.0)
+    if slope <= 0:
+        return math.inf
+    told = probe_features(probe, pilot, settings)
+    return math.exp(told["log_prompts"] + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope)
 
 
 def sensitivity(probe, pilot, settings, head: FailureTime) -> list[dict]:

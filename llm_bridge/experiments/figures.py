@@ -107,6 +107,7 @@ def write_figures(folder: Path) -> list[Path]:
         written.append(path)
     from llm_bridge.experiments.forecast_figures import held_out_figure
     from llm_bridge.experiments.reward_figures import every_reward_figure, failure_modes_figure
+    from llm_bridge.experiments.smollm2_forecast import smollm2_figure
 
     for name, study, draw in (
         ("rewards", "rewards", every_reward_figure), ("failure_modes", "rewards", failure_modes_figure), ("held_out", "calibration", held_out_figure),
@@ -114,6 +115,8 @@ def write_figures(folder: Path) -> list[Path]:
         path = folder / f"{name}.png"
         path.write_bytes(figure_bytes(draw(load_result(study))))
         written.append(path)
+    written.append(folder / "smollm2_forecast.png")
+    written[-1].write_bytes(figure_bytes(smollm2_figure()))
     return written
 
 

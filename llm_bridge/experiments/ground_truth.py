@@ -1,6 +1,7 @@
 """The ground truth of the forecast: priors × learning rates × seeds, and what data-set size, rollouts, batch, optimizer and reward change."""
 
 from llm_bridge.experiments.priors import PRIORS, build_prior
+from llm_bridge.experiments.probing import SEED
 from llm_bridge.experiments.study import Run, Study
 from llm_bridge.settings import RunSettings
 
@@ -51,8 +52,13 @@ def runs() -> list[Run]:
     return majority_runs() + varied_runs() + certainty_runs()
 
 
+def forecasts() -> list[Run]:
+    """What `sharpening forecast` says of every prior at the lowest rate, and what that costs."""
+    return [_run(name, f"{LEARNING_RATES[0]:g}", learning_rate=LEARNING_RATES[0], seed=SEED) for name in PRIORS]
+
+
 GROUND_TRUTH = Study(
     "ground-truth", f"{len(PRIORS)} priors on five tasks: when each collapses, by learning rate, seed, data-set size, batch, optimizer, reward",
-    "sharpening study ground-truth", runs, stop_on_collapse=True, prepare=build_prior,
-    probed=True, metrics=("accuracy", "reward_accuracy", "mode_retention", "excess_kl"),
+    "sharpening study ground-truth", runs, forecasts, stop_on_collapse=True, prepare=build_prior, probed=True,
+    metrics=("accuracy", "reward_accuracy", "mode_retention", "excess_kl"),
 )

@@ -48,6 +48,8 @@ def judged(head: FailureTime, tested) -> dict:
     }
 
 
+TOKENS = ("generated_tokens", "forward_tokens", "backward_tokens")
+
 BASELINES = {
     "accuracy": lambda g, probe: probe["prior"]["accuracy"],
     "label accuracy": lambda g, probe: probe["prior"]["label_accuracy"],
@@ -122,14 +124,15 @@ def seed_scatter(found, criterion: str) -> float:
 
 
 def cost_share(study: dict) -> dict[str, float]:
-    """Tokens (generated, forward and backward) and seconds of a probe over those of one run to the horizon, medians over models."""
-    shares = defaultdict(list)
-    probes = probes_by_key(study)
+    """Tokens (generated, forward and backward) and seconds of a forecast over those of a run to the horizon, medians over the runs that it was of.
+
+    Runs that ended before half of their horizon are left out, the others' cost is taken on to it.
+    """
+    shares, spent = defaultdict(list), {record["label"]: record["cost"] for record in study["forecasts"]}
     for run in study["runs"]:
-        horizon = RunSettings(**run["settings"]).max_steps
-        if group_key(run) in probes and run["curve"]["step"][-1] > horizon / 2:
-            spent, whole = probes[group_key(run)]["cost"], horizon / run["curve"]["step"][-1]
-            tokens = ("generated_tokens", "forward_tokens", "backward_tokens")
-            shares["tokens"].append(sum(spent[name] for name in tokens) / (whole * sum(run["cost"][name] for name in tokens)))
-            shares["seconds"].append(spent["seconds"] / (whole * run["cost"]["seconds"]))
+        horizon, last = RunSettings(**run["settings"]).max_steps, run["curve"]["step"][-1]
+        if run["label"] in spent and last > horizon / 2:
+            cost, whole = spent[run["label"]], horizon / last
+            shares["tokens"].append(sum(cost[name] for name in TOKENS) / (whole * sum(run["cost"][name] for name in TOKENS)))
+            shares["seconds"].append(cost["seconds"] / (whole * run["cost"]["seconds"]))
     return {name: float(np.median(values)) for name, values in shares.items()}

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 import numpy as np
 
 from llm_bridge.report.comparison import curve_errors, voice_distances, within_interval
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.results import REFERENCES, Measurement, ModelForecast
 
 SCHEMA = 1
 SIGNIFICANT_DIGITS = 6
@@ -61,6 +61,7 @@ def forecast_document(forecast: ModelForecast) -> dict:
                 for name, trajectory in forecast.voices.items()
             },
             "cost": forecast.cost,
+            "references": REFERENCES,
         }
     )
 

@@ -13,7 +13,7 @@ from llm_bridge.report.sections import (
     settings_section,
     voices_section,
 )
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.results import OTHERS, REFERENCES, Measurement, ModelForecast
 
 
 def render_page(
@@ -37,7 +37,7 @@ def render_page(
     if forecast and measurement:
         parts.append(errors_section(forecast, measurement))
     if forecast:
-        parts += [voices_section(forecast), prior_section(forecast)]
+        parts += [voices_section(forecast), prior_section(forecast), html.section(OTHERS, html.bullet_list(REFERENCES))]
     parts += [f'<div class="two">{settings_section(result)}{cost_section(forecast, measurement)}</div>']
     parts += [glossary_section(forecast, measurement), making_section(forecast, measurement, command)]
     return html.document(

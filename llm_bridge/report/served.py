@@ -15,7 +15,8 @@ from llm_bridge.report.headline import Headline
 from llm_bridge.report.page import banner
 from llm_bridge.report.sections import versions
 from llm_bridge.report.tables import number_text, panel, print_cost
-from llm_bridge.served_forecast import HOW_TO_KNOW, REFERENCES, SERVED_VERDICTS, UNKNOWN, ServedForecast
+from llm_bridge.results import OTHERS, REFERENCES
+from llm_bridge.served_forecast import HOW_TO_KNOW, SERVED_VERDICTS, UNKNOWN, ServedForecast
 
 MEANINGS = {
     "accuracy": "single answers that are right",
@@ -28,7 +29,7 @@ MEANINGS = {
     "no_answer": "completions that hold no answer",
     "undecided": "prompts whose two leading answers cannot be told apart",
 }
-UNTOLD, OTHERS = "What answers alone cannot say", "What others measured, on other models: for orientation, not a forecast"
+UNTOLD = "What answers alone cannot say"
 PLUS_MINUS = "±: one standard error over prompts; 0 where all of them agree, which few prompts can do by chance."
 _PACKAGES = ("sharpening", "numpy", "openai")
 

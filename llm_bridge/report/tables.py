@@ -16,7 +16,7 @@ from llm_bridge.report.headline import (
     measurement_headline,
     step_text,
 )
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.results import OTHERS, REFERENCES, Measurement, ModelForecast
 from sharpening.trajectory import METRICS
 
 _COLOURS = {"good": "green", "caution": "yellow", "bad": "red", "neutral": "cyan"}
@@ -31,6 +31,7 @@ def print_forecast(console: Console, forecast: ModelForecast) -> None:
     facts = {**forecast.prior, **({"alignment": forecast.alignment} if isinstance(forecast.alignment, int | float) else {})}
     _print_line(console, "Prior", facts)
     _print_line(console, "Coupling", forecast.coupling)
+    console.print(Text(f"{OTHERS}. {' '.join(REFERENCES)}", style="dim"))
     print_cost(console, forecast.cost)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME, RATE_POWERS, features, speed
 from llm_bridge.calibration.outcome import Chance, Rise, verdict
 from llm_bridge.calibration.survival import Calibration, FailureTime, lives
-from llm_bridge.calibration.voice import SAFE, pilot_trajectory, safe_learning_rate, sensitivity, with_rise
+from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
 from llm_bridge.experiments.fitting import Group, calibrated, chance, fit, rise
 from llm_bridge.experiments.judging import auroc, censored_spearman
 from llm_bridge.pilot import Pilot
@@ -170,6 +170,15 @@ class TestVoice:
         safe = safe_learning_rate(PROBE, pilot(), settings, HEAD)
         told = features(PRIOR, PROBE.coupling, pilot(), replace(settings, learning_rate=safe))
         assert HEAD.probability(told, budget) == pytest.approx(SAFE, abs=1e-9)
+
+    @given(st.floats(1e-5, 1e-2), st.integers(100, 5000))
+    def test_the_safe_number_of_prompts_has_just_the_chance_allowed(self, rate, budget):
+        """Even where it is no whole number, and beyond what the run visits, where the law is taken on."""
+        settings = RunSettings(learning_rate=rate, max_steps=budget)
+        found = safe_prompts(PROBE, pilot(), settings, HEAD)
+        told = features(PRIOR, COUPLING, pilot(), settings) | {"log_prompts": math.log(found)}
+        assert HEAD.probability(told, budget) == pytest.approx(TRAINED_ON, abs=1e-9)
+        assert safe_prompts(PROBE, pilot(), settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
         rows = {row["setting"]: row for row in sensitivity(PROBE, pilot(), RunSettings(), HEAD)}

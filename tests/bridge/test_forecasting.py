@@ -5,8 +5,9 @@ import math
 from dataclasses import replace
 
 import pytest
+from tiny import after_equals, save
 
-from llm_bridge.forecasting import SPEAKER, first_rate, forecast_model, radius_voice, step_size
+from llm_bridge.forecasting import SILENT, SPEAKER, first_rate, forecast_model, radius_voice, step_size
 from llm_bridge.models import load_model
 from llm_bridge.probe import probe_model
 from llm_bridge.report.document import forecast_document
@@ -123,3 +124,10 @@ def test_bad_input_is_refused(model, task, name):
     with pytest.raises(InputError) as caught:
         forecast_model(model, task, RunSettings(eval_prompts=4))
     assert caught.value.argument == name
+
+
+def test_a_model_that_always_agrees_with_itself_has_nothing_to_learn_from(tmp_path):
+    found = forecast_model(save(after_equals(d3=1.0), tmp_path), TASK, SETTINGS)
+    assert found.verdict == "no_signal" and SILENT in found.reasons[0] and found.speaker != SPEAKER
+    assert (found.trajectory["accuracy"] == found.trajectory["accuracy"][0]).all()
+    json.dumps(forecast_document(found), allow_nan=False)

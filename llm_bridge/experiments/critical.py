@@ -1,0 +1,88 @@
+"""The critical learning rate of SmolLM2-135M-Instruct on two tasks, by bisection on a ladder of factor 1.2, seed by seed.
+
+    python -m llm_bridge.experiments.critical FOLDER      # resumable; writes results/critical.json when every seed is bracketed
+
+A learning rate kills if half of what reward accuracy has above its floor is lost within the budget (`half_life`).
+"""
+
+import math
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from llm_bridge.experiments.capitals import MODEL, SEEDS
+from llm_bridge.experiments.continents import Continents
+from llm_bridge.settings import RunSettings
+
+FACTOR = 1.2
+LADDER = tuple(float(f"{4e-6 * FACTOR**rung:.3g}") for rung in range(11))
+"""4e-6 to 2.5e-5: `capitals` is known to hold at 3e-6 and to die at 5e-5."""
+
+TASKS = {"capitals": lambda: _builtin("capitals"), "continents": Continents}
+
+
+def _builtin(name: str):
+    from llm_bridge.tasks import get_task
+
+    return get_task(name)
+
+
+def settings(learning_rate: float, seed: int) -> RunSettings:
+    """64 countries in training, 8 a step, 8 rollouts, 20 steps; 24 other countries evaluated every 5 steps. All deaths seen so far came by 10."""
+    return RunSettings(learning_rate=learning_rate, seed=seed, prompts_per_step=8, rollouts=8, dataset_size=64, max_steps=20, eval_every=5,
+                       eval_prompts=24, max_new_tokens=3, criterion="half_life")
+
+
+def trial(task: str, rate: float, seed: int, folder: Path) -> dict:
+    """One run: the step at which half was lost (None: not within the budget), and its curves."""
+    from llm_bridge.quiet import quiet_libraries
+    from llm_bridge.train import measure
+
+    with quiet_libraries():
+        found = measure(MODEL, TASKS[task](), settings(rate, seed), output_dir=folder / f"{task}_{rate:g}_seed{seed}", stop_on_collapse=True)
+    curve = {name: [round(float(value), 4) for value in found.trajectory[name]] for name in ("accuracy", "label_accuracy", "reward_accuracy")}
+    return {"learning_rate": rate, "step": found.collapse["half_life"].step, "curve": {"step": found.trajectory.step.tolist()} | curve,
+            "cost": found.cost}
+
+
+def bracket(run, ladder=LADDER) -> tuple[list[dict], float | None, float | None]:
+    """Bisect for the last rung that lives below one that kills: (trials in order, highest that lived, lowest that killed), None off the ladder.
+
+    run: a learning rate to a record with `step`, None if it lived. Outcomes need not be monotone; the bracket is of those met on the way.
+    """
+    low, high, trials = -1, len(ladder), []
+    while high - low > 1:
+        middle = (low + high) // 2
+        trials.append(run(ladder[middle]))
+        if trials[-1]["step"] is None:
+            low = middle
+        else:
+            high = middle
+    return trials, ladder[low] if low >= 0 else None, ladder[high] if high < len(ladder) else None
+
+
+def study(folder: Path, tasks=tuple(TASKS), seeds=SEEDS) -> dict:
+    """Every task and seed; what `folder` holds finished is read back."""
+    rows = []
+    for task in tasks:
+        for seed in seeds:
+            trials, alive, dead = bracket(lambda rate: trial(task, rate, seed, folder))  # noqa: B023
+            rows.append({"task": task, "seed": seed, "alive": alive, "dead": dead, "trials": trials,
+                         "critical": math.sqrt(alive * dead) if alive and dead else None})
+            print(task, seed, alive, dead, flush=True)
+    return {"study": "critical", "command": "python -m llm_bridge.experiments.critical FOLDER", "date": time.strftime("%Y-%m-%d"),
+            "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "settings": settings(0.0 + LADDER[0], 0).as_dict(),
+            "rows": rows}
+
+
+def main(folder: str, *tasks: str):
+    from llm_bridge.experiments.study import RESULTS
+    from sharpening.trajectory import write_json
+
+    write_json(RESULTS / "critical.json", study(Path(folder), tasks or tuple(TASKS)))
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""What the calibration says of SmolLM2-135M-Instruct, which it has never seen, against measured runs: chances by learning rate, and the attractor."""
+
+import math
+
+import numpy as np
+
+from llm_bridge.calibration.features import features
+from llm_bridge.calibration.survival import load_calibration
+from llm_bridge.experiments.study import load_result
+from llm_bridge.pilot import Pilot
+from llm_bridge.settings import RunSettings
+from sharpening.plots import Figure
+from sharpening.plots.theme import get_theme
+
+PRIOR = {"majority_ratio": 0.30, "entropy": 1.77, "label_accuracy": 0.33, "accuracy": 0.16}
+"""Of the first rollouts of the pilot: its probe's own were not kept."""
+
+COUPLING = {"cosine": 0.0, "clock": 2.1e4}
+"""Agreement was not measured and counts as none; ‖gradient‖₁ of a batch."""
+
+BUDGET, KINDS = 60, ("labelled", "label-free")
+
+
+def settings(learning_rate: float) -> RunSettings:
+    """The run that the pilot stands for, as in `llm_bridge.experiments.capitals`."""
+    return RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=BUDGET)
+
+
+def told(learning_rate: float) -> dict[str, float]:
+    """Every feature of the kept pilot at one learning rate."""
+    return features(PRIOR, COUPLING, Pilot.from_dict(load_result("smollm2_pilot")), settings(learning_rate))
+
+
+def half_life(kind: str, learning_rate: float) -> tuple[float, float]:
+    """(median step at which half is lost, chance of it within the budget)."""
+    head = load_calibration(kind).heads["half_life"]
+    return head.median(told(learning_rate)), head.probability(told(learning_rate), BUDGET)
+
+
+def critical_rate(kind: str) -> float:
+    """The learning rate at which half of the runs lose half within the budget, by bisection in logs."""
+    low, high = math.log(1e-8), math.log(1e-2)
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if half_life(kind, math.exp(middle))[1] < 0.5 else (low, middle)
+    return math.exp((low + high) / 2)
+
+
+def measured() -> list[tuple[float, bool]]:
+    """(learning rate, whether half was lost) of every measured run on `capitals`."""
+    runs = [(run["settings"]["learning_rate"], run["collapse"]["half_life"]["step"] is not None)
+            for run in load_result("capitals")["runs"] if run["label"].startswith("capitals")]
+    try:
+        rows = load_result("critical")["rows"]
+    except FileNotFoundError:
+        rows = []
+    return runs + [(trial["learning_rate"], trial["step"] is not None) for row in rows if row["task"] == "capitals" for trial in row["trials"]]
+
+
+def smollm2_figure() -> Figure:
+    """Left: forecast chance of losing half within 60 steps by learning rate, and every measured run as lived (0) or died (1). Right: the pilot."""
+    look = get_theme("light")
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
+    chances, answers = figure.subplots(1, 2)
+    rates = np.geomspace(2e-6, 8e-5, 80)
+    for number, kind in enumerate(KINDS):
+        chances.plot(rates, [half_life(kind, rate)[1] for rate in rates], color=look.others[number], label=f"forecast, {kind}")
+    shift = np.random.default_rng(0)
+    for rate, died in measured():
+        chances.plot(rate * math.exp(shift.uniform(-0.03, 0.03)), died + shift.uniform(-0.02, 0.02), "X" if died else "o", color=look.ink, ms=6,
+                     mec="white", mew=0.6)
+    chances.plot([], [], "X", color=look.ink, label="measured: half lost")
+    chances.plot([], [], "o", color=look.ink, label="measured: alive")
+    chances.set(xscale="log", ylim=(-0.06, 1.06), xlabel="learning rate", ylabel=f"chance of losing half within {BUDGET} steps")
+    chances.set_xticks([3e-6, 1e-5, 3e-5], ["3e-6", "1e-5", "3e-5"])
+    chances.set_xticks([], minor=True)
+    chances.legend(frameon=False, fontsize=8.5, loc="center left")
+    greedy = load_result("smollm2_pilot")["greedy"]
+    lines = {"accuracy": "right", "repeats_the_country": "repeats the country", "retention": "unchanged"}
+    for (name, label), colour in zip(lines.items(), look.others, strict=False):
+        answers.plot(greedy["displacement"][1:], greedy[name][1:], "o-", ms=3.5, color=colour, label=label)
+    answers.set(xscale="log", ylim=(-0.03, 1.03), xlabel="pilot: sum of learning rates", ylabel="share of 64 greedy answers")
+    answers.legend(frameon=False, fontsize=8.5, loc="center left")
+    for axes, title in ((chances, "Which learning rates kill"), (answers, "Where the pilot fell")):
+        axes.grid(color=look.grid, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(title, loc="left", fontsize=10.5, color=look.ink)
+    return figure

@@ -1,0 +1,49 @@
+"""The study of critical learning rates: its bisection, its second task, and what the calibration says of the model that it measures."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_bridge.experiments.continents import Continents
+from llm_bridge.experiments.critical import FACTOR, LADDER, bracket
+from llm_bridge.experiments.smollm2_forecast import BUDGET, KINDS, critical_rate, half_life
+from llm_bridge.experiments.study import load_result
+from llm_bridge.pilot import Pilot
+from llm_bridge.tasks import get_task
+
+
+@given(st.floats(1e-6, 1e-4))
+def test_bisection_brackets_a_threshold_between_neighbours_of_the_ladder(threshold):
+    trials, alive, dead = bracket(lambda rate: {"rate": rate, "step": 5 if rate >= threshold else None})
+    assert len(trials) <= math.ceil(math.log2(len(LADDER) + 1))
+    assert alive is None or alive < threshold
+    assert dead is None or dead >= threshold
+    assert (alive is None) == (threshold <= LADDER[0]) and (dead is None) == (threshold > LADDER[-1])
+    if alive and dead:
+        assert dead / alive == pytest.approx(FACTOR, rel=0.01)
+
+
+def test_continents_asks_about_countries_of_capitals_once_each():
+    task, known = Continents(), {problem.data["country"] for problem in get_task("capitals").problems}
+    countries = [problem.data["country"] for problem in task.problems]
+    assert len(set(countries)) == len(countries) and set(countries) <= known
+    assert {problem.answer for problem in task.problems} == {"africa", "asia", "europe", "south", "north"}
+    answers = {problem.data["country"]: problem.answer for problem in task.problems}
+    assert (answers["France"], answers["Kenya"], answers["Nepal"], answers["Peru"]) == ("europe", "africa", "asia", "south")
+    for problem in task.problems:
+        assert task.is_correct(problem, task.extract(task.solution(problem)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_of_the_runs_die_at_the_critical_rate_and_more_above(kind):
+    rate = critical_rate(kind)
+    assert half_life(kind, rate) == (pytest.approx(BUDGET, rel=1e-3), pytest.approx(0.5, abs=1e-3))
+    assert half_life(kind, 2 * rate)[1] > 0.5 > half_life(kind, rate / 2)[1]
+
+
+def test_the_kept_pilot_fell_into_the_rule_that_kills_real_runs():
+    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model)."""
+    named = [one for one in Pilot.from_dict(load_result("smollm2_pilot")).attractor if one.named]
+    assert [one.rule for one in named] == [("copy", 1)] * 2 and named[0].share > 0.7 and named[0].initial_share < 0.1
