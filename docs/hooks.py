@@ -13,6 +13,7 @@ from latex2mathml.converter import convert
 from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME
 from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
+from llm_bridge.experiments.smollm2_forecast import KINDS, critical_rate, half_life, measured
 from llm_bridge.experiments.study import load_result
 from llm_bridge.results import VERDICTS, VOICES
 from llm_bridge.tasks import TASKS, get_task
@@ -220,6 +221,34 @@ def forecast_notes() -> str:
     )
 
 
+def smollm2_chances() -> str:
+    """What either calibration says of SmolLM2-135M-Instruct at some learning rates, beside every measured run."""
+    runs = measured()
+    rows = []
+    for rate in (3e-6, 1e-5, 1.5e-5, 2.5e-5, 5e-5):
+        told = [f"{100 * half_life(kind, rate)[1]:.0f} % ({half_life(kind, rate)[0]:,.0f})" for kind in KINDS]
+        near = [died for measured_rate, died in runs if abs(measured_rate / rate - 1) < 0.03]
+        rows.append([f"{rate:g}", *told, f"{sum(near)} of {len(near)} lost half" if near else "–"])
+    rows.append(["half of the runs die at", *(f"{critical_rate(kind):.1e}" for kind in KINDS), ""])
+    return markdown_table(["learning rate", *(f"{kind}: chance (median step)" for kind in KINDS), "measured on `capitals`"], rows)
+
+
+def smollm2_brackets() -> str:
+    """Between which rungs of the ladder each seed dies, of the runs finished so far."""
+    rows = [
+        [f"`{row['task']}`", row["seed"], *("–" if row[key] is None else f"{row[key]:.3g}" for key in ("alive", "dead")), len(row["trials"])]
+        for row in load_result("critical")["rows"]
+    ]
+    return markdown_table(["task", "seed", "lives at", "dies at", "runs"], rows)
+
+
+def smollm2_fall() -> str:
+    """The pilot's greedy answers, step by step."""
+    greedy = load_result("smollm2_pilot")["greedy"]
+    rows = [[f"{values[0]:.2g}", *(f"{value:.2f}" for value in values[1:4]), values[4]] for values in zip(*greedy.values(), strict=True)]
+    return markdown_table(["sum of learning rates", "unchanged", "right", "repeats the country", "distinct answers of 64"], rows)
+
+
 def tasks_table() -> str:
     """Every built-in task: name, what it asks, how many problems."""
     rows = [[f"`{name}`", task.description, f"{len(get_task(name).problems):,}"] for name, task in TASKS.items()]
@@ -240,6 +269,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "forecast_features": forecast_features,
     "forecast_quality": forecast_quality,
+    "smollm2_chances": smollm2_chances,
+    "smollm2_brackets": smollm2_brackets,
+    "smollm2_fall": smollm2_fall,
     "forecast_baselines": forecast_baselines,
     "forecast_notes": forecast_notes,
     "metrics": metrics_table,

@@ -47,10 +47,6 @@ class Pilot:
         """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
         return max(crossing(self.displacement, self.metrics[metric], level), float(self.displacement[1]))
 
-    def rise(self, metric: str, level: float) -> float:
-        """The same where a metric first rises to `level`."""
-        return max(crossing(self.displacement, -self.metrics[metric], -level), float(self.displacement[1]))
-
     def as_dict(self) -> dict:
         """Plain data, five significant digits."""
         short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731

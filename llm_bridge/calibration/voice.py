@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from llm_bridge.calibration.features import RATE_POWERS, features
+from llm_bridge.calibration.features import OF_RATE, features
 from llm_bridge.calibration.survival import FailureTime
 from llm_bridge.results import ForecastStep
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
@@ -101,7 +101,7 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
 
     log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
     """
-    slope = sum(power * head.weights.get(name, 0.0) for name, power in RATE_POWERS.items())
+    slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
     if slope >= 0:
         return math.inf
     missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilot, settings))

@@ -1,11 +1,10 @@
 """The critical learning rate of SmolLM2-135M-Instruct on two tasks, by bisection on a ladder of factor 1.2, seed by seed.
 
-    python -m llm_bridge.experiments.critical FOLDER      # resumable; writes results/critical.json when every seed is bracketed
+    python -m llm_bridge.experiments.critical FOLDER      # resumable; writes results/critical.json after every seed
 
 A learning rate kills if half of what reward accuracy has above its floor is lost within the budget (`half_life`).
 """
 
-import math
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +14,8 @@ from llm_bridge.experiments.continents import Continents
 from llm_bridge.settings import RunSettings
 
 FACTOR = 1.2
-LADDER = tuple(float(f"{4e-6 * FACTOR**rung:.3g}") for rung in range(11))
-"""4e-6 to 2.5e-5: `capitals` is known to hold at 3e-6 and to die at 5e-5."""
+LADDER = tuple(float(f"{4e-6 * FACTOR**rung:.3g}") for rung in range(15))
+"""4e-6 to 5.1e-5: `capitals` is known to hold at 3e-6 and to die at 5e-5."""
 
 TASKS = {"capitals": lambda: _builtin("capitals"), "continents": Continents}
 
@@ -33,15 +32,22 @@ def settings(learning_rate: float, seed: int) -> RunSettings:
                        eval_prompts=24, max_new_tokens=3, criterion="half_life")
 
 
+def run_name(task: str, rate: float, seed: int) -> str:
+    """The folder of one run."""
+    return f"{task}_{rate:g}_seed{seed}"
+
+
 def trial(task: str, rate: float, seed: int, folder: Path) -> dict:
-    """One run: the step at which half was lost (None: not within the budget), and its curves."""
+    """One run: the step at which half was lost (None: not within the budget), and its curves. At the last evaluation once is enough."""
     from llm_bridge.quiet import quiet_libraries
     from llm_bridge.train import measure
 
     with quiet_libraries():
-        found = measure(MODEL, TASKS[task](), settings(rate, seed), output_dir=folder / f"{task}_{rate:g}_seed{seed}", stop_on_collapse=True)
+        found = measure(MODEL, TASKS[task](), settings(rate, seed), output_dir=folder / run_name(task, rate, seed), stop_on_collapse=True)
+    half, reward = found.collapse["half_life"], found.trajectory["reward_accuracy"]
+    step = int(found.trajectory.step[-1]) if half.step is None and reward[-1] <= half.threshold else half.step
     curve = {name: [round(float(value), 4) for value in found.trajectory[name]] for name in ("accuracy", "label_accuracy", "reward_accuracy")}
-    return {"learning_rate": rate, "step": found.collapse["half_life"].step, "curve": {"step": found.trajectory.step.tolist()} | curve,
+    return {"learning_rate": rate, "step": step, "curve": {"step": found.trajectory.step.tolist()} | curve,
             "cost": found.cost}
 
 
@@ -61,17 +67,19 @@ def bracket(run, ladder=LADDER) -> tuple[list[dict], float | None, float | None]
     return trials, ladder[low] if low >= 0 else None, ladder[high] if high < len(ladder) else None
 
 
-def study(folder: Path, tasks=tuple(TASKS), seeds=SEEDS) -> dict:
-    """Every task and seed; what `folder` holds finished is read back."""
+def collect(folder: Path) -> dict:
+    """Every finished run below `folder`: for each task and seed its runs by rate, and between which rates it dies (None: on one side only)."""
     rows = []
-    for task in tasks:
-        for seed in seeds:
-            trials, alive, dead = bracket(lambda rate: trial(task, rate, seed, folder))  # noqa: B023
-            rows.append({"task": task, "seed": seed, "alive": alive, "dead": dead, "trials": trials,
-                         "critical": math.sqrt(alive * dead) if alive and dead else None})
-            print(task, seed, alive, dead, flush=True)
+    for task in TASKS:
+        for seed in SEEDS:
+            rates = [rate for rate in LADDER if (folder / run_name(task, rate, seed) / "cost.json").is_file()]
+            trials = [trial(task, rate, seed, folder) for rate in rates]
+            alive = max((one["learning_rate"] for one in trials if one["step"] is None), default=None)
+            dead = min((one["learning_rate"] for one in trials if one["step"] is not None), default=None)
+            if trials:
+                rows.append({"task": task, "seed": seed, "alive": alive, "dead": dead, "trials": trials})
     return {"study": "critical", "command": "python -m llm_bridge.experiments.critical FOLDER", "date": time.strftime("%Y-%m-%d"),
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "settings": settings(0.0 + LADDER[0], 0).as_dict(),
+            "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "settings": settings(LADDER[0], 0).as_dict(),
             "rows": rows}
 
 
@@ -79,7 +87,11 @@ def main(folder: str, *tasks: str):
     from llm_bridge.experiments.study import RESULTS
     from sharpening.trajectory import write_json
 
-    write_json(RESULTS / "critical.json", study(Path(folder), tasks or tuple(TASKS)))
+    for task in tasks or TASKS:
+        for seed in SEEDS:
+            _, alive, dead = bracket(lambda rate: trial(task, rate, seed, Path(folder)))  # noqa: B023
+            print(task, seed, alive, dead, flush=True)
+            write_json(RESULTS / "critical.json", collect(Path(folder)))
 
 
 if __name__ == "__main__":

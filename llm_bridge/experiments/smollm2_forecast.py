@@ -15,8 +15,8 @@ from sharpening.plots.theme import get_theme
 PRIOR = {"majority_ratio": 0.30, "entropy": 1.77, "label_accuracy": 0.33, "accuracy": 0.16}
 """Of the first rollouts of the pilot: its probe's own were not kept."""
 
-COUPLING = {"cosine": 0.0, "clock": 2.1e4}
-"""Agreement was not measured and counts as none; ‖gradient‖₁ of a batch."""
+COUPLING = {"cosine": 0.0}
+"""Agreement was not measured and counts as none."""
 
 BUDGET, KINDS = 60, ("labelled", "label-free")
 

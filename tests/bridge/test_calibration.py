@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME, RATE_POWERS, features, speed
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
 from llm_bridge.calibration.outcome import Chance, Rise, verdict
 from llm_bridge.calibration.survival import Calibration, FailureTime, lives
 from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
@@ -20,17 +20,16 @@ from llm_bridge.pilot import Pilot
 from llm_bridge.results import VERDICTS
 from llm_bridge.settings import RunSettings
 
-HEAD = FailureTime("relative", 1.0, {"log_steps": 1.1, "log_nats": -0.3, "majority_ratio": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
+HEAD = FailureTime("relative", 1.0, {"log_steps": 1.1, "log_first_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
 PRIOR = {"majority_ratio": 0.6, "label_accuracy": 0.8, "accuracy": 0.5}
-COUPLING = {"cosine": 0.2, "clock": 300.0}
+COUPLING = {"cosine": 0.2}
 PROBE = SimpleNamespace(prior=PRIOR, coupling=COUPLING, radius=SimpleNamespace(radius=0.01))
 
 
 def pilot(scale: float = 1.0) -> Pilot:
     moved = np.concatenate([[0.0], np.geomspace(1e-4, 3e-2, 14)])
     broken = 1 / (1 + (moved / (0.005 * scale)) ** 2)
-    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1],
-               "majority_ratio": 1 - 0.4 * broken[:-1]}
+    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1]}
     return Pilot(moved, metrics, 0.4 * moved, 0.3 * moved, 0.02)
 
 
@@ -56,28 +55,23 @@ class TestFeatures:
     def test_they_scale_as_their_names_say(self):
         base, faster = (features(PRIOR, COUPLING, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
         for name, value in base.items():
-            assert faster[name] - value == pytest.approx(RATE_POWERS.get(name, 0) * math.log(10))
-        assert speed(pilot()) == pytest.approx(0.4)
+            assert value - faster[name] == pytest.approx((name in OF_RATE) * math.log(10))
 
     @given(st.floats(1e-3, 1e3))
     def test_they_are_pure_numbers(self, unit):
         """A model whose weights, and with them the learning rate, are measured in another unit has the same features."""
         one, moved = pilot(), pilot()
         moved = Pilot(unit * one.displacement, one.metrics, unit * one.path, unit * one.moved, one.floor)
-        here, there = (features(PRIOR, COUPLING | {"clock": 300 / scale}, p, RunSettings(learning_rate=1e-3 * scale))
-                       for p, scale in ((one, 1), (moved, unit)))
+        here, there = (features(PRIOR, COUPLING, p, RunSettings(learning_rate=1e-3 * scale)) for p, scale in ((one, 1), (moved, unit)))
         assert there == pytest.approx(here)
 
     def test_steps_are_those_that_go_as_far_as_the_pilot(self):
-        """A pilot whose answers all break at one place: log_steps is that way over the way of one step."""
+        """A pilot whose answers all break at one place: log_steps is that displacement over the learning rate."""
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
-        metrics = {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000), "majority_ratio": 0.2 + 0.7 * (way[:-1] > 0.03)}
-        sharp = Pilot(way, metrics, 0.4 * way, 0.4 * way, 0.02)
+        sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.4 * way, 0.4 * way, 0.02)
         told = features(PRIOR, COUPLING, sharp, RunSettings(learning_rate=1e-4))
-        assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02)
-        assert told["log_consensus_steps"] == pytest.approx(math.log(0.03 / 1e-4), abs=0.02)
+        assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02) == told["log_first_steps"]
         assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
-        assert told["log_nats"] == pytest.approx(math.log(300 * 0.4 * 1e-4))
 
     def test_a_data_set_counts_as_far_as_it_is_visited(self):
         def prompts(size):
@@ -90,7 +84,7 @@ class TestFeatures:
 class TestFailureTime:
     @given(st.floats(-2, 8), st.floats(0, 4))
     def test_half_of_the_runs_fail_before_the_median(self, steps, ratio):
-        told = {"log_steps": steps, "majority_ratio": ratio, "log_nats": -1.0, "log_prompts": 5.0}
+        told = {"log_steps": steps, "majority_ratio": ratio, "log_first_steps": -1.0, "log_prompts": 5.0}
         middle = HEAD.median(told)
         assert HEAD.probability(told, middle) == pytest.approx(0.5)
         assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(0.9, abs=1e-6)
@@ -182,7 +176,7 @@ class TestVoice:
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
         rows = {row["setting"]: row for row in sensitivity(PROBE, pilot(), RunSettings(), HEAD)}
-        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])  # 1.1 + 0.3: both speak of the rate
+        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])  # 1.1 + 0.3: two features speak of the rate
         assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
 
