@@ -5,8 +5,10 @@ A line `<!-- table: NAME -->` in a page becomes the table of that name.
 
 import html
 import inspect
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from latex2mathml.converter import convert
 
@@ -97,13 +99,29 @@ def reward_needs() -> str:
     return markdown_table(["need", "what it is"], [[f"`{name}`", meaning] for name, meaning in NEEDS.items()])
 
 
+def theorem_checks() -> dict:
+    """The committed check of every theorem on many random populations."""
+    return json.loads((Path(__file__).parent / "theorem_checks.json").read_text())
+
+
 def theorems_table() -> str:
-    """Every theorem in the registry: name, title, assumptions, source."""
+    """Every theorem in the registry: name, title, assumptions, in how many random populations it was tried and held, source."""
+    tried = theorem_checks()["theorems"]
     rows = [
-        [f"[{theorem.name}](#{theorem.name.lower()})", theorem.title, ", ".join(one.name for one in theorem.assumptions) or "none", theorem.source]
+        [f"[{theorem.name}](#{theorem.name.lower()})", theorem.title, ", ".join(one.name for one in theorem.assumptions) or "none",
+         f"{tried[theorem.name]['held']:,} of {tried[theorem.name]['cases']:,}", theorem.source]
         for theorem in list_theorems()
     ]
-    return markdown_table(["theorem", "title", "assumptions", "source"], rows)
+    return markdown_table(["theorem", "title", "assumptions", "held in", "source"], rows)
+
+
+def theorem_checks_made() -> str:
+    """How the table's checks were made, and that none failed."""
+    told = theorem_checks()
+    rows = told["theorems"].values()
+    versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
+    return (f"Made with `{told['command']}`, {told['date']}, {versions}: {sum(row['prompts'] for row in rows):,} prompts that met the assumptions, "
+            f"{sum(row['failed'] for row in rows)} failures.")
 
 
 def theorem_sections() -> str:
@@ -280,6 +298,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reward_sections": reward_sections,
     "reward_needs": reward_needs,
     "theorems": theorems_table,
+    "theorem_checks_made": theorem_checks_made,
     "theorem_sections": theorem_sections,
     "commands": commands,
     "verdicts": verdicts_table,

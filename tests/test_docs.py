@@ -13,7 +13,7 @@ from llm_bridge.cli import create_app
 from llm_bridge.report.document import forecast_document, measurement_document
 from llm_bridge.results import Measurement, ModelForecast
 from llm_bridge.settings import RunSettings
-from sharpening import CRITERIA, METRICS, Outcome, Trajectory, list_rewards
+from sharpening import CRITERIA, METRICS, Outcome, Trajectory, list_rewards, list_theorems
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -192,3 +192,10 @@ def test_local_links_and_images_of_the_readme_exist():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_theorem_was_tried_on_ten_thousand_populations_and_failed_in_none(hooks):
+    told = hooks.theorem_checks()["theorems"]
+    assert set(told) == {theorem.name for theorem in list_theorems()}
+    for name, row in told.items():
+        assert row["held"] > 0 and row["failed"] == 0 and row["held"] + row["violated"] == row["cases"] >= 10_000, name
