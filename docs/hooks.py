@@ -248,6 +248,7 @@ def smollm2_chances() -> str:
         near = [died for measured_rate, died in runs if abs(measured_rate / rate - 1) < 0.03]
         rows.append([f"{rate:g}", *told, f"{sum(near)} of {len(near)} lost half" if near else "–"])
     rows.append(["half of the runs die at", *(f"{critical_rate(kind):.1e}" for kind in KINDS), ""])
+    rows.append(["the same within 20 steps", *(f"{critical_rate(kind, 20):.1e}" for kind in KINDS), "below, by bisection"])
     return markdown_table(["learning rate", *(f"{kind}: chance (median step)" for kind in KINDS), "measured on `capitals`"], rows)
 
 

@@ -21,28 +21,20 @@ COUPLING = {"cosine": 0.0}
 BUDGET, KINDS = 60, ("labelled", "label-free")
 
 
-def settings(learning_rate: float) -> RunSettings:
-    """The run that the pilot stands for, as in `llm_bridge.experiments.capitals`."""
-    return RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=BUDGET)
-
-
-def told(learning_rate: float) -> dict[str, float]:
-    """Every feature of the kept pilot at one learning rate."""
-    return features(PRIOR, COUPLING, Pilot.from_dict(load_result("smollm2_pilot")), settings(learning_rate))
-
-
-def half_life(kind: str, learning_rate: float) -> tuple[float, float]:
-    """(median step at which half is lost, chance of it within the budget)."""
+def half_life(kind: str, learning_rate: float, budget: int = BUDGET) -> tuple[float, float]:
+    """(median step at which half is lost, chance of it within the budget) of the kept pilot's run, as in `llm_bridge.experiments.capitals`."""
+    settings = RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=budget)
+    told = features(PRIOR, COUPLING, Pilot.from_dict(load_result("smollm2_pilot")), settings)
     head = load_calibration(kind).heads["half_life"]
-    return head.median(told(learning_rate)), head.probability(told(learning_rate), BUDGET)
+    return head.median(told), head.probability(told, budget)
 
 
-def critical_rate(kind: str) -> float:
+def critical_rate(kind: str, budget: int = BUDGET) -> float:
     """The learning rate at which half of the runs lose half within the budget, by bisection in logs."""
     low, high = math.log(1e-8), math.log(1e-2)
     while high - low > 1e-4:
         middle = (low + high) / 2
-        low, high = (middle, high) if half_life(kind, math.exp(middle))[1] < 0.5 else (low, middle)
+        low, high = (middle, high) if half_life(kind, math.exp(middle), budget)[1] < 0.5 else (low, middle)
     return math.exp((low + high) / 2)
 
 
