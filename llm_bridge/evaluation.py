@@ -21,7 +21,7 @@ def seeded(*parts: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
 
 
-def run_without_labels(task, problems) -> bool:
+def run_without_labels(problems) -> bool:
     """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
     return all(problem.answer is None for problem in problems)
 
@@ -138,7 +138,7 @@ class Evaluator:
         self.rollouts, self.temperature, self.seed = rollouts, temperature, seed
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self.initial_rollouts, self.reference = initial_rollouts, reference
-        self.labelled = not run_without_labels(task, self.problems)
+        self.labelled = not run_without_labels(self.problems)
         self.initial: InitialModel | None = None
         self.generated_tokens = self.forward_tokens = 0
 

@@ -145,15 +145,16 @@ def vote_told(told: dict[str, float], calibration, budget: int, *, ruined: bool)
 
 
 def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> float:
-    """Where a pilot begins: the learning rate whose first step moves a weight by a 300th of the retention radius.
+    """Where a pilot begins: the learning rate whose first step moves a weight by the retention radius over √(number of weights).
 
-    A step of Adam moves each weight by the learning rate. One of SGD moves it by the learning rate times its gradient, the mean of which is
-    clock / number of weights.
+    To first order noise of size s on n weights changes an output by about s √n times its mean derivative, a step of size d that all weights
+    take together by up to d n: the two are alike at d = s/√n. A step of Adam moves each weight by the learning rate. One of SGD moves it by
+    the learning rate times its gradient, the mean of which is clock / n.
     """
-    radius = min(probe.radius.radius, float(probe.radius.noise[-1])) / 300
+    movement = min(probe.radius.radius, float(probe.radius.noise[-1])) / math.sqrt(num_parameters)
     if settings.optimizer == "adam" or not probe.coupling["clock"]:
-        return radius
-    return radius * num_parameters / probe.coupling["clock"]
+        return movement
+    return movement * num_parameters / probe.coupling["clock"]
 
 
 def advice(rows: list[dict], safe: float | None, prompts: float, settings: RunSettings) -> list[str]:

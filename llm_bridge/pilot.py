@@ -97,7 +97,7 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
     cost.forward_tokens += counter.forward
     cost.backward_tokens += counter.backward
     cost.seconds += time.monotonic() - started
-    floor = None if run_without_labels(task, problems) else base_rate_floor(task, problems)
+    floor = None if run_without_labels(problems) else base_rate_floor(task, problems)
     metrics = {name: np.array(values) for name, values in watch.table.items()}
     return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor, watch.attractor())
 
@@ -119,7 +119,7 @@ class _Watch(TrainerCallback):
         def heard(step, drawn):
             rows = train[step * self.settings.prompts_per_step:(step + 1) * self.settings.prompts_per_step]
             answers = read_answers(rows, drawn.texts, self.task)
-            correct = None if run_without_labels(self.task, rows) else answers.correct
+            correct = None if run_without_labels(rows) else answers.correct
             for name, values in group_metrics(answers.ids, correct).items():
                 self.table.setdefault(name, []).append(float(np.mean(values)))
         counter.heard = heard

@@ -187,7 +187,7 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
     noisy, original = frozen_copy(loaded.model), list(loaded.model.parameters())
     generator = seeded(settings.seed, 13)
     bar = progress.start("probe: weight noise", len(NOISE))
-    labelled = not run_without_labels(task, problems)
+    labelled = not run_without_labels(problems)
     initial, kept, table = None, [], []
     floor = base_rate_floor(task, problems) if labelled else None
     length = settings.max_new_tokens or task.max_new_tokens

@@ -91,9 +91,9 @@ class TestLimits:
         assert steps[1] == pytest.approx(2 * steps[0], abs=2) and steps[2] == pytest.approx(4 * steps[0], abs=4)
 
     def test_a_pilot_begins_at_the_same_movement_whatever_the_optimizer(self, probe):
-        """A 300th of the radius under Adam; under SGD what moves the mean weight that far, given the mean gradient clock / weights."""
+        """The radius over √weights under Adam; under SGD what moves the mean weight that far, given the mean gradient clock / weights."""
         adam, sgd = (first_rate(probe, replace(SETTINGS, optimizer=name), 1000) for name in ("adam", "sgd"))
-        assert adam == pytest.approx(probe.radius.radius / 300)
+        assert adam == pytest.approx(probe.radius.radius / math.sqrt(1000))
         assert sgd * probe.coupling["clock"] / 1000 == pytest.approx(adam)
 
     def test_step_size_is_proportional_to_the_learning_rate(self, probe):
