@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from llm_bridge.attractors import Reply
+from llm_bridge.priors import run_without_labels
 from llm_bridge.rollouts import end_token_ids, sample, sequence_log_probs
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
@@ -19,11 +20,6 @@ FREQUENT = 4
 def seeded(*parts: int) -> torch.Generator:
     """A CPU generator whose seed is derived from `parts` (run seed, step, purpose), so that no draw depends on history."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
-
-
-def run_without_labels(problems) -> bool:
-    """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
-    return all(problem.answer is None for problem in problems)
 
 
 def repetition(token_ids, ends) -> float:

@@ -11,9 +11,9 @@ import torch
 from transformers import TrainerCallback
 
 from llm_bridge.attractors import Attractor, fall
-from llm_bridge.evaluation import base_rate_floor, crossing, greedy_replies, run_without_labels, share_kept
+from llm_bridge.evaluation import base_rate_floor, crossing, greedy_replies, share_kept
 from llm_bridge.models import LoadedModel
-from llm_bridge.probe import Cost
+from llm_bridge.priors import Cost, run_without_labels
 from llm_bridge.progress import NullProgress
 from llm_bridge.tasks import read_answers
 from sharpening.metrics import group_metrics

@@ -29,10 +29,15 @@ class Cost:
                 "backward_tokens": self.backward_tokens, "seconds": round(self.seconds, 1)}
 
 
+def run_without_labels(problems) -> bool:
+    """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
+    return all(problem.answer is None for problem in problems)
+
+
 def answer_population(task, problems, answers) -> Population:
     """Population over every label seen and, with labels, every true answer, whether it was seen or not."""
     names, correct = list(answers.labels), None
-    if any(problem.answer is not None for problem in problems):
+    if not run_without_labels(problems):
         solutions = {task.extract(task.solution(problem)) for problem in problems}
         names += sorted(solutions - set(names) - {None})
         correct = np.array([[task.is_correct(problem, name) for name in names] for problem in problems])

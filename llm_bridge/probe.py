@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llm_bridge.evaluation import base_rate_floor, crossing, frozen_copy, greedy_answers, run_without_labels, seeded, share_kept
-from llm_bridge.priors import Cost, answer_population, prior_metrics
+from llm_bridge.evaluation import base_rate_floor, crossing, frozen_copy, greedy_answers, seeded, share_kept
+from llm_bridge.priors import Cost, answer_population, prior_metrics, run_without_labels
 from llm_bridge.progress import NullProgress
 from llm_bridge.projections import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
 from llm_bridge.rewards import TaskReward

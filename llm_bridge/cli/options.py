@@ -134,13 +134,26 @@ def run_command(function: Callable) -> Callable:
 def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, **values) -> Request:
     from llm_bridge.rewards import check_reward
     from llm_bridge.tasks import get_task
-    from llm_bridge.zoo import DEFAULT_MODEL, default_task
+    from llm_bridge.zoo import DEFAULT_MODEL
 
     chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
     outputs = Outputs(json_target, report)
     outputs.check()
     model = model or DEFAULT_MODEL
     check_local_model(model)
+    name = task_name(model, task)
+    found = get_task(name, answer_pattern)
+    check_reward(chosen.reward, found)
+    if eval_prompts is None:
+        chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
+    found.split(chosen.eval_prompts, chosen.dataset_size)
+    return Request(model, found, (name, answer_pattern), chosen, outputs)
+
+
+def task_name(model: str, task: str | None) -> str:
+    """The task that was chosen, or the built-in model's own; InputError where there is neither."""
+    from llm_bridge.zoo import default_task
+
     name = task or default_task(model)
     if name is None:
         raise InputError(
@@ -149,12 +162,7 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
             f"{model} is not a built-in model, so it has no task of its own",
             "Give --task NAME or --task FILE.jsonl",
         )
-    found = get_task(name, answer_pattern)
-    check_reward(chosen.reward, found)
-    if eval_prompts is None:
-        chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
-    found.split(chosen.eval_prompts, chosen.dataset_size)
-    return Request(model, found, (name, answer_pattern), chosen, outputs)
+    return name
 
 
 def check_local_model(model: str) -> None:

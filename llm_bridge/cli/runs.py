@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llm_bridge.cli.errors import INTERRUPTED
-from llm_bridge.cli.options import Request, slug
+from llm_bridge.cli.options import Request, slug, task_name
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.progress import terminal_progress
 from llm_bridge.results import Measurement, ModelForecast
@@ -37,7 +37,6 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
     """
     from llm_bridge.served import API_KEY, base_url
     from llm_bridge.tasks import get_task
-    from llm_bridge.zoo import default_task
 
     law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
     settings = RunSettings(reward=shared["reward"], rollouts=shared["rollouts"], **law)
@@ -50,9 +49,7 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
     url = base_url(server)
     if not model:
         raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
-    name = name or default_task(model)
-    if name is None:
-        raise InputError("task", name, f"{model} is not a built-in model, so it has no task of its own", "Give --task NAME or --task FILE.jsonl")
+    name = task_name(model, name)
     task = get_task(name, pattern)
     identity = json.dumps([url, model, name, law], sort_keys=True)
     folder = output or Path("runs") / f"served-{slug(model)}-{slug(name)}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

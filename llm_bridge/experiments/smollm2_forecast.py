@@ -12,7 +12,7 @@ from llm_bridge.settings import RunSettings
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
 
-PRIOR = {"majority_ratio": 0.30, "entropy": 1.77, "label_accuracy": 0.33, "accuracy": 0.16}
+PRIOR = {"majority_ratio": 0.30, "label_accuracy": 0.33, "accuracy": 0.16}
 """Of the first rollouts of the pilot: its probe's own were not kept."""
 
 COUPLING = {"cosine": 0.0}
@@ -42,11 +42,8 @@ def measured() -> list[tuple[float, bool]]:
     """(learning rate, whether half was lost) of every measured run on `capitals`."""
     runs = [(run["settings"]["learning_rate"], run["collapse"]["half_life"]["step"] is not None)
             for run in load_result("capitals")["runs"] if run["label"].startswith("capitals")]
-    try:
-        rows = load_result("critical")["rows"]
-    except FileNotFoundError:
-        rows = []
-    return runs + [(trial["learning_rate"], trial["step"] is not None) for row in rows if row["task"] == "capitals" for trial in row["trials"]]
+    rows = [row for row in load_result("critical")["rows"] if row["task"] == "capitals"]
+    return runs + [(trial["learning_rate"], trial["step"] is not None) for row in rows for trial in row["trials"]]
 
 
 def smollm2_figure() -> Figure:

@@ -115,11 +115,14 @@ def _folder_of(run: Run, folder: Path) -> Path:
     return folder / f"{run.label}-seed{run.settings.seed}".replace("/", "_").replace(" ", "_")
 
 
-def _task(name: str):
+def task_of(name: str):
+    """A task of the studies alone, or a built-in one."""
+    from llm_bridge.experiments.continents import Continents
     from llm_bridge.experiments.known_capitals import KnownCapitals
     from llm_bridge.tasks import get_task
 
-    return KnownCapitals() if name == KnownCapitals.name else get_task(name)
+    own = {task.name: task for task in (KnownCapitals, Continents)}
+    return own[name]() if name in own else get_task(name)
 
 
 def _prepare(all_threads: bool):
@@ -135,7 +138,7 @@ def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) 
     from llm_bridge.train import measure
 
     target = _folder_of(run, folder)
-    found = measure(run.model, _task(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse)
+    found = measure(run.model, task_of(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse)
     document = measurement_document(found)
     return {"kind": "measured", "label": run.label, "task": run.task, **_small(document)}
 
@@ -147,7 +150,7 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
 
     target = folder / f"{_folder_of(run, folder).name}.forecast.json"
     if not target.is_file():
-        document = forecast_document(forecast_model(run.model, _task(run.task), run.settings))
+        document = forecast_document(forecast_model(run.model, task_of(run.task), run.settings))
         write_json(target, document)
     document = json.loads(target.read_text())
     small = {key: document[key] for key in ("verdict", "alignment", "coupling", "prior", "cost", "speaker")}
@@ -158,7 +161,7 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
 
 def _probe(rates: tuple[float, ...], run: Run, folder: Path, all_threads: bool, _) -> dict:
     _prepare(all_threads)
-    record = probe_record(run, rates, _task(run.task), _probe_file(run, folder))
+    record = probe_record(run, rates, task_of(run.task), _probe_file(run, folder))
     return {"kind": "probe", "label": run.label, "task": run.task, "model": Path(run.model).name, "settings": _changed(run.settings.as_dict()),
             **record}
 
