@@ -52,7 +52,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
         if settings.reward in CALIBRATED:
             rate = first_rate(probe, settings, loaded.num_parameters)
             pilot = run_pilot(loaded, task, settings, first_rate=rate, cost=probe.cost, progress=progress)
-    silent = pilot is not None and not pilot.path.any()
+    silent = pilot is not None and pilot.silent
     if silent:
         pilot = None
     bar = progress.start("voices", 4 if pilot else 3)

@@ -31,17 +31,16 @@ class Pilot:
     metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the start. The others (steps,) are
     of the rollouts that each step drew on its own training prompts, before its update: `majority_ratio`, `entropy` (nats), `no_answer`
     and, with labels, `accuracy`, `label_accuracy` and `reward_accuracy`.
-    path, moved (steps + 1,): root mean square over the weights of what moved: the sum of each step's, and the distance from the start.
+    silent: no step had a gradient, since in every group all answers earned the same; no weight has moved.
     attractor: what the greedy answers had in common at the first step with retention at most one half, at later ones where that became
     another, and at the last; empty if half of the answers survived everything, None in a record that does not tell.
     """
 
     displacement: np.ndarray
     metrics: dict[str, np.ndarray]
-    path: np.ndarray
-    moved: np.ndarray
     floor: float | None
     attractor: tuple[Attractor, ...] | None = None
+    silent: bool = False
 
     def reach(self, metric: str, level: float) -> float:
         """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
@@ -51,14 +50,14 @@ class Pilot:
         """Plain data, five significant digits."""
         short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
         attractor = {} if self.attractor is None else {"attractor": [one.as_dict() for one in self.attractor]}
-        return {"displacement": short(self.displacement), "path": short(self.path), "moved": short(self.moved), "floor": self.floor,
+        return {"displacement": short(self.displacement), "floor": self.floor, "silent": self.silent,
                 "metrics": {name: short(values) for name, values in self.metrics.items()}} | attractor
 
     @classmethod
     def from_dict(cls, data: dict) -> "Pilot":
         attractor = tuple(Attractor.from_dict(one) for one in data["attractor"]) if "attractor" in data else None
-        return cls(np.array(data["displacement"]), {name: np.array(values) for name, values in data["metrics"].items()}, np.array(data["path"]),
-                   np.array(data["moved"]), data["floor"], attractor)
+        metrics = {name: np.array(values) for name, values in data["metrics"].items()}
+        return cls(np.array(data["displacement"]), metrics, data["floor"], attractor, data.get("silent", False))
 
     @property
     def radius(self) -> float:
@@ -99,7 +98,7 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
     cost.seconds += time.monotonic() - started
     floor = None if run_without_labels(problems) else base_rate_floor(task, problems)
     metrics = {name: np.array(values) for name, values in watch.table.items()}
-    return Pilot(np.array(watch.displacement), metrics, np.array(watch.path), np.array(watch.moved), floor, watch.attractor())
+    return Pilot(np.array(watch.displacement), metrics, floor, watch.attractor(), watch.silent)
 
 
 class _Watch(TrainerCallback):
@@ -109,9 +108,7 @@ class _Watch(TrainerCallback):
         self.task, self.problems, self.twin, self.settings = task, problems, twin, settings
         self.rate, self.growth, self.whole, self.bar, self.cost = 0.0, growth, whole, bar, cost
         self.displacement, self.table = [0.0], {"retention": [1.0]}
-        self.path, self.moved = [0.0], [0.0]
-        self.weights = [p.detach().clone() for p in twin.model.parameters()]
-        self.before = [p.clone() for p in self.weights]
+        self.silent = True
         self.replies = [self._greedy()]
 
     def listen(self, counter, train):
@@ -134,26 +131,20 @@ class _Watch(TrainerCallback):
         steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
         return fall([problem.prompt for problem in self.problems], self.replies[0], list(steps))
 
-    def _distance(self, origin) -> float:
-        weights = list(self.twin.model.parameters())
-        square = sum(float((new.detach() - old).double().square().sum()) for new, old in zip(weights, origin, strict=True))
-        return (square / sum(p.numel() for p in weights)) ** 0.5
-
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
         grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)
         self.rate = self.rate * grown if state.global_step else args.learning_rate
         for group in optimizer.param_groups:
             group["lr"] = self.rate
 
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.silent = self.silent and not any(p.grad is not None and p.grad.any() for p in self.twin.model.parameters())
+
     def on_step_end(self, args, state, control, **kwargs):
         if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):
             control.should_training_stop = True
             return control
         self.displacement.append(self.displacement[-1] + self.rate)
-        self.path.append(self.path[-1] + self._distance(self.before))
-        self.moved.append(self._distance(self.weights))
-        for old, new in zip(self.before, self.twin.model.parameters(), strict=True):
-            old.copy_(new.detach())
         self.replies.append(self._greedy())
         now, initial = ([reply.answer for reply in self.replies[step]] for step in (-1, 0))
         self.table["retention"].append(share_kept(now, initial))

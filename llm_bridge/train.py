@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import time
@@ -26,6 +25,7 @@ from llm_bridge.tasks import spellable
 from llm_bridge.tasks.rephrasing import with_rephrasings
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
+from sharpening.trajectory import Trajectory, write_json
 
 
 def schedule(task, settings: RunSettings):
@@ -115,7 +115,7 @@ def measure(model: str, task, settings: RunSettings, *, output_dir: Path, progre
     interrupted = guard.interrupted and trainer.state.global_step < settings.max_steps
     if not interrupted:
         monitor.trajectory.save(output_dir / "trajectory.json")
-        (output_dir / "cost.json").write_text(json.dumps(cost))
+        write_json(output_dir / "cost.json", cost)
         if not keep_checkpoints:
             for folder in output_dir.glob("checkpoint-*"):
                 shutil.rmtree(folder)
@@ -214,7 +214,7 @@ class _Rollouts:
     def save(self, step: int):
         """Write down what had been spent after `step`, and what the reward remembers."""
         self.history[step] = (self.generated, self.forward, self.backward, self.calls)
-        _write_atomically(self.path, json.dumps(self.history))
+        write_json(self.path, self.history)
         self.reward.signals.save(self.path.parent, step)
 
 
@@ -247,14 +247,8 @@ class _Guard(TrainerCallback):
             control.should_save = control.should_training_stop = True
         if control.should_save or state.global_step % args.save_steps == 0:
             self.counter.save(state.global_step)
-            _write_atomically(self.output_dir / "seconds.json", json.dumps(self.seconds()))
+            write_json(self.output_dir / "seconds.json", self.seconds())
         return control
-
-
-def _write_atomically(path: Path, text: str):
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(text)
-    os.replace(scratch, path)
 
 
 def _check_owner(output_dir: Path, identity: dict):
@@ -272,14 +266,12 @@ def _claim(output_dir: Path, identity: dict):
     """Make the folder this run's own, now that model and task are known to be good, or raise InputError if it cannot be written."""
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        _write_atomically(output_dir / "run.json", json.dumps(identity, indent=1) + "\n")
+        write_json(output_dir / "run.json", identity)
     except OSError as error:
         raise InputError("output", str(output_dir), f"the run folder cannot be written ({error.strerror})", "Choose another with --output") from error
 
 
 def _finished(output_dir: Path) -> dict | None:
-    from sharpening.trajectory import Trajectory
-
     path, cost = output_dir / "trajectory.json", output_dir / "cost.json"
     return {"trajectory": Trajectory.load(path), "cost": json.loads(cost.read_text())} if path.is_file() and cost.is_file() else None
 

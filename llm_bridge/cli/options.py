@@ -92,9 +92,7 @@ class Request:
 
     def run_folder(self, chosen: Path | None) -> Path:
         """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own folder again."""
-        identity = json.dumps([self.model, *self.source, self.settings.as_dict()], sort_keys=True)
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        return chosen or Path("runs") / f"{slug(self.model)}-{slug(self.source[0])}-{digest}"
+        return chosen or folder_of([self.model, *self.source, self.settings.as_dict()], slug(self.model), slug(self.source[0]))
 
     def deliver(self, document: dict, show: Callable, **results) -> None:
         """Show the tables, then write the JSON and the report that were asked for."""
@@ -201,6 +199,12 @@ def _shared_parameters() -> list[inspect.Parameter]:
 
 def _option(name: str, annotation, default=None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def folder_of(identity: list, *parts: str) -> Path:
+    """`runs/<parts>-<hash of identity>`."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    return Path("runs") / "-".join((*parts, digest))
 
 
 def slug(text: str) -> str:

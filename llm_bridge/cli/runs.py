@@ -1,8 +1,6 @@
 """Run the journeys for a command, with progress, and turn Ctrl-C into "interrupted and resumable"."""
 
 import contextlib
-import hashlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llm_bridge.cli.errors import INTERRUPTED
-from llm_bridge.cli.options import Request, slug, task_name
+from llm_bridge.cli.options import Request, folder_of, slug, task_name
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.progress import terminal_progress
 from llm_bridge.results import Measurement, ModelForecast
@@ -51,8 +49,7 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
         raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
     name = task_name(model, name)
     task = get_task(name, pattern)
-    identity = json.dumps([url, model, name, law], sort_keys=True)
-    folder = output or Path("runs") / f"served-{slug(model)}-{slug(name)}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    folder = output or folder_of([url, model, name, law], "served", slug(model), slug(name))
 
     with outputs.reserved(), interruptible(folder):
         from llm_bridge.report.served import print_served, served_command, served_document, served_files

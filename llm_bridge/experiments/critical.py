@@ -14,8 +14,8 @@ from llm_bridge.experiments.study import RESULTS, task_of
 from llm_bridge.settings import RunSettings
 
 FACTOR = 1.2
-LADDER = tuple(float(f"{4e-6 * FACTOR**rung:.3g}") for rung in range(15))
-"""4e-6 to 5.1e-5: `capitals` is known to hold at 3e-6 and to die at 5e-5."""
+LADDER = tuple(float(f"{4e-6 * FACTOR**rung:.3g}") for rung in range(-9, 15))
+"""7.8e-7 to 5.1e-5: of `capitals` some seeds hold at 2e-5, and one dies below 4e-6."""
 
 TASKS = ("capitals", "continents")
 
@@ -45,12 +45,14 @@ def trial(task: str, rate: float, seed: int, folder: Path) -> dict:
             "cost": found.cost}
 
 
-def bracket(run, ladder=LADDER) -> tuple[list[dict], float | None, float | None]:
+def bracket(run, ladder=LADDER, alive=None, dead=None) -> tuple[list[dict], float | None, float | None]:
     """Bisect for the last rung that lives below one that kills: (trials in order, highest that lived, lowest that killed), None off the ladder.
 
-    run: a learning rate to a record with `step`, None if it lived. Outcomes need not be monotone; the bracket is of those met on the way.
+    run: a learning rate to a record with `step`, None if it lived. alive, dead: rungs already known to bracket it. Outcomes need not be
+    monotone; the bracket is of those met on the way.
     """
-    low, high, trials = -1, len(ladder), []
+    low = -1 if alive is None else ladder.index(alive)
+    high, trials = len(ladder) if dead is None else ladder.index(dead), []
     while high - low > 1:
         middle = (low + high) // 2
         trials.append(run(ladder[middle]))
@@ -61,16 +63,25 @@ def bracket(run, ladder=LADDER) -> tuple[list[dict], float | None, float | None]
     return trials, ladder[low] if low >= 0 else None, ladder[high] if high < len(ladder) else None
 
 
+def finished(task: str, seed: int, folder: Path) -> list[dict]:
+    """The trials that `folder` holds, by learning rate."""
+    rates = [rate for rate in LADDER if (folder / run_name(task, rate, seed) / "cost.json").is_file()]
+    return [trial(task, rate, seed, folder) for rate in rates]
+
+
+def ends(trials) -> tuple[float | None, float | None]:
+    """(highest rate that lived, lowest that killed) of trials, None where there is none."""
+    alive = max((one["learning_rate"] for one in trials if one["step"] is None), default=None)
+    return alive, min((one["learning_rate"] for one in trials if one["step"] is not None), default=None)
+
+
 def collect(folder: Path) -> dict:
     """Every finished run below `folder`: for each task and seed its runs by rate, and between which rates it dies (None: on one side only)."""
     rows = []
     for task in TASKS:
         for seed in SEEDS:
-            rates = [rate for rate in LADDER if (folder / run_name(task, rate, seed) / "cost.json").is_file()]
-            trials = [trial(task, rate, seed, folder) for rate in rates]
-            alive = max((one["learning_rate"] for one in trials if one["step"] is None), default=None)
-            dead = min((one["learning_rate"] for one in trials if one["step"] is not None), default=None)
-            if trials:
+            if trials := finished(task, seed, folder):
+                alive, dead = ends(trials)
                 rows.append({"task": task, "seed": seed, "alive": alive, "dead": dead, "trials": trials})
     return {"study": "critical", "command": "python -m llm_bridge.experiments.critical FOLDER", "date": time.strftime("%Y-%m-%d"),
             "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "settings": settings(LADDER[0], 0).as_dict(),
@@ -82,7 +93,8 @@ def main(folder: str, *tasks: str):
 
     for task in tasks or TASKS:
         for seed in SEEDS:
-            _, alive, dead = bracket(lambda rate: trial(task, rate, seed, Path(folder)))  # noqa: B023
+            known = ends(finished(task, seed, Path(folder)))
+            _, alive, dead = bracket(lambda rate: trial(task, rate, seed, Path(folder)), LADDER, *known)  # noqa: B023
             print(task, seed, alive, dead, flush=True)
             write_json(RESULTS / "critical.json", collect(Path(folder)))
 

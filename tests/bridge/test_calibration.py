@@ -30,7 +30,7 @@ def pilot(scale: float = 1.0) -> Pilot:
     moved = np.concatenate([[0.0], np.geomspace(1e-4, 3e-2, 14)])
     broken = 1 / (1 + (moved / (0.005 * scale)) ** 2)
     metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1]}
-    return Pilot(moved, metrics, 0.4 * moved, 0.3 * moved, 0.02)
+    return Pilot(moved, metrics, 0.02)
 
 
 RISE = Rise(0.3, 0.1, 0.6, 0.9, 0.5, 20)
@@ -61,14 +61,14 @@ class TestFeatures:
     def test_they_are_pure_numbers(self, unit):
         """A model whose weights, and with them the learning rate, are measured in another unit has the same features."""
         one, moved = pilot(), pilot()
-        moved = Pilot(unit * one.displacement, one.metrics, unit * one.path, unit * one.moved, one.floor)
+        moved = Pilot(unit * one.displacement, one.metrics, one.floor)
         here, there = (features(PRIOR, COUPLING, p, RunSettings(learning_rate=1e-3 * scale)) for p, scale in ((one, 1), (moved, unit)))
         assert there == pytest.approx(here)
 
     def test_steps_are_those_that_go_as_far_as_the_pilot(self):
         """A pilot whose answers all break at one place: log_steps is that displacement over the learning rate."""
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
-        sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.4 * way, 0.4 * way, 0.02)
+        sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.02)
         told = features(PRIOR, COUPLING, sharp, RunSettings(learning_rate=1e-4))
         assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02) == told["log_first_steps"]
         assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
