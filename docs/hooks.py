@@ -12,10 +12,11 @@ from pathlib import Path
 
 from latex2mathml.converter import convert
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OUTCOME
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OUTCOME
 from llm_bridge.cli import create_app
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
-from llm_bridge.experiments.smollm2_forecast import KINDS, critical_rate, half_life, measured
+from llm_bridge.experiments.smollm2_forecast import KINDS, critical_rate, half_life, measured, measured_rates, middle_rate, pilots
+from llm_bridge.experiments.smollm2_forecast import TASKS as SMOLLM2_TASKS
 from llm_bridge.experiments.study import load_result
 from llm_bridge.results import VERDICTS, VOICES
 from llm_bridge.tasks import TASKS, get_task
@@ -182,7 +183,8 @@ def voices_table() -> str:
 
 def forecast_features() -> str:
     """The features of the calibration: meaning, whether labels are needed, and what reads them."""
-    readers = {"steps": LABELLED, "steps, label-free": LABEL_FREE, "ends": OUTCOME["labelled"], "ends, label-free": OUTCOME["label-free"]}
+    readers = {"steps": LABELLED, "steps of `relative`": LABELLED_RELATIVE, "steps, label-free": LABEL_FREE, "ends": OUTCOME["labelled"],
+               "ends, label-free": OUTCOME["label-free"]}
     rows = [
         [f"`{name}`", meaning, yes_no(name in NEED_LABELS), ", ".join(reader for reader, names in readers.items() if name in names)]
         for name, meaning in MEANINGS.items()
@@ -195,14 +197,17 @@ def _number(value) -> str:
 
 
 def forecast_quality() -> str:
-    """How each failure time does on the families left out of its fit."""
-    held_out = load_result("calibration")["held_out"]
+    """How each failure time does on the families left out of its fit: from one pilot, and in brackets from three averaged."""
+    told = load_result("calibration")
     shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "90 % interval holds", "auroc_within_horizon": "AUROC (horizon)"}
-    rows = [
-        [kind, f"`{name}`", told["groups"], told["collapsed"], *(_number(told[key]) for key in shown)]
-        for kind, heads in held_out.items() for name, told in heads.items()
-    ]
-    return markdown_table(["features", "criterion", "groups", "collapsed", *shown.values()], rows)
+    rows = []
+    for kind, heads in told["held_out"].items():
+        for name, one in heads.items():
+            averaged, turn = told["held_out_averaged"][kind][name], told["in_turn"][kind][name]
+            rows.append([kind, f"`{name}`", f"{one['collapsed']:.0f} of {one['groups']:.0f}",
+                         *(f"{_number(one[key])} ({_number(averaged[key])})" for key in shown),
+                         f"{_number(turn['spearman'])}, {_number(turn['median_factor'])}"])
+    return markdown_table(["features", "criterion", "collapsed", *shown.values(), "every family in turn: Spearman, factor"], rows)
 
 
 def forecast_baselines() -> str:
@@ -224,17 +229,17 @@ END_MEANINGS = {
 def forecast_notes() -> str:
     """What else the calibration measured, and what made it."""
     told = load_result("calibration")
-    ends, cost, seeds = told["ends"], told["cost"], told["seeds"]
+    ends, cost, seeds, timed = told["ends"], told["cost"], told["seeds"], load_result("forecast_cost")
     versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
     scatter = ", ".join(f"`{name}` {_number(value)}" for name, value in seeds.items())
     said = "; ".join(
         f"{END_MEANINGS[end]} {_number(judged['auroc'])}" + (" without labels" if kind == "label-free" else " with labels")
-        + f" ({judged['true']} of {judged['groups']} groups)" for kind, judges in ends.items() for end, judged in judges.items()
+        + f" ({judged['true']:.0f} of {judged['groups']:.0f} groups)" for kind, judges in ends.items() for end, judged in judges.items()
     )
     return (
         f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. How runs go, AUROC on the families left out: {said}. "
         f"Largest over smallest step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the "
-        f"tokens and {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon. "
+        f"tokens and {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon, timed side by side (`{timed['command']}`). "
         f"Made with `{told['command']}`, {told['date']}, {versions}."
     )
 
@@ -248,22 +253,25 @@ def smollm2_chances() -> str:
         near = [died for measured_rate, died in runs if abs(measured_rate / rate - 1) < 0.03]
         rows.append([f"{rate:g}", *told, f"{sum(near)} of {len(near)} lost half" if near else "–"])
     rows.append(["half of the runs die at", *(f"{critical_rate(kind):.1e}" for kind in KINDS), ""])
-    rows.append(["the same within 20 steps", *(f"{critical_rate(kind, 20):.1e}" for kind in KINDS), "below, by bisection"])
     return markdown_table(["learning rate", *(f"{kind}: chance (median step)" for kind in KINDS), "measured on `capitals`"], rows)
 
 
 def smollm2_brackets() -> str:
-    """Between which rungs of the ladder each seed dies, of the runs finished so far."""
-    rows = [
-        [f"`{row['task']}`", row["seed"], *("–" if row[key] is None else f"{row[key]:.3g}" for key in ("alive", "dead")), len(row["trials"])]
-        for row in load_result("critical")["rows"]
-    ]
-    return markdown_table(["task", "seed", "lives at", "dies at", "runs"], rows)
+    """Within 20 steps: between which rungs of the ladder each seed dies, and what three pilots, together and one by one, say of it."""
+    rows = []
+    for task in SMOLLM2_TASKS:
+        brackets = ", ".join(f"{alive:.2e}–{dead:.2e}" for alive, dead in measured_rates(task))
+        for kind in KINDS:
+            every = [critical_rate(kind, 20, task=task, copies=slice(one, one + 1)) for one in range(len(pilots(task)))]
+            told, real = critical_rate(kind, 20, task=task), middle_rate(task)
+            rows.append([f"`{task}`", brackets, f"{real:.1e}", kind, f"**{told:.1e}**", ", ".join(f"{one:.1e}" for one in every),
+                         f"{max(told / real, real / told):.2f}"])
+    return markdown_table(["task", "lives and dies at, by seed", "middle seed", "features", "forecast, three pilots", "by one", "factor off"], rows)
 
 
 def smollm2_fall() -> str:
     """The pilot's greedy answers, step by step."""
-    greedy = load_result("smollm2_pilot")["greedy"]
+    greedy = load_result("smollm2_pilots")["greedy"]
     rows = [[f"{values[0]:.2g}", *(f"{value:.2f}" for value in values[1:4]), values[4]] for values in zip(*greedy.values(), strict=True)]
     return markdown_table(["sum of learning rates", "unchanged", "right", "repeats the country", "distinct answers of 64"], rows)
 

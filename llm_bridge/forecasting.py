@@ -2,13 +2,15 @@
 
 import math
 
+import numpy as np
+
 from llm_bridge.attractors import told as attractor_told
 from llm_bridge.calibration.outcome import verdict
 from llm_bridge.calibration.survival import load_calibration
 from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_voice, probe_features, safe_learning_rate, safe_prompts, sensitivity
 from llm_bridge.models import fitting_threads, load_model
-from llm_bridge.pilot import run_pilot
-from llm_bridge.probe import Probe, probe_model
+from llm_bridge.pilot import run_pilots
+from llm_bridge.probe import NOISE, Probe, probe_model
 from llm_bridge.progress import NullProgress
 from llm_bridge.quiet import quiet_libraries
 from llm_bridge.results import ForecastStep, ModelForecast
@@ -21,9 +23,9 @@ from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled
 from sharpening.rewards import get_reward
 
 SPEAKER = "pilot"
-ROLLOUTS, NOISE_PROMPTS = 16, 64
-"""Answers of each prompt in the probe, as in the calibration, and prompts under noise, which only say where the pilot begins: a forecast is to
-cost a twentieth of a run."""
+ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])
+"""Answers of each prompt in the probe, as in the calibration, and prompts and sizes of the weight noise, which only says where the pilot begins: a
+forecast is to cost a twentieth of a run."""
 
 SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
 
@@ -32,39 +34,43 @@ CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
 
 
 @quiet_libraries()
-def forecast_model(model: str, task, settings: RunSettings, *, progress=None) -> ModelForecast:
+def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, progress=None) -> ModelForecast:
     """What `settings` will do to `model` on `task`, before any training.
 
+    pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost little where the run is long.
+
     Raises:
-        InputError: bad model or task, as `measure` raises; a verified reward on a task without true answers, since the voices know a
-            verifier by its rates of true and false positives alone.
+        InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure` raises; a verified reward on a task
+            without true answers, since the voices know a verifier by its rates of true and false positives alone.
     """
     progress = progress or NullProgress()
     check_reward(settings.reward, task)
+    if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
+        raise InputError("pilots", pilots, "a forecast runs at least one pilot, and none for a reward that is not calibrated "
+                         f"({', '.join(CALIBRATED)} are)", "Leave it at 1")
     if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
         raise InputError("reward", settings.reward, "a forecast models its verifier by how often it accepts right and wrong answers, and "
                          f"task {task.name} has no true answers", "Give the data set answers, or train with `sharpening measure`")
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
-        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, noise_prompts=NOISE_PROMPTS, draws=1)
-        pilot = None
+        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, noise_prompts=NOISE_PROMPTS, draws=1, noise=COARSE_NOISE)
+        run = []
         if settings.reward in CALIBRATED:
             rate = first_rate(probe, settings, loaded.num_parameters)
-            pilot = run_pilot(loaded, task, settings, first_rate=rate, cost=probe.cost, progress=progress)
-    silent = pilot is not None and pilot.silent
-    if silent:
-        pilot = None
-    bar = progress.start("voices", 4 if pilot else 3)
+            run = run_pilots(loaded, task, settings, pilots, first_rate=rate, cost=probe.cost, progress=progress)
+    moved = [pilot for pilot in run if not pilot.silent]
+    silent = bool(run) and not moved
+    bar = progress.start("voices", 4 if moved else 3)
     voices = {}
     for name, voice in (("uncoupled", uncoupled_voice), ("coupled", coupled_voice), ("radius", radius_voice)):
         voices[name] = voice(probe, settings)
         bar.advance()
     steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
     speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward)
-    if pilot:
+    if moved:
         calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
-        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, pilot, settings, calibration)
+        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, moved, settings, calibration)
         bar.advance()
     else:
         dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
@@ -72,18 +78,19 @@ def forecast_model(model: str, task, settings: RunSettings, *, progress=None) ->
     told, rows, safe = explain(probe, settings), [], None
     if silent:
         code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
-    elif not pilot:
+    elif not moved:
         code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
     else:
-        code, reasons = calibrated_verdict(probe_features(probe, pilot, settings), calibration, settings)
+        code, reasons = calibrated_verdict(probe_features(probe, moved, settings), calibration, settings)
         head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
-        rows, safe = sensitivity(probe, pilot, settings, head), _finite(safe_learning_rate(probe, pilot, settings, head))
-        told += advice(rows, safe, safe_prompts(probe, pilot, settings, head), settings) + attractor_told(pilot.attractor)
+        rows, safe = sensitivity(probe, moved, settings, head), _finite(safe_learning_rate(probe, moved, settings, head))
+        told += advice(rows, safe, safe_prompts(probe, moved, settings, head), settings)
+        told += list(dict.fromkeys(line for pilot in moved for line in attractor_told(pilot.attractor)))
     return ModelForecast(
         model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
         voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
         coupling=probe.coupling | {"radius": _finite(probe.radius.radius)}, prior=probe.prior, cost=probe.cost.as_dict(),
-        sensitivity=rows, safe_learning_rate=safe,
+        sensitivity=rows, safe_learning_rate=safe, pilots=len(moved),
     )
 
 

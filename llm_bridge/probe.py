@@ -61,11 +61,15 @@ class RetentionCurve:
         return Trajectory(steps, metrics, floor=self.floor, source="predicted", settings={"voice": "radius"})
 
 
-def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64,
-                noise_prompts: int | None = None, draws: int = 3) -> Probe:
-    """Rollouts and weight noise (`draws` of each size) on evaluation prompts of `task`, gradients on training prompts; no weight is changed.
+NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])
+"""Standard deviations of the noise that is added to every weight, a factor √2 apart."""
 
-    Noise is tried on `noise_prompts` of them (None: all).
+
+def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64,
+                noise_prompts: int | None = None, draws: int = 3, noise=NOISE) -> Probe:
+    """Rollouts and weight noise (`draws` of each size in `noise`, 0 first) on evaluation prompts of `task`, gradients on training prompts.
+
+    No weight is changed. Noise is tried on `noise_prompts` of them (None: all).
 
     Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random projections. States its cost in
     tokens and seconds.
@@ -84,7 +88,7 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     population = answer_population(task, problems, answers)
     prior = prior_metrics(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
     coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
-    radius = retention_curve(loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws)
+    radius = retention_curve(loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise)
     cost.seconds = time.monotonic() - started
     return Probe(population, prior, coupling, radius, cost)
 
@@ -176,31 +180,28 @@ def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, tem
     return torch.autograd.grad(objective, parameters)
 
 
-NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])
-
-
-def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: int = 3) -> RetentionCurve:
+def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: int = 3, noise=NOISE) -> RetentionCurve:
     """Greedy answers under weight noise: the retention radius of theory's last section, with every metric that greedy answers allow.
 
     `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once a noise leaves less than 2 %.
     """
     noisy, original = frozen_copy(loaded.model), list(loaded.model.parameters())
     generator = seeded(settings.seed, 13)
-    bar = progress.start("probe: weight noise", len(NOISE))
+    bar = progress.start("probe: weight noise", len(noise))
     labelled = not run_without_labels(problems)
     initial, kept, table = None, [], []
     floor = base_rate_floor(task, problems) if labelled else None
     length = settings.max_new_tokens or task.max_new_tokens
-    for noise in NOISE:
+    for size in noise:
         rows = []
-        for _ in range(draws if noise else 1):
+        for _ in range(draws if size else 1):
             with torch.no_grad():
                 for parameter, value in zip(noisy.parameters(), original, strict=True):
-                    parameter.copy_(value if not noise else value + noise * torch.randn(value.shape, generator=generator).to(value.device))
+                    parameter.copy_(value if not size else value + size * torch.randn(value.shape, generator=generator).to(value.device))
             answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost)
             initial = initial or answers
             rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
-        kept.append(noise)
+        kept.append(size)
         table.append({name: float(np.median([row[name] for row in rows])) for name in rows[0]})
         bar.advance()
         if table[-1]["mode_retention"] < 0.02:

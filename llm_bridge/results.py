@@ -66,7 +66,7 @@ class ModelForecast:
     the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of
     prompts whose initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
     would change, one row each (setting, median step of the criterion, chance that it is met within the budget); `safe_learning_rate`: the
-    largest one whose chance of collapse within the budget is small (None where it is not known).
+    largest one whose chance of collapse within the budget is small (None where it is not known). `pilots`: copies whose pilots speak.
     """
 
     model: str
@@ -85,6 +85,7 @@ class ModelForecast:
     cost: dict = field(default_factory=dict)
     sensitivity: list[dict] = field(default_factory=list)
     safe_learning_rate: float | None = None
+    pilots: int = 0
 
     @property
     def trajectory(self) -> "Trajectory":

@@ -14,19 +14,23 @@ LABEL_FREE = ("log_steps", "log_first_steps", "majority_ratio", "log_prompts")
 LABELLED = ("log_reward_steps", "log_steps", "log_prompts")
 """What they read where prompts have true answers."""
 
+LABELLED_RELATIVE = ("log_late_reward_steps", "log_steps", "log_prompts")
+"""The same for `relative`, which is met late: when reward accuracy has all but reached its floor."""
+
 OUTCOME = {"label-free": ("log_lives", "majority_ratio", "agreement"), "labelled": ("log_lives", "label_accuracy", "accuracy")}
 """What the chances of how a run goes read, of whichever half-life was forecast."""
 
 FIRST_LEVELS, LEVELS = (0.9, 0.8, 0.7), (0.5, 0.3, 0.1, 0.05)
 """Shares of surviving greedy answers whose displacements are averaged: several readings of one pilot are steadier than one."""
 
-REWARD_LEVELS = (0.5, 0.35, 0.2, 0.1)
+REWARD_LEVELS, LATE_REWARD_LEVELS = (0.8, 0.65, 0.5, 0.35, 0.2), (0.5, 0.35, 0.2, 0.1)
 """The same for reward accuracy, as shares of what it has above its floor at the start."""
 
 MEANINGS = {
     "log_steps": "log of the steps of this learning rate that sum to the pilot's when .5, .3, .1 and .05 of the greedy answers survived: mean",
     "log_first_steps": "the same at .9, .8 and .7",
-    "log_reward_steps": "the same when .5, .35, .2 and .1 of the reward accuracy above its floor were left",
+    "log_reward_steps": "the same when .8, .65, .5, .35 and .2 of the reward accuracy above its floor were left",
+    "log_late_reward_steps": "the same at .5, .35, .2 and .1",
     "log_prompts": "log of the number of training prompts, at most those that the run visits",
     "majority_ratio": "the votes' share of the leading answer",
     "agreement": "cosine of the gradients of two halves of the probe's prompts",
@@ -35,10 +39,17 @@ MEANINGS = {
     "log_lives": "log of the forecast half-life over the budget",
 }
 
-NEED_LABELS = ("log_reward_steps", "label_accuracy", "accuracy")
+NEED_LABELS = ("log_reward_steps", "log_late_reward_steps", "label_accuracy", "accuracy")
 
-OF_RATE = ("log_steps", "log_first_steps", "log_reward_steps")
+OF_RATE = ("log_steps", "log_first_steps", "log_reward_steps", "log_late_reward_steps")
 """Features that lose 1 when the log of the learning rate gains 1; the others do not see it."""
+
+
+def read_for(kind: str, criterion: str) -> tuple[str, ...]:
+    """The features that the failure time of a criterion reads, "labelled" or "label-free"."""
+    if kind == "label-free":
+        return LABEL_FREE
+    return LABELLED_RELATIVE if criterion == "relative" else LABELLED
 
 
 def features(prior: dict, coupling: dict, pilot, settings) -> dict[str, float]:
@@ -57,9 +68,10 @@ def features(prior: dict, coupling: dict, pilot, settings) -> dict[str, float]:
     if "label_accuracy" not in prior:
         return values
     first = pilot.metrics["reward_accuracy"][0]
-    levels = [pilot.floor + share * (first - pilot.floor) for share in REWARD_LEVELS]
-    values["log_reward_steps"] = _log_steps(pilot, "reward_accuracy", levels, settings)
-    return values | {name: prior[name] for name in NEED_LABELS[1:]}
+    for name, shares in (("log_reward_steps", REWARD_LEVELS), ("log_late_reward_steps", LATE_REWARD_LEVELS)):
+        levels = [pilot.floor + share * (first - pilot.floor) for share in shares]
+        values[name] = _log_steps(pilot, "reward_accuracy", levels, settings)
+    return values | {name: prior[name] for name in ("label_accuracy", "accuracy")}
 
 
 def _log_steps(pilot, metric: str, levels, settings) -> float:

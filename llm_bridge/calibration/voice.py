@@ -61,14 +61,15 @@ def with_rise(trajectory: Trajectory, peak: float, height: float, end: float) ->
     return replace(trajectory, metrics=dict(trajectory.metrics) | {"accuracy": np.where(steps < end, line, accuracy)})
 
 
-def pilot_voice(probe, pilot, settings, calibration) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
+def pilot_voice(probe, pilots, settings, calibration) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
     """(curves, step of every criterion, the same with intervals); criteria without a failure time are read off the curves, without interval.
 
+    The curves are the first pilot's, in the time that all of them tell.
     Where a rise is likelier than not, accuracy rises to the calibration's peak first.
     """
-    told, heads = probe_features(probe, pilot, settings), calibration.heads
+    told, heads = probe_features(probe, pilots, settings), calibration.heads
     medians = {name: head.median(told) for name, head in heads.items()}
-    trajectory = pilot_trajectory(pilot, medians, settings)
+    trajectory = pilot_trajectory(pilots[0], medians, settings)
     if "label_accuracy" in told and calibration.chance("rises", told, settings.max_steps) >= 0.5:
         half, rise = medians["half_life"], calibration.rise
         height = rise.height(float(trajectory["accuracy"][0]), told["label_accuracy"])
@@ -91,12 +92,13 @@ def pilot_voice(probe, pilot, settings, calibration) -> tuple[Trajectory, dict[s
     return trajectory, steps, plain | dated
 
 
-def probe_features(probe, pilot, settings) -> dict[str, float]:
-    """`features` of a Probe."""
-    return features(probe.prior, probe.coupling, pilot, settings)
+def probe_features(probe, pilots, settings) -> dict[str, float]:
+    """`features` of a Probe, means over the pilots."""
+    read = [features(probe.prior, probe.coupling, pilot, settings) for pilot in pilots]
+    return {name: float(np.mean([one[name] for one in read])) for name in read[0]}
 
 
-def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
+def safe_learning_rate(probe, pilots, settings, head: FailureTime) -> float:
     """The largest learning rate at which the criterion is met within max_steps with chance SAFE at most, all else equal.
 
     log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
@@ -104,11 +106,11 @@ def safe_learning_rate(probe, pilot, settings, head: FailureTime) -> float:
     slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
     if slope >= 0:
         return math.inf
-    missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilot, settings))
+    missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilots, settings))
     return settings.learning_rate * missing ** (1 / slope)
 
 
-def safe_prompts(probe, pilot, settings, head: FailureTime) -> float:
+def safe_prompts(probe, pilots, settings, head: FailureTime) -> float:
     """The most prompts, visited again and again, at which the criterion is met within max_steps with chance TRAINED_ON at most, all else equal.
 
     log T is linear in the log number of prompts: closed form; inf where more would not be worse, possibly below 1.
@@ -116,11 +118,11 @@ def safe_prompts(probe, pilot, settings, head: FailureTime) -> float:
     slope = -head.weights.get("log_prompts", 0.0)
     if slope <= 0:
         return math.inf
-    told = probe_features(probe, pilot, settings)
+    told = probe_features(probe, pilots, settings)
     return math.exp(told["log_prompts"] + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope)
 
 
-def sensitivity(probe, pilot, settings, head: FailureTime) -> list[dict]:
+def sensitivity(probe, pilots, settings, head: FailureTime) -> list[dict]:
     """What some settings would change: learning rate halved and doubled, 128, 1,000 or ever fresh prompts; median step, chance within budget."""
     changes = {
         "as asked": {}, "half the learning rate": {"learning_rate": settings.learning_rate / 2},
@@ -132,6 +134,6 @@ def sensitivity(probe, pilot, settings, head: FailureTime) -> list[dict]:
         size = change.get("dataset_size")
         if size is not None and size < settings.prompts_per_step:
             continue
-        told = probe_features(probe, pilot, replace(settings, **change))
+        told = probe_features(probe, pilots, replace(settings, **change))
         rows.append({"setting": name, "step": head.median(told), "chance": head.probability(told, settings.max_steps)})
     return rows

@@ -100,14 +100,15 @@ class Request:
         if self.outputs.report is not None:
             from llm_bridge.report.files import report_files
 
-            self.outputs.write_report(report_files(document, command=self._command_line(document["kind"]), **results))
+            self.outputs.write_report(report_files(document, command=self._command_line(document), **results))
         self.outputs.write_json(document)
 
-    def _command_line(self, kind: str) -> str:
+    def _command_line(self, document: dict) -> str:
         from llm_bridge.report.sections import command_line
 
-        command = {"measurement": "measure", "comparison": "compare"}.get(kind, kind)
-        return command_line(command, self.model, self.source[0], self.settings, self.source[1])
+        command = {"measurement": "measure", "comparison": "compare"}.get(document["kind"], document["kind"])
+        pilots = f" --pilots {document['pilots']}" if document.get("pilots", 0) > 1 else ""
+        return command_line(command, self.model, self.source[0], self.settings, self.source[1]) + pilots
 
 
 def run_command(function: Callable) -> Callable:

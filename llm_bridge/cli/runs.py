@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from llm_bridge.scheduling import ModelSchedule
 
 
-def run_forecast(request: Request) -> ModelForecast:
+def run_forecast(request: Request, pilots: int = 1) -> ModelForecast:
     """Forecast with progress on standard error."""
     from llm_bridge.forecasting import forecast_model
 
     with terminal_progress() as progress:
-        return forecast_model(request.model, request.task, request.settings, progress=progress)
+        return forecast_model(request.model, request.task, request.settings, pilots=pilots, progress=progress)
 
 
 def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int | None, concurrency: int, output: Path | None) -> None:

@@ -8,7 +8,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from llm_bridge.experiments.fitting import KINDS, calibration, groups
+from llm_bridge.experiments.fitting import KINDS, calibration, readings
 from llm_bridge.experiments.judging import report
 from llm_bridge.experiments.study import RESULTS, load_result
 
@@ -16,7 +16,7 @@ from llm_bridge.experiments.study import RESULTS, load_result
 def main(source: Path | None = None):
     """Fit on everything for the coefficients that ship, and on all but the families left out for the report."""
     study = load_result("ground-truth") if source is None else json.loads(source.read_text())
-    found = groups(study)
+    found = [group for read in readings(study) for group in read]
     told = {
         "command": "python -m llm_bridge.experiments.calibrate", "date": time.strftime("%Y-%m-%d"), "runs": len(study["runs"]),
         "versions": {name: version(name) for name in ("lifelines", "scikit-learn", "numpy")},

@@ -1,5 +1,7 @@
 """The ground truth as groups of seeds with features, and the fits on them: failure times, chances of how a run ends, where it peaks.
 
+Every fit takes each group as often as pilots read it: what one pilot reads is noisy, and a fit that sees its scatter does not lean on its luck.
+
 A failure time is lifelines' log-normal accelerated failure time model with a ridge penalty, on censored data. Intervals are conformal: ratios
 of measured and forecast step on priors left out one at a time, their quantiles by Kaplan-Meier because some ratios are censored too.
 """
@@ -10,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, OUTCOME, features
+from llm_bridge.calibration.features import OUTCOME, features, read_for
 from llm_bridge.calibration.outcome import Chance, Rise
 from llm_bridge.calibration.survival import Calibration, FailureTime, lives
 from llm_bridge.pilot import Pilot
 from llm_bridge.settings import RunSettings
 
 CRITERIA = ("relative", "half_life", "mode_retention", "excess_kl")
-KINDS = {"labelled": LABELLED, "label-free": LABEL_FREE}
+KINDS = ("labelled", "label-free")
 LEVEL, PENALTY, RISE = 0.9, 0.02, 0.03
 FAMILIES = {"architecture": "gpt_neox", "task": "sorting"}
 """Left out together: no prior of this architecture or of this task is used in the fit that is judged."""
@@ -60,8 +62,13 @@ def probes_by_key(study: dict) -> dict[tuple, dict]:
     return {group_key(record): record for record in study["probes"]}
 
 
-def groups(study: dict) -> list[Group]:
-    """The ground truth with its probes, one entry for all seeds of a setting; runs without a probe are left out."""
+def readings(study: dict) -> list[list[Group]]:
+    """`groups` as each of the probes' pilots read them."""
+    return [groups(study, number) for number in range(min(len(probe["pilots"]) for probe in study["probes"]))]
+
+
+def groups(study: dict, pilot: int = 0) -> list[Group]:
+    """The ground truth with its probes and one of their pilots, one entry for all seeds of a setting; runs without a probe are left out."""
     from llm_bridge.experiments.priors import PRIORS
 
     probes = probes_by_key(study)
@@ -76,11 +83,16 @@ def groups(study: dict) -> list[Group]:
         recipe, curves = PRIORS[runs[0]["model"]], [run["curve"]["accuracy"] for run in runs]
         found.append(Group(
             recipe.name, recipe.architecture, recipe.task, label, settings,
-            features(probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilot"]), settings), steps,
+            features(probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilots"][pilot]), settings), steps,
             settings.max_steps, [curve[0] for curve in curves], [curve[-1] for curve in curves], [max(curve) for curve in curves],
             [run["curve"]["step"][int(np.argmax(curve))] for run, curve in zip(runs, curves, strict=True)],
         ))
     return found
+
+
+def measured_runs(chosen) -> int:
+    """Runs behind groups that several pilots may have read."""
+    return sum(len(steps) for steps in {group.label: group.end for group in chosen}.values())
 
 
 def _rows(chosen, criterion, names):
@@ -114,7 +126,7 @@ def calibrated(chosen, criterion: str, kind: str) -> FailureTime:
     """The failure time of one criterion, its interval from forecasts of priors left out one at a time."""
     from lifelines import KaplanMeierFitter
 
-    names = KINDS[kind]
+    names = read_for(kind, criterion)
     ratios, met = [], []
     for prior in dict.fromkeys(group.prior for group in chosen):
         rest, mine = [g for g in chosen if g.prior != prior], [g for g in chosen if g.prior == prior]
@@ -125,7 +137,7 @@ def calibrated(chosen, criterion: str, kind: str) -> FailureTime:
                 met.append(math.isfinite(step))
     curve = KaplanMeierFitter().fit(ratios, met)
     low, high = (float(curve.percentile(1 - level)) for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return FailureTime(criterion, *fit(chosen, criterion, names), low, high, LEVEL, len(ratios))
+    return FailureTime(criterion, *fit(chosen, criterion, names), low, high, LEVEL, measured_runs(chosen))
 
 
 ENDS = {
@@ -144,9 +156,11 @@ def chance(chosen, half_life: FailureTime, end: str, kind: str) -> Chance:
     runs = [(group, ENDS[end](group, seed)) for group in chosen for seed in range(len(group.end))]
     table = np.array([[_outcome_features(group, half_life)[name] for name in names] for group, _ in runs])
     middle, scale = table.mean(axis=0), np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), np.inf)
-    model = LogisticRegression().fit((table - middle) / scale, [good for _, good in runs])
+    # A run that several pilots read counts once against the ridge.
+    weight = measured_runs(chosen) / len(runs)
+    model = LogisticRegression().fit((table - middle) / scale, [good for _, good in runs], np.full(len(runs), weight))
     weights = model.coef_[0] / scale
-    return Chance(float(model.intercept_[0] - weights @ middle), dict(zip(names, map(float, weights), strict=True)), len(runs))
+    return Chance(float(model.intercept_[0] - weights @ middle), dict(zip(names, map(float, weights), strict=True)), measured_runs(chosen))
 
 
 def _outcome_features(group, half_life) -> dict[str, float]:
@@ -162,7 +176,8 @@ def calibration(chosen, kind: str) -> Calibration:
 
 def rise(chosen) -> Rise:
     """Where and how high accuracy peaks in the runs that gain RISE or more; when, of those whose half-life was measured too."""
-    runs = [(group, seed) for group in chosen for seed in range(len(group.end)) if ENDS["rises"](group, seed)]
+    runs = [(group, seed) for group in {group.label: group for group in chosen}.values() for seed in range(len(group.end))
+            if ENDS["rises"](group, seed)]
     dead = [(group, seed) for group, seed in runs if math.isfinite(group.steps["half_life"][seed])]
     when = [group.peak[seed] / group.steps["half_life"][seed] for group, seed in dead]
     low, middle, high = np.quantile(when, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])

@@ -1,12 +1,14 @@
 """How good a fit is on families that it has not seen: ranks, factors, coverage, every baseline, ends, the seeds' own scatter, cost."""
 
 import math
-from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
+from llm_bridge.calibration.features import read_for
 from llm_bridge.calibration.survival import Calibration, FailureTime
-from llm_bridge.experiments.fitting import CRITERIA, ENDS, FAMILIES, KINDS, calibration, group_key, groups, probes_by_key
+from llm_bridge.experiments.fitting import CRITERIA, ENDS, FAMILIES, KINDS, LEVEL, calibration, fit, group_key, probes_by_key, readings
+from llm_bridge.experiments.study import load_result
 from llm_bridge.settings import RunSettings
 
 
@@ -28,13 +30,34 @@ def auroc(scores, truth) -> float:
     return float(mannwhitneyu(scores[truth], scores[~truth]).statistic / (truth.sum() * (~truth).sum()))
 
 
+def compared(forecast, tested, criterion: str) -> dict:
+    """Rank and factor of forecast steps, against the median of each group's seeds."""
+    forecast, measured = np.asarray(forecast), np.array([group.median(criterion) for group in tested])
+    met = np.isfinite(measured)
+    factors = np.exp(np.abs(np.log(forecast[met] / measured[met])))
+    return {"spearman": censored_spearman(forecast, measured, [group.horizon for group in tested]),
+            "median_factor": float(np.median(factors)) if met.any() else math.nan}
+
+
+def in_turn(read: list[list], kind: str, criterion: str) -> dict:
+    """Every task and every architecture left out in turn: rank and factor over all groups so forecast, medians over the pilots."""
+    families = [(of, name) for of in ("task", "architecture") for name in dict.fromkeys(getattr(group, of) for group in read[0])]
+    forecast, tested = [[] for _ in read], [[] for _ in read]
+    for of, name in families:
+        rest = [group for found in read for group in found if getattr(group, of) != name]
+        head = FailureTime(criterion, *fit(rest, criterion, read_for(kind, criterion)), 1.0, 1.0, LEVEL, 0)
+        for number, found in enumerate(read):
+            mine = [group for group in found if getattr(group, of) == name]
+            forecast[number] += [head.median(group.features) for group in mine]
+            tested[number] += mine
+    return median_of([compared(*one, criterion) for one in zip(forecast, tested, strict=True)])
+
+
 def judged(head: FailureTime, tested) -> dict:
     """How good a failure time is on groups that it has not seen, against the median of their seeds."""
     forecast = np.array([head.median(group.features) for group in tested])
-    measured = np.array([group.median(head.criterion) for group in tested])
     horizon = np.array([group.horizon for group in tested])
-    met = np.isfinite(measured)
-    factors = np.exp(np.abs(np.log(forecast[met] / measured[met])))
+    met = np.isfinite([group.median(head.criterion) for group in tested])
     inside = []
     for group in tested:
         low, high = head.interval(group.features)
@@ -42,8 +65,7 @@ def judged(head: FailureTime, tested) -> dict:
             # Of a censored run it is known only that it lies beyond the horizon: it counts as held if the interval reaches there.
             inside.append(low <= step <= high if math.isfinite(step) else high > group.horizon)
     return {
-        "groups": len(tested), "collapsed": int(met.sum()), "spearman": censored_spearman(forecast, measured, horizon),
-        "median_factor": float(np.median(factors)) if met.any() else math.nan, "coverage": float(np.mean(inside)),
+        "groups": len(tested), "collapsed": int(met.sum()), **compared(forecast, tested, head.criterion), "coverage": float(np.mean(inside)),
         "auroc_within_horizon": auroc(-forecast / horizon, met),
     }
 
@@ -93,27 +115,46 @@ def judged_end(fitted: Calibration, end: str, tested) -> dict:
             "auroc": auroc([fitted.chance(end, group.features, group.horizon) for group in tested], truth)}
 
 
+def averaged(read: list[list]) -> list:
+    """Groups whose features are the means over the pilots that read them."""
+    return [replace(same[0], features={name: float(np.mean([g.features[name] for g in same])) for name in same[0].features})
+            for same in zip(*read, strict=True)]
+
+
+def median_of(judges: list[dict]) -> dict:
+    """What a forecast from one pilot is worth: each figure's median over pilots, and rank and factor of every one."""
+    middle = {name: float(np.median([one[name] for one in judges])) for name in judges[0]}
+    return middle | {f"each_{name}": [one[name] for one in judges] for name in ("spearman", "median_factor", "auroc") if name in middle}
+
+
 def report(study: dict) -> dict:
-    """Everything measured on the families left out: each head, every baseline, better or worse, the seeds' own scatter, costs."""
-    found = groups(study)
+    """Everything measured on the families left out: each head, every baseline, better or worse, the seeds' own scatter, costs.
+
+    Heads and chances are fitted on what all pilots read. held_out and ends: judged by one pilot at a time, medians over the pilots;
+    held_out_averaged: by features averaged over the pilots, as a forecast from several has them. in_turn: other families left out too.
+    """
+    read = readings(study)
     probes = probes_by_key(study)
     of_label = {run["label"]: probes[group_key(run)] for run in study["runs"] if group_key(run) in probes}
-    train, test = ([g for g in found if g.left_out is flag] for flag in (False, True))
-    fitted = {kind: calibration(train, kind) for kind in KINDS}
-    told = {
-        "runs": len(study["runs"]), "groups": len(found), "priors": len({g.prior for g in found}), "left_out": FAMILIES,
-        "held_out": {kind: {name: judged(head, test) for name, head in mine.heads.items()} for kind, mine in fitted.items()},
+    fitted = {kind: calibration([g for found in read for g in found if not g.left_out], kind) for kind in KINDS}
+    tests = [[g for g in found if g.left_out] for found in read]
+    test, found = averaged(tests), read[0]
+    heads = {kind: mine.heads.items() for kind, mine in fitted.items()}
+    return {
+        "runs": len(study["runs"]), "groups": len(found), "priors": len({g.prior for g in found}), "left_out": FAMILIES, "pilots": len(read),
+        "held_out": {kind: {name: median_of([judged(head, one) for one in tests]) for name, head in mine} for kind, mine in heads.items()},
+        "held_out_averaged": {kind: {name: judged(head, test) for name, head in mine} for kind, mine in heads.items()},
+        "in_turn": {kind: {name: in_turn(read, kind, name) for name in CRITERIA} for kind in KINDS},
         "baselines": {name: baselines(test, of_label, name) for name in CRITERIA},
-        "ends": {kind: {end: judged_end(mine, end, test) for end in mine.chances} for kind, mine in fitted.items()},
+        "ends": {kind: {end: median_of([judged_end(mine, end, one) for one in tests]) for end in mine.chances} for kind, mine in fitted.items()},
         "seeds": {name: seed_scatter(found, name) for name in CRITERIA},
-        "cost": cost_share(study),
+        "cost": cost_share(study, load_result("forecast_cost")),
         "points": [
             {"label": g.label, "horizon": g.horizon, "measured": [None if math.isinf(s) else s for s in g.steps["relative"]],
              "forecast": round(fitted["labelled"].heads["relative"].median(g.features), 1),
              "interval": [None if math.isinf(b) else round(b, 1) for b in fitted["labelled"].heads["relative"].interval(g.features)]} for g in test
         ],
     }
-    return told
 
 
 def seed_scatter(found, criterion: str) -> float:
@@ -123,16 +164,16 @@ def seed_scatter(found, criterion: str) -> float:
     return float(np.median(ratios)) if ratios else math.nan
 
 
-def cost_share(study: dict) -> dict[str, float]:
+def cost_share(study: dict, timed: dict) -> dict[str, float]:
     """Tokens (generated, forward and backward) and seconds of a forecast over those of a run to the horizon, medians over the runs that it was of.
 
-    Runs that ended before half of their horizon are left out, the others' cost is taken on to it.
+    Runs that ended before half of their horizon are left out of the tokens, the others' are taken on to it. Seconds are those of `timed`, where
+    forecast and run were timed side by side (llm_bridge.experiments.cost).
     """
-    shares, spent = defaultdict(list), {record["label"]: record["cost"] for record in study["forecasts"]}
+    shares, spent = [], {record["label"]: record["cost"] for record in study["forecasts"]}
     for run in study["runs"]:
         horizon, last = RunSettings(**run["settings"]).max_steps, run["curve"]["step"][-1]
         if run["label"] in spent and last > horizon / 2:
             cost, whole = spent[run["label"]], horizon / last
-            shares["tokens"].append(sum(cost[name] for name in TOKENS) / (whole * sum(run["cost"][name] for name in TOKENS)))
-            shares["seconds"].append(cost["seconds"] / (whole * run["cost"]["seconds"]))
-    return {name: float(np.median(values)) for name, values in shares.items()}
+            shares.append(sum(cost[name] for name in TOKENS) / (whole * sum(run["cost"][name] for name in TOKENS)))
+    return {"tokens": float(np.median(shares)), "seconds": float(np.median([row["forecast"] / row["run"] for row in timed["rows"]]))}

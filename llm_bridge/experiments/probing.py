@@ -1,4 +1,4 @@
-"""One probe and one pilot for every group of runs that differ in learning rate and seed alone, with every number that a forecast reads."""
+"""One probe and some pilots for every group of runs that differ in learning rate and seed alone, with every number that a forecast reads."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,9 @@ from pathlib import Path
 SEED = 100
 """The probes' seed, which no measured run has: what they draw is independent of what the runs draw."""
 
-PROMPTS, ROLLOUTS = 128, 16
+PROMPTS, ROLLOUTS, PILOTS = 128, 16, 3
+"""Evaluation prompts, answers of each, and pilots with seeds of their own: a fit on one would take its luck for a law."""
+
 FIRST_RATE = {"adam": 5e-5, "sgd": 0.03}
 
 
@@ -50,7 +52,7 @@ def theory(probe, settings, rate: float) -> dict:
 def probe_record(run, rates, task, file: Path) -> dict:
     """The probe of one run's model and settings as plain data, with the theories' steps at these learning rates, kept in `file`."""
     from llm_bridge.models import fitting_threads, load_model
-    from llm_bridge.pilot import run_pilot
+    from llm_bridge.pilot import run_pilots
     from llm_bridge.probe import Cost, probe_model
     from llm_bridge.quiet import quiet_libraries
     from llm_bridge.report.document import plain
@@ -60,9 +62,9 @@ def probe_record(run, rates, task, file: Path) -> dict:
         loaded, cost = load_model(run.model), Cost()
         with quiet_libraries(), fitting_threads(loaded):
             probe = probe_model(loaded, task, run.settings, prompts=PROMPTS, rollouts=ROLLOUTS)
-            pilot = run_pilot(loaded, task, run.settings, first_rate=FIRST_RATE[run.settings.optimizer], cost=cost)
+            pilots = run_pilots(loaded, task, run.settings, PILOTS, first_rate=FIRST_RATE[run.settings.optimizer], cost=cost)
         kept = {"noise": probe.radius.noise.tolist(), "kept": probe.radius.metrics["mode_retention"].tolist(), "radius": probe.radius.radius}
-        record = {"prior": probe.prior, "coupling": probe.coupling, "noise": kept, "pilot": pilot.as_dict(),
+        record = {"prior": probe.prior, "coupling": probe.coupling, "noise": kept, "pilots": [pilot.as_dict() for pilot in pilots],
                   "pass_gap": pass_gap(probe.population), "theory": {f"{rate:g}": theory(probe, run.settings, rate) for rate in rates},
                   "cost": {name: value + cost.as_dict()[name] for name, value in probe.cost.as_dict().items()}}
         write_json(file, plain(record))

@@ -1,41 +1,57 @@
 """What the calibration says of SmolLM2-135M-Instruct, which it has never seen, against measured runs: chances by learning rate, and the attractor."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
-from llm_bridge.calibration.features import features
 from llm_bridge.calibration.survival import load_calibration
+from llm_bridge.calibration.voice import probe_features
 from llm_bridge.experiments.study import load_result
 from llm_bridge.pilot import Pilot
 from llm_bridge.settings import RunSettings
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
 
-PRIOR = {"majority_ratio": 0.30, "label_accuracy": 0.33, "accuracy": 0.16}
-"""Of the first rollouts of the pilot: its probe's own were not kept."""
-
 COUPLING = {"cosine": 0.0}
 """Agreement was not measured and counts as none."""
 
-BUDGET, KINDS = 60, ("labelled", "label-free")
+BUDGET, KINDS, TASKS = 60, ("labelled", "label-free"), ("capitals", "continents")
 
 
-def half_life(kind: str, learning_rate: float, budget: int = BUDGET) -> tuple[float, float]:
-    """(median step at which half is lost, chance of it within the budget) of the kept pilot's run, as in `llm_bridge.experiments.capitals`."""
+def pilots(task: str = "capitals") -> list[Pilot]:
+    """The kept pilots of a task, one for each seed."""
+    return [Pilot.from_dict(one) for one in load_result("smollm2_pilots")["pilots"][task]]
+
+
+def half_life(kind: str, learning_rate: float, budget: int = BUDGET, *, task: str = "capitals", copies: slice = slice(None)) -> tuple[float, float]:
+    """(median step at which half is lost, chance of it within the budget) of a run as in `llm_bridge.experiments.capitals`.
+
+    copies: which of the kept pilots speak (all, averaged). The prior is that of the first pilot's first rollouts, of `capitals`.
+    """
     settings = RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=budget)
-    told = features(PRIOR, COUPLING, Pilot.from_dict(load_result("smollm2_pilot")), settings)
-    head = load_calibration(kind).heads["half_life"]
+    probe = SimpleNamespace(prior=load_result("smollm2_pilots")["prior"][task], coupling=COUPLING)
+    told, head = probe_features(probe, pilots(task)[copies], settings), load_calibration(kind).heads["half_life"]
     return head.median(told), head.probability(told, budget)
 
 
-def critical_rate(kind: str, budget: int = BUDGET) -> float:
-    """The learning rate at which half of the runs lose half within the budget, by bisection in logs."""
+def critical_rate(kind: str, budget: int = BUDGET, **which) -> float:
+    """The learning rate at which half of the runs lose half within the budget, by bisection in logs; `which` as of `half_life`."""
     low, high = math.log(1e-8), math.log(1e-2)
     while high - low > 1e-4:
         middle = (low + high) / 2
-        low, high = (middle, high) if half_life(kind, math.exp(middle), budget)[1] < 0.5 else (low, middle)
+        low, high = (middle, high) if half_life(kind, math.exp(middle), budget, **which)[1] < 0.5 else (low, middle)
     return math.exp((low + high) / 2)
+
+
+def measured_rates(task: str) -> list[tuple[float, float]]:
+    """(highest that lived, lowest that killed) within 20 steps, for each seed of the study of critical rates."""
+    return [(row["alive"], row["dead"]) for row in load_result("critical")["rows"] if row["task"] == task]
+
+
+def middle_rate(task: str) -> float:
+    """The middle seed's critical rate: the geometric middle of its bracket."""
+    return float(np.median([math.sqrt(alive * dead) for alive, dead in measured_rates(task)]))
 
 
 def measured() -> list[tuple[float, bool]]:
@@ -64,7 +80,7 @@ def smollm2_figure() -> Figure:
     chances.set_xticks([3e-6, 1e-5, 3e-5], ["3e-6", "1e-5", "3e-5"])
     chances.set_xticks([], minor=True)
     chances.legend(frameon=False, fontsize=8.5, loc="center left")
-    greedy = load_result("smollm2_pilot")["greedy"]
+    greedy = load_result("smollm2_pilots")["greedy"]
     lines = {"accuracy": "right", "repeats_the_country": "repeats the country", "retention": "unchanged"}
     for (name, label), colour in zip(lines.items(), look.others, strict=False):
         answers.plot(greedy["displacement"][1:], greedy[name][1:], "o-", ms=3.5, color=colour, label=label)

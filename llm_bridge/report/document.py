@@ -51,6 +51,7 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "prior": forecast.prior,
             "sensitivity": forecast.sensitivity,
             "safe_learning_rate": forecast.safe_learning_rate,
+            "pilots": forecast.pilots,
             "speaker": forecast.speaker,
             "why_speaker": forecast.why_speaker,
             "voices": {

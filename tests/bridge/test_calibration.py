@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
+from llm_bridge.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
 from llm_bridge.calibration.outcome import Chance, Rise, verdict
 from llm_bridge.calibration.survival import Calibration, FailureTime, lives
 from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
 from llm_bridge.experiments.fitting import Group, calibrated, chance, fit, rise
-from llm_bridge.experiments.judging import auroc, censored_spearman
+from llm_bridge.experiments.judging import auroc, averaged, censored_spearman, compared, median_of
 from llm_bridge.pilot import Pilot
 from llm_bridge.results import VERDICTS
 from llm_bridge.settings import RunSettings
@@ -47,7 +47,7 @@ class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
         told = features(PRIOR, COUPLING, pilot(), RunSettings())
         assert set(told) | {"log_lives"} == set(MEANINGS)
-        assert set(LABELLED).union(LABEL_FREE, *OUTCOME.values()) == set(MEANINGS)
+        assert set(LABELLED).union(LABELLED_RELATIVE, LABEL_FREE, *OUTCOME.values()) == set(MEANINGS)
         unlabelled = {name: value for name, value in PRIOR.items() if "accuracy" not in name}
         assert set(features(unlabelled, COUPLING, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
         assert not set(NEED_LABELS) & {*LABEL_FREE, *OUTCOME["label-free"]}
@@ -114,11 +114,23 @@ class TestOutcome:
         assert calibration.chance("better", told, 400) == pytest.approx(found.of(told | {"log_lives": told["log_steps"]}))
         assert lives(half, told, 100) == pytest.approx(told["log_steps"] + math.log(4))
 
+    def test_several_pilots_weigh_no_more_than_one(self):
+        """The same groups read twice: the ridge, the number of runs and the rise are those of one reading."""
+        rng = np.random.default_rng(1)
+        groups = []
+        for i in range(40):
+            told = {name: rng.normal() for name in MEANINGS} | {"label_accuracy": 0.9}
+            groups.append(group(i, told, {"half_life": [100.0] * 3}, end=[rng.normal() for _ in range(3)], best=[0.5] * 3, peak=[10 * i] * 3))
+        half = replace(HEAD, criterion="half_life")
+        once, twice = (chance(read, half, "better", "label-free") for read in (groups, groups * 2))
+        assert twice.runs == once.runs == 120 and twice.weights == pytest.approx(once.weights, rel=1e-3, abs=1e-4)
+        assert rise(groups * 2) == rise(groups)
+
     def test_a_rise_is_where_runs_that_rose_and_fell_peaked(self):
         told = dict.fromkeys(MEANINGS, 0.0) | {"label_accuracy": 0.8}
         fell = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.6], peak=[10 * (i % 5 + 1)]) for i in range(25)]
-        flat = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.41], peak=[90]) for i in range(25)]
-        held = [group(i, told, {"half_life": [math.inf]}, start=[0.4], best=[0.6], peak=[390]) for i in range(25)]
+        flat = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.41], peak=[90]) for i in range(25, 50)]
+        held = [group(i, told, {"half_life": [math.inf]}, start=[0.4], best=[0.6], peak=[390]) for i in range(50, 75)]
         found = rise(fell + flat + held)
         assert (found.when, found.headroom, found.runs) == (pytest.approx(0.3), pytest.approx(0.5), 25)
         assert found.low == pytest.approx(0.1, abs=0.01) and found.high == pytest.approx(0.5, abs=0.01)
@@ -133,6 +145,19 @@ class TestOutcome:
             assert (code == "rise_then_fall") == (max(collapse, half) >= 0.5 and rises >= 0.5)
         if max(collapse, half) < 0.5:
             assert (code == "improves") == (better_end >= 0.5)
+
+
+class TestJudging:
+    def test_figures_are_medians_over_pilots_and_averages_have_mean_features(self):
+        read = [[group(i, {"log_steps": float(i + shift)}, {"relative": [float(i + 1)]}) for i in range(4)] for shift in (0, 1, 5)]
+        assert [one.features["log_steps"] for one in averaged(read)] == [2.0, 3.0, 4.0, 5.0]
+        told = median_of([{"spearman": 0.5, "groups": 4}, {"spearman": 0.9, "groups": 4}, {"spearman": 0.8, "groups": 4}])
+        assert told == {"spearman": 0.8, "groups": 4, "each_spearman": [0.5, 0.9, 0.8]}
+
+    def test_a_factor_is_symmetric_and_leaves_out_what_did_not_collapse(self):
+        found = [group(i, {}, {"relative": [step]}) for i, step in enumerate((100.0, 100.0, math.inf))]
+        told = compared([50.0, 300.0, 1000.0], found, "relative")
+        assert told["median_factor"] == pytest.approx(2.5), "2 and 3"
 
 
 class TestVoice:
@@ -161,7 +186,7 @@ class TestVoice:
     @given(st.floats(1e-6, 1e-2), st.integers(10, 5000))
     def test_the_safe_learning_rate_has_just_the_chance_allowed(self, rate, budget):
         settings = RunSettings(learning_rate=rate, max_steps=budget)
-        safe = safe_learning_rate(PROBE, pilot(), settings, HEAD)
+        safe = safe_learning_rate(PROBE, [pilot()], settings, HEAD)
         told = features(PRIOR, PROBE.coupling, pilot(), replace(settings, learning_rate=safe))
         assert HEAD.probability(told, budget) == pytest.approx(SAFE, abs=1e-9)
 
@@ -169,13 +194,13 @@ class TestVoice:
     def test_the_safe_number_of_prompts_has_just_the_chance_allowed(self, rate, budget):
         """Even where it is no whole number, and beyond what the run visits, where the law is taken on."""
         settings = RunSettings(learning_rate=rate, max_steps=budget)
-        found = safe_prompts(PROBE, pilot(), settings, HEAD)
+        found = safe_prompts(PROBE, [pilot()], settings, HEAD)
         told = features(PRIOR, COUPLING, pilot(), settings) | {"log_prompts": math.log(found)}
         assert HEAD.probability(told, budget) == pytest.approx(TRAINED_ON, abs=1e-9)
-        assert safe_prompts(PROBE, pilot(), settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
+        assert safe_prompts(PROBE, [pilot()], settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
-        rows = {row["setting"]: row for row in sensitivity(PROBE, pilot(), RunSettings(), HEAD)}
+        rows = {row["setting"]: row for row in sensitivity(PROBE, [pilot()], RunSettings(), HEAD)}
         assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])  # 1.1 + 0.3: two features speak of the rate
         assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]

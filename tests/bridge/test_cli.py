@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,11 @@ def engine(monkeypatch, tmp_path):
     """The commands with a made-up engine behind them; `engine.calls` records what it was asked for."""
     calls = []
 
-    def forecast_model(model, task, settings, *, progress):
+    def forecast_model(model, task, settings, *, pilots, progress):
+        stand.pilots = pilots
         calls.append(("forecast", model, task.name, settings))
         print("chatter of a library")
-        return make_forecast(model=model, **settings.as_dict())
+        return replace(make_forecast(model=model, **settings.as_dict()), pilots=pilots)
 
     def measure(model, task, settings, *, output_dir, progress):
         calls.append(("measure", model, task.name, settings, output_dir))
@@ -51,6 +53,11 @@ class TestSettings:
     def test_the_defaults_are_those_of_run_settings(self, engine):
         assert invoke("forecast").exit_code == 0
         assert engine.calls[0] == ("forecast", "addition-uncertain", "addition", RunSettings())
+
+    def test_several_pilots_are_asked_for_and_told(self, engine):
+        assert invoke("forecast", "--pilots", "3", "--json", "f.json", "--report", "page").exit_code == 0
+        assert engine.pilots == 3 and json.loads(Path("f.json").read_text())["pilots"] == 3
+        assert "--task addition --pilots 3" in Path("page/report.html").read_text()
 
     def test_every_option_arrives(self, engine):
         chosen = dict(
@@ -196,7 +203,7 @@ class TestOutputs:
             "import os, sys, types, subprocess\n"
             f"sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent.parent)!r}]\n"
             "from synthetic_results import make_forecast\n"
-            "def forecast_model(model, task, settings, *, progress):\n"
+            "def forecast_model(model, task, settings, *, pilots, progress):\n"
             "    os.write(1, b'raw chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n"
             "    return make_forecast(model=model)\n"
             "sys.modules['llm_bridge.forecasting'] = types.SimpleNamespace(forecast_model=forecast_model)\n"

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from llm_bridge.experiments.continents import Continents
 from llm_bridge.experiments.critical import FACTOR, LADDER, bracket
-from llm_bridge.experiments.smollm2_forecast import BUDGET, KINDS, critical_rate, half_life
-from llm_bridge.experiments.study import load_result
-from llm_bridge.pilot import Pilot
+from llm_bridge.experiments.smollm2_forecast import BUDGET, KINDS, TASKS, critical_rate, half_life, measured_rates, middle_rate, pilots
 from llm_bridge.tasks import get_task
 
 
@@ -43,7 +41,18 @@ def test_half_of_the_runs_die_at_the_critical_rate_and_more_above(kind):
     assert half_life(kind, 2 * rate)[1] > 0.5 > half_life(kind, rate / 2)[1]
 
 
-def test_the_kept_pilot_fell_into_the_rule_that_kills_real_runs():
-    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model)."""
-    named = [one for one in Pilot.from_dict(load_result("smollm2_pilot")).attractor if one.named]
-    assert [one.rule for one in named] == [("copy", 1)] * 2 and named[0].share > 0.7 and named[0].initial_share < 0.1
+def test_most_kept_pilots_fell_into_the_rule_that_kills_real_runs():
+    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model); one of three ends in "the", as no run did."""
+    ends = [pilot.attractor[-1] for pilot in pilots()]
+    assert [one.rule for one in ends] == [("copy", 1), ("answer", "the"), ("copy", 1)]
+    assert all(one.share > 0.8 and one.initial_share < 0.4 for one in ends)
+    assert {pilot.attractor[-1].rule for pilot in pilots("continents")} == {("answer", "europe")}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_seed_is_bracketed_to_a_rung(task):
+    brackets = measured_rates(task)
+    assert len(brackets) == 3
+    for alive, dead in brackets:
+        assert 1 < dead / alive <= FACTOR * 1.01
+    assert min(a for a, _ in brackets) < middle_rate(task) < max(d for _, d in brackets)

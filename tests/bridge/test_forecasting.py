@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from tiny import after_equals, save
 
+from llm_bridge.calibration.voice import probe_features
 from llm_bridge.forecasting import SILENT, SPEAKER, first_rate, forecast_model, radius_voice, step_size
 from llm_bridge.models import load_model
+from llm_bridge.pilot import run_pilots
 from llm_bridge.probe import probe_model
+from llm_bridge.quiet import quiet_libraries
 from llm_bridge.report.document import forecast_document
 from llm_bridge.results import VERDICTS, VOICES
 from llm_bridge.settings import RunSettings
@@ -102,6 +105,27 @@ class TestLimits:
         assert step_size(probe, replace(SETTINGS, optimizer="sgd", learning_rate=1e-4)) == 1e-4
         ratio = max(probe.coupling["gram_ratio"], 0.0)
         assert sizes[0] == pytest.approx(1e-4 / math.sqrt((1 + 7 * ratio) / 8))
+
+
+def test_three_pilots_speak_together(forecast):
+    """Their dates lie among those of each alone, which other seeds of the settings have."""
+    together = forecast_model("addition-uncertain", TASK, replace(SETTINGS, max_steps=400), pilots=3)
+    assert together.pilots == 3 and forecast.pilots == 1
+    loaded = load_model("addition-uncertain")
+    with quiet_libraries():
+        probe = probe_model(loaded, TASK, SETTINGS, gradient_prompts=8)
+        pilots = run_pilots(loaded, TASK, SETTINGS, 2, first_rate=1e-4, steps=6)
+        alone = run_pilots(loaded, TASK, replace(SETTINGS, seed=SETTINGS.seed + 1), 1, first_rate=1e-4, steps=6)
+    assert pilots[1].as_dict() == alone[0].as_dict() != pilots[0].as_dict()
+    one, two, both = (probe_features(probe, some, SETTINGS) for some in (pilots[:1], pilots[1:], pilots))
+    assert both == pytest.approx({name: (one[name] + two[name]) / 2 for name in one}) and one != two
+
+
+@pytest.mark.parametrize(("reward", "pilots"), [("majority", 0), ("token-entropy", 2)])
+def test_pilots_that_cannot_be_run_are_refused_before_any_work(reward, pilots):
+    with pytest.raises(InputError) as caught:
+        forecast_model("no-such-model", TASK, replace(SETTINGS, reward=reward), pilots=pilots)
+    assert caught.value.argument == "pilots"
 
 
 @pytest.mark.parametrize(("reward", "speaker"), [("token-entropy", "radius"), ("kl-previous", "radius"), ("hybrid-gated", "coupled")])

@@ -23,7 +23,11 @@ def register(app: typer.Typer) -> None:
     app.command("forecast")(forecast_command())
 
 
-def forecast(request: Request):
+def forecast(
+    request: Request, *,
+    pilots: Annotated[int, typer.Option("--pilots", help="Throwaway copies that are trained for a dozen steps each, with seeds of their own, and "
+                                        "averaged: one is noisy, three cost little where the run is long.")] = 1,
+):
     """Forecast, before any training, when the reward will break the model."""
     from llm_bridge.cli.runs import run_forecast
     from llm_bridge.report.document import forecast_document
@@ -31,7 +35,7 @@ def forecast(request: Request):
 
     with request.outputs.reserved():
         request.check()
-        found = run_forecast(request)
+        found = run_forecast(request, pilots)
         request.deliver(forecast_document(found), lambda console: print_forecast(console, found), forecast=found)
 
 
