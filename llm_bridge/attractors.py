@@ -220,14 +220,24 @@ def fall(prompts: Sequence[str], initial: Sequence[Reply], steps: Sequence[tuple
     return tuple(one for i, one in enumerate(path) if i in (0, len(path) - 1) or one.rule != path[i - 1].rule)
 
 
-def told(path: Sequence[Attractor] | None) -> list[str]:
-    """The sentence of a forecast about what a pilot fell into: the first rule that could be named, and the end; none without a pilot."""
-    if not path:
+def told(*paths: Sequence[Attractor] | None) -> list[str]:
+    """The sentence of a forecast about what its pilots fell into, those with the same end together; none without a pilot that broke."""
+    ends = {}
+    for path in filter(None, paths):
+        ends.setdefault(path[-1].rule, []).append(_ways(path))
+    if not ends:
         return []
-    first = next((one for one in path if one.named), path[0])
-    last = path[-1]
-    ways = f"into {first}" if first.rule == last.rule else f"first into {first}, in the end into {last}"
-    return [f"Pushed until half of its answers broke, a throwaway copy fell {ways}. A run at another learning rate may fall elsewhere."]
+    if len(paths) == 1:
+        (ways,), = ends.values()
+        return [f"Pushed until half of its answers broke, a throwaway copy fell {ways}. A run at another learning rate may fall elsewhere."]
+    copies = "; ".join(f"{len(ways)} fell {ways[0]}" for ways in ends.values())
+    return [f"Of {len(paths)} throwaway copies, pushed until half of their answers broke, {copies}. Another seed or rate may fall elsewhere."]
+
+
+def _ways(path: Sequence[Attractor]) -> str:
+    """The first rule that could be named, and the end."""
+    first, last = next((one for one in path if one.named), path[0]), path[-1]
+    return f"into {first}" if first.rule == last.rule else f"first into {first}, in the end into {last}"
 
 
 def _value(reply: Reply):

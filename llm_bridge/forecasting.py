@@ -75,7 +75,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, 
     else:
         dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
     bar.close()
-    told, rows, safe = explain(probe, settings), [], None
+    told, rows, safe = explain(probe, settings, votes=not moved), [], None
     if silent:
         code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
     elif not moved:
@@ -85,7 +85,7 @@ def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, 
         head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
         rows, safe = sensitivity(probe, moved, settings, head), _finite(safe_learning_rate(probe, moved, settings, head))
         told += advice(rows, safe, safe_prompts(probe, moved, settings, head), settings)
-        told += list(dict.fromkeys(line for pilot in moved for line in attractor_told(pilot.attractor)))
+        told += attractor_told(*(pilot.attractor for pilot in moved))
     return ModelForecast(
         model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
         voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
@@ -221,15 +221,15 @@ def radius_voice(probe: Probe, settings: RunSettings):
     return probe.radius.trajectory(settings.learning_rate, settings.max_steps, settings.eval_every)
 
 
-def explain(probe: Probe, settings: RunSettings) -> list[str]:
-    """The numbers of the probe that a reader can check, one sentence each."""
+def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[str]:
+    """The numbers of the probe that a reader can check, one sentence each; `votes`: also how often votes and answers are right."""
     nats = probe.coupling["clock"] * settings.learning_rate
     lines = [f"One optimizer step moves the objective by about {nats:.2g} nats (learning rate × ‖gradient‖₁)."]
     radius = probe.radius.radius
     if math.isfinite(radius):
         steps = radius / settings.learning_rate
         lines.append(f"Half of the greedy answers survive weight noise of {radius:.2g}, which is {steps:.0f} steps of this learning rate.")
-    if "label_accuracy" in probe.prior:
+    if votes and "label_accuracy" in probe.prior:
         right, accuracy = probe.prior["label_accuracy"], probe.prior["accuracy"]
         lines.append(f"The majority answer is right on {right:.0%} of the prompts; accuracy is {accuracy:.0%}.")
     return lines

@@ -227,6 +227,11 @@ class TestFall:
         sentence, = told(path)
         assert sentence.index("repeating the first") < sentence.index("one answer")
 
+    def test_copies_with_the_same_end_are_told_together(self):
+        one, copied = fall(PROMPTS, INITIAL, [(1.0, self.one)]), fall(PROMPTS, INITIAL, [(1.0, self.copied)])
+        sentence, = told(one, copied, one, ())
+        assert sentence.startswith("Of 4 throwaway copies") and f"2 fell into {one[0]}; 1 fell into {copied[0]}. " in sentence
+
     def test_plain_data_and_back(self):
         for path in (fall(PROMPTS, INITIAL, [(1.0, self.one)]), fall(PROMPTS, INITIAL, [(2.0, self.scattered)])):
             assert [Attractor.from_dict(json.loads(json.dumps(one.as_dict()))) for one in path] == list(path)
