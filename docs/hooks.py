@@ -199,7 +199,7 @@ def _number(value) -> str:
 def forecast_quality() -> str:
     """How each failure time does on the families left out of its fit: from one pilot, and in brackets from three averaged."""
     told = load_result("calibration")
-    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "90 % interval holds", "auroc_within_horizon": "AUROC (horizon)"}
+    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "interval holds", "auroc_within_horizon": "AUROC"}
     rows = []
     for kind, heads in told["held_out"].items():
         for name, one in heads.items():
@@ -207,7 +207,7 @@ def forecast_quality() -> str:
             rows.append([kind, f"`{name}`", f"{one['collapsed']:.0f} of {one['groups']:.0f}",
                          *(f"{_number(one[key])} ({_number(averaged[key])})" for key in shown),
                          f"{_number(turn['spearman'])}, {_number(turn['median_factor'])}"])
-    return markdown_table(["features", "criterion", "collapsed", *shown.values(), "every family in turn: Spearman, factor"], rows)
+    return markdown_table(["features", "criterion", "collapsed", *shown.values(), "in turn"], rows)
 
 
 def forecast_baselines() -> str:
