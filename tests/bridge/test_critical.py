@@ -1,14 +1,17 @@
 """The study of critical learning rates: its bisection, its second task, and what the calibration says of the model that it measures."""
 
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_bridge.attractors import Attractor
 from llm_bridge.experiments.continents import Continents
 from llm_bridge.experiments.critical import FACTOR, LADDER, bracket
 from llm_bridge.experiments.smollm2_forecast import BUDGET, KINDS, TASKS, critical_rate, half_life, measured_rates, middle_rate, pilots
+from llm_bridge.experiments.study import load_result
 from llm_bridge.tasks import get_task
 
 
@@ -47,6 +50,14 @@ def test_most_kept_pilots_fell_into_the_rule_that_kills_real_runs():
     assert [one.rule for one in ends] == [("copy", 1), ("answer", "the"), ("copy", 1)]
     assert all(one.share > 0.8 and one.initial_share < 0.4 for one in ends)
     assert {pilot.attractor[-1].rule for pilot in pilots("continents")} == {("answer", "europe")}
+
+
+def test_copies_fall_where_runs_fall():
+    """The rules that the pilots ended in are those that killed real runs on the same task, and in the same numbers on capitals."""
+    ended = {task: [Attractor.from_dict(row["attractor"][0]).rule for row in load_result("endings")["rows"] if row["task"] == task] for task in TASKS}
+    fell = {task: [pilot.attractor[-1].rule for pilot in pilots(task)] for task in TASKS}
+    assert Counter(ended["capitals"]) == Counter(fell["capitals"])
+    assert set(ended["continents"]) == set(fell["continents"])
 
 
 @pytest.mark.parametrize("task", TASKS)
