@@ -14,9 +14,10 @@ from latex2mathml.converter import convert
 
 from llm_bridge.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OUTCOME
 from llm_bridge.cli import create_app
+from llm_bridge.experiments.critical import TASKS as SMOLLM2_TASKS
 from llm_bridge.experiments.figures import compare_table, provenance, runs_table
-from llm_bridge.experiments.smollm2_forecast import KINDS, critical_rate, half_life, measured, measured_rates, middle_rate, pilots
-from llm_bridge.experiments.smollm2_forecast import TASKS as SMOLLM2_TASKS
+from llm_bridge.experiments.fitting import KINDS
+from llm_bridge.experiments.smollm2_forecast import critical_rate, half_life, measured, measured_rates, middle_rate, pilots
 from llm_bridge.experiments.study import load_result
 from llm_bridge.results import VERDICTS, VOICES
 from llm_bridge.tasks import TASKS, get_task

@@ -98,15 +98,15 @@ def probe_features(probe, pilots, settings) -> dict[str, float]:
     return {name: float(np.mean([one[name] for one in read])) for name in read[0]}
 
 
-def safe_learning_rate(probe, pilots, settings, head: FailureTime) -> float:
-    """The largest learning rate at which the criterion is met within max_steps with chance SAFE at most, all else equal.
+def safe_learning_rate(probe, pilots, settings, head: FailureTime, chance: float = SAFE) -> float:
+    """The largest learning rate at which the criterion is met within max_steps with this chance at most, all else equal.
 
     log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
     """
     slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
     if slope >= 0:
         return math.inf
-    missing = head.median_for(SAFE, settings.max_steps) / head.median(probe_features(probe, pilots, settings))
+    missing = head.median_for(chance, settings.max_steps) / head.median(probe_features(probe, pilots, settings))
     return settings.learning_rate * missing ** (1 / slope)
 
 

@@ -3,13 +3,12 @@
     python -m llm_bridge.experiments.cost FOLDER      # priors are built or found below FOLDER; writes results/forecast_cost.json
 """
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llm_bridge.experiments.ground_truth import GROUND_TRUTH, forecasts
-from llm_bridge.experiments.study import RESULTS, task_of
+from llm_bridge.experiments.study import RESULTS, made_with, task_of
 
 SHORT, LONG = 10, 50
 """Runs of these many steps tell what a step costs with its share of evaluations, and what a run costs before its first."""
@@ -46,8 +45,7 @@ def main(folder: str):
             rows.append(timed(run, GROUND_TRUTH.prepare(run.model, Path(folder))))
         print(rows[-1], flush=True)
     # The first is left out: it pays for what is loaded and compiled once.
-    write_json(RESULTS / "forecast_cost.json", {"study": "forecast_cost", "command": "python -m llm_bridge.experiments.cost FOLDER",
-                                                "date": time.strftime("%Y-%m-%d"), "rows": rows[1:]})
+    write_json(RESULTS / "forecast_cost.json", made_with("forecast_cost", "python -m llm_bridge.experiments.cost FOLDER") | {"rows": rows[1:]})
 
 
 if __name__ == "__main__":

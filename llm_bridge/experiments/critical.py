@@ -5,12 +5,10 @@
 A learning rate kills if half of what reward accuracy has above its floor is lost within the budget (`half_life`).
 """
 
-import time
-from importlib.metadata import version
 from pathlib import Path
 
 from llm_bridge.experiments.capitals import MODEL, SEEDS
-from llm_bridge.experiments.study import RESULTS, task_of
+from llm_bridge.experiments.study import RESULTS, TRAINING, made_with, task_of
 from llm_bridge.settings import RunSettings
 
 FACTOR = 1.2
@@ -83,9 +81,8 @@ def collect(folder: Path) -> dict:
             if trials := finished(task, seed, folder):
                 alive, dead = ends(trials)
                 rows.append({"task": task, "seed": seed, "alive": alive, "dead": dead, "trials": trials})
-    return {"study": "critical", "command": "python -m llm_bridge.experiments.critical FOLDER", "date": time.strftime("%Y-%m-%d"),
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "settings": settings(LADDER[0], 0).as_dict(),
-            "rows": rows}
+    made = made_with("critical", "python -m llm_bridge.experiments.critical FOLDER", TRAINING)
+    return made | {"settings": settings(LADDER[0], 0).as_dict(), "rows": rows}
 
 
 def main(folder: str, *tasks: str):

@@ -4,17 +4,14 @@
 """
 
 import tempfile
-import time
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-
-from transformers import TrainerCallback
 
 from llm_bridge.attractors import describe
 from llm_bridge.evaluation import greedy_replies
 from llm_bridge.experiments.capitals import MODEL
 from llm_bridge.experiments.critical import settings
-from llm_bridge.experiments.study import RESULTS, task_of
+from llm_bridge.experiments.study import RESULTS, TRAINING, made_with, task_of
 from llm_bridge.models import load_model
 from llm_bridge.priors import Cost
 from llm_bridge.quiet import quiet_libraries
@@ -23,15 +20,6 @@ from sharpening.trajectory import write_json
 
 RUNS = (("capitals", 2.48e-5, 0, 20), ("capitals", 2.06e-5, 1, 15), ("capitals", 9.95e-6, 2, 10), ("continents", 1.43e-5, 1, 10))
 """(task, learning rate, seed, steps after which it is asked)"""
-
-
-class _Stop(TrainerCallback):
-    def __init__(self, steps: int):
-        self.steps = steps
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= self.steps
-        return control
 
 
 def ending(task_name: str, rate: float, seed: int, steps: int) -> dict:
@@ -46,8 +34,7 @@ def ending(task_name: str, rate: float, seed: int, steps: int) -> dict:
             return greedy_replies(loaded.model, loaded.tokenizer, task, problems, chosen.max_new_tokens, Cost())
 
         before = replies()
-        trainer, _ = grpo_trainer(loaded, task, chosen, train, Path(folder), saves=False)
-        trainer.add_callback(_Stop(steps))
+        trainer, _ = grpo_trainer(loaded, task, replace(chosen, max_steps=steps), train, Path(folder), saves=False)
         trainer.train()
         rules = describe([problem.prompt for problem in problems], replies(), before)
     return {"task": task_name, "learning_rate": rate, "seed": seed, "steps": steps, "attractor": [rule.as_dict() for rule in rules],
@@ -59,10 +46,7 @@ def main():
     for run in RUNS:
         rows.append(ending(*run))
         print(rows[-1]["told"], flush=True)
-    write_json(RESULTS / "endings.json", {
-        "study": "endings", "command": "python -m llm_bridge.experiments.endings", "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl")}, "rows": rows,
-    })
+    write_json(RESULTS / "endings.json", made_with("endings", "python -m llm_bridge.experiments.endings", TRAINING) | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from llm_bridge.calibration.survival import load_calibration
-from llm_bridge.calibration.voice import probe_features
+from llm_bridge.calibration.voice import probe_features, safe_learning_rate
+from llm_bridge.experiments.fitting import KINDS
 from llm_bridge.experiments.study import load_result
 from llm_bridge.pilot import Pilot
 from llm_bridge.settings import RunSettings
@@ -16,7 +17,7 @@ from sharpening.plots.theme import get_theme
 COUPLING = {"cosine": 0.0}
 """Agreement was not measured and counts as none."""
 
-BUDGET, KINDS, TASKS = 60, ("labelled", "label-free"), ("capitals", "continents")
+BUDGET = 60
 
 
 def pilots(task: str = "capitals") -> list[Pilot]:
@@ -24,24 +25,26 @@ def pilots(task: str = "capitals") -> list[Pilot]:
     return [Pilot.from_dict(one) for one in load_result("smollm2_pilots")["pilots"][task]]
 
 
-def half_life(kind: str, learning_rate: float, budget: int = BUDGET, *, task: str = "capitals", copies: slice = slice(None)) -> tuple[float, float]:
-    """(median step at which half is lost, chance of it within the budget) of a run as in `llm_bridge.experiments.capitals`.
+def _asked(kind: str, learning_rate: float, budget: int, task: str = "capitals", copies: slice = slice(None)) -> tuple:
+    """Probe, pilots, settings and failure time of the half-life, of a run as in `llm_bridge.experiments.capitals`.
 
     copies: which of the kept pilots speak (all, averaged). The prior is that of the first pilot's first rollouts, of `capitals`.
     """
     settings = RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=budget)
     probe = SimpleNamespace(prior=load_result("smollm2_pilots")["prior"][task], coupling=COUPLING)
-    told, head = probe_features(probe, pilots(task)[copies], settings), load_calibration(kind).heads["half_life"]
+    return probe, pilots(task)[copies], settings, load_calibration(kind).heads["half_life"]
+
+
+def half_life(kind: str, learning_rate: float, budget: int = BUDGET) -> tuple[float, float]:
+    """(median step at which half is lost, chance of it within the budget) on `capitals`, by all kept pilots."""
+    *asked, head = _asked(kind, learning_rate, budget)
+    told = probe_features(*asked)
     return head.median(told), head.probability(told, budget)
 
 
 def critical_rate(kind: str, budget: int = BUDGET, **which) -> float:
-    """The learning rate at which half of the runs lose half within the budget, by bisection in logs; `which` as of `half_life`."""
-    low, high = math.log(1e-8), math.log(1e-2)
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (middle, high) if half_life(kind, math.exp(middle), budget, **which)[1] < 0.5 else (low, middle)
-    return math.exp((low + high) / 2)
+    """The learning rate at which half of the runs lose half within the budget; `which`: task and copies, as of `_asked`."""
+    return safe_learning_rate(*_asked(kind, 1e-5, budget, **which), chance=0.5)
 
 
 def measured_rates(task: str) -> list[tuple[float, float]]:

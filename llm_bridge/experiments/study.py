@@ -14,7 +14,8 @@ from llm_bridge.settings import RunSettings
 from sharpening.trajectory import write_json
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "transformers", "trl", "jax", "numpy")
+TRAINING = ("torch", "transformers", "trl")
+PACKAGES = (*TRAINING, "jax", "numpy")
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ class Study:
         for record in records:
             if self.metrics is not None and "curve" in record:
                 record["curve"] = {name: values for name, values in record["curve"].items() if name in ("step", *self.metrics)}
+        made = made_with(self.name, self.command)
         result = {
-            "study": self.name, "command": self.command, "date": time.strftime("%Y-%m-%d"),
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            **made, "versions": made["versions"] | {"python": platform.python_version()},
             "runs": [record for record in records if record["kind"] == "measured"],
             "forecasts": [record for record in records if record["kind"] == "forecast"],
         }
@@ -104,6 +105,11 @@ class Study:
             result["probes"] = [record for record in records if record["kind"] == "probe"]
         (folder / "result.json").write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
         return result
+
+
+def made_with(study: str, command: str, packages=PACKAGES) -> dict:
+    """What a result says of its making: study, command, date and versions."""
+    return {"study": study, "command": command, "date": time.strftime("%Y-%m-%d"), "versions": {name: version(name) for name in packages}}
 
 
 def load_result(name: str) -> dict:

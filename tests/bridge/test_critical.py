@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from llm_bridge.attractors import Attractor
 from llm_bridge.experiments.continents import Continents
-from llm_bridge.experiments.critical import FACTOR, LADDER, bracket
-from llm_bridge.experiments.smollm2_forecast import BUDGET, KINDS, TASKS, critical_rate, half_life, measured_rates, middle_rate, pilots
+from llm_bridge.experiments.critical import FACTOR, LADDER, TASKS, bracket
+from llm_bridge.experiments.fitting import KINDS
+from llm_bridge.experiments.smollm2_forecast import BUDGET, critical_rate, half_life, measured_rates, middle_rate, pilots
 from llm_bridge.experiments.study import load_result
 from llm_bridge.tasks import get_task
 
@@ -45,7 +46,7 @@ def test_half_of_the_runs_die_at_the_critical_rate_and_more_above(kind):
 
 
 def test_most_kept_pilots_fell_into_the_rule_that_kills_real_runs():
-    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model); one of three ends in "the", as no run did."""
+    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model); one of three ends in "the", as one seed of three did."""
     ends = [pilot.attractor[-1] for pilot in pilots()]
     assert [one.rule for one in ends] == [("copy", 1), ("answer", "the"), ("copy", 1)]
     assert all(one.share > 0.8 and one.initial_share < 0.4 for one in ends)
