@@ -13,8 +13,8 @@ import numpy as np
 
 from sharpening import GRPO, CompoundSymmetric, KLProx, MajorityReward, NaturalGradient, Population, SoftmaxGradient, collapse_step, simulate
 from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.mean_field import critical_ratio, earliest_turn, vote_path
-from sharpening.schedules import compare_schedules
+from sharpening.simulation.vote_path import critical_ratio, earliest_turn, vote_path
+from sharpening.verification.closed_form import compare_schedules
 
 HERE = Path(__file__).parent
 DECADES = np.array([1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])

@@ -130,7 +130,7 @@ def theorem_sections() -> str:
     """One section for each theorem: statement, formula, figure, assumptions, what SymPy verifies, code."""
     from sympy import latex
 
-    from sharpening.theorems.figures import figure_caption
+    from sharpening.plots.theorems import figure_caption
 
     sections = []
     for theorem in list_theorems():

@@ -25,7 +25,7 @@ def seeded(*parts: int) -> torch.Generator:
 def repetition(token_ids, ends) -> float:
     """Mean over completions of the share of tokens after the first that equal their predecessor; end tokens are no content.
 
-    0 for completions of fewer than two content tokens. token_ids (prompts, rollouts) lists; the same as in `sharpening.token_trees`.
+    0 for completions of fewer than two content tokens. token_ids (prompts, rollouts) lists; the same as in `sharpening.trees`.
     """
     contents = [[token for token in ids if token not in ends] for group in token_ids for ids in group]
     shares = [sum(map(int.__eq__, ids[1:], ids)) / (len(ids) - 1) if len(ids) > 1 else 0.0 for ids in contents]

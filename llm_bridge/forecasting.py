@@ -19,8 +19,8 @@ from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import spellable
 from sharpening.collapse import CRITERIA, collapse_steps
 from sharpening.errors import InputError
-from sharpening.forecast import adam_boost, coupled_trajectory, judge, uncoupled_trajectory
 from sharpening.rewards import get_reward
+from sharpening.voices import adam_boost, coupled_trajectory, judge, uncoupled_trajectory
 
 SPEAKER = "pilot"
 ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])

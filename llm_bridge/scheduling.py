@@ -13,8 +13,8 @@ from llm_bridge.tasks import spellable
 from sharpening.collapse import CollapseStep, collapse_step
 from sharpening.coupling import CompoundSymmetric
 from sharpening.errors import InputError
-from sharpening.schedule_results import ScheduleSearch
-from sharpening.verification_schedule import assume_labels, cheapest_schedule, check_search
+from sharpening.verification.results import ScheduleSearch
+from sharpening.verification.search import assume_labels, cheapest_schedule, check_search
 
 
 @dataclass(frozen=True)

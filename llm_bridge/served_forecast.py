@@ -9,7 +9,7 @@ import numpy as np
 from llm_bridge.priors import prompt_metrics
 from llm_bridge.served import ServedAnswers, served_answers
 from sharpening.errors import InputError
-from sharpening.verification import uniform_share
+from sharpening.verification.thresholds import uniform_share
 
 ERRORS = 2.0
 """A difference counts as seen if it is larger than so many of its standard errors."""

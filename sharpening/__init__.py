@@ -4,8 +4,6 @@ Public names are imported when first used, so `import sharpening` loads neither 
 """
 
 import importlib
-import sys
-import types
 
 __version__ = "0.1.0"
 
@@ -28,8 +26,8 @@ _MODULES = {
         "fit_compound_symmetric",
     ),
     "sharpening.errors": ("InputError",),
-    "sharpening.flows": ("flow",),
-    "sharpening.forecast": ("Forecast", "forecast"),
+    "sharpening.simulation.flow": ("flow",),
+    "sharpening.voices": ("Forecast", "forecast"),
     "sharpening.metrics": (
         "NO_ANSWER",
         "Vote",
@@ -42,7 +40,7 @@ _MODULES = {
         "summarize",
         "vote",
     ),
-    "sharpening.mean_field": ("critical_ratio", "critical_size", "earliest_turn", "vote_path"),
+    "sharpening.simulation.vote_path": ("critical_ratio", "critical_size", "earliest_turn", "vote_path"),
     "sharpening.population": ("Population",),
     "sharpening.rewards": (
         "REWARDS",
@@ -81,9 +79,9 @@ _MODULES = {
         "UnifiedForm",
         "WeightedMajorityReward",
     ),
-    "sharpening.schedules": ("CertifiedPlan", "Schedule", "certified_plan", "compare_schedules"),
-    "sharpening.sequential": ("SequentialTest",),
-    "sharpening.simulate": ("simulate", "simulate_many"),
+    "sharpening.verification.closed_form": ("CertifiedPlan", "Schedule", "certified_plan", "compare_schedules"),
+    "sharpening.verification.sequential_test": ("SequentialTest",),
+    "sharpening.simulation.run": ("simulate", "simulate_many"),
     "sharpening.theorems": (
         "Assumption",
         "Claim",
@@ -112,7 +110,7 @@ _MODULES = {
         "train_tree",
     ),
     "sharpening.updates": ("GRPO", "KLProx", "NaturalGradient", "SoftmaxGradient", "UPDATES", "Update", "get_update"),
-    "sharpening.verification": (
+    "sharpening.verification.thresholds": (
         "ThresholdCheck",
         "VerificationPlan",
         "check_threshold",
@@ -139,13 +137,3 @@ def __getattr__(name: str):
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
-
-class _Package(types.ModuleType):
-    """`simulate` and `forecast` each name a function and the submodule that holds it: the function wins."""
-
-    def __setattr__(self, name, value):
-        if not (name in _HOME and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

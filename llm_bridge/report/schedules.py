@@ -7,7 +7,7 @@ from rich.text import Text
 
 from llm_bridge.report.document import SCHEMA, plain
 from llm_bridge.report.tables import number_text
-from sharpening.schedule_results import ScheduleSearch, VerificationSchedule
+from sharpening.verification.results import ScheduleSearch, VerificationSchedule
 
 HEADLINES = {
     "plan": ("Verification keeps this run out of collapse", "green"),

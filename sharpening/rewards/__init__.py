@@ -1,13 +1,10 @@
 """Rewards, one per small file; `get_reward(spec)` finds one, `list_rewards()` gives the taxonomy."""
 
-from sharpening.rewards.antiderivative import AntiderivativeReward
 from sharpening.rewards.base import BRANCHES, GRANULARITIES, NEEDS, PSI, Reward, RewardCard, UnifiedForm
 from sharpening.rewards.entropy_reduction import EntropyReductionReward
-from sharpening.rewards.exhaustive_teacher import ExhaustiveTeacherReward
 from sharpening.rewards.hybrid import HybridReward
 from sharpening.rewards.hybrid_gated import HybridGatedReward
 from sharpening.rewards.hybrid_scheduled import HybridScheduledReward
-from sharpening.rewards.judge import JudgeReward
 from sharpening.rewards.kl_previous import KLPreviousReward
 from sharpening.rewards.kl_reference import KLReferenceReward
 from sharpening.rewards.kl_uniform import KLUniformReward
@@ -21,14 +18,13 @@ from sharpening.rewards.registry import REWARDS, get_reward, list_rewards, regis
 from sharpening.rewards.rephrased_majority import RephrasedMajorityReward
 from sharpening.rewards.self_certainty import SelfCertaintyReward
 from sharpening.rewards.self_contrastive import SelfContrastiveReward
-from sharpening.rewards.self_verification import SelfVerificationReward
 from sharpening.rewards.semantic_clusters import SemanticClustersReward
-from sharpening.rewards.symbolic_verifier import SymbolicVerifierReward
 from sharpening.rewards.token_entropy import TokenEntropyReward
 from sharpening.rewards.tokens import TokenStatistics
 from sharpening.rewards.trajectory_consistency import TrajectoryConsistencyReward
 from sharpening.rewards.trajectory_entropy import TrajectoryEntropyReward
-from sharpening.rewards.verifier import TrueReward
+from sharpening.rewards.true_answers import TrueReward
+from sharpening.rewards.verified import AntiderivativeReward, ExhaustiveTeacherReward, JudgeReward, SelfVerificationReward, SymbolicVerifierReward
 from sharpening.rewards.weighted_majority import WeightedMajorityReward
 
 __all__ = [

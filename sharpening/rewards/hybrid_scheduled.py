@@ -10,8 +10,8 @@ from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.majority import MajorityReward
 from sharpening.rewards.nested import needs_of
 from sharpening.rewards.registry import register_reward
+from sharpening.rewards.true_answers import TrueReward
 from sharpening.rewards.verdicts import check_rates
-from sharpening.rewards.verifier import TrueReward
 
 
 @register_reward

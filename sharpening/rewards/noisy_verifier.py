@@ -8,8 +8,8 @@ from sharpening.metrics import NO_ANSWER, as_arrays
 from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.nested import needs_of
 from sharpening.rewards.registry import register_reward
+from sharpening.rewards.true_answers import TrueReward
 from sharpening.rewards.verdicts import check_rates, silence
-from sharpening.rewards.verifier import TrueReward
 
 
 @register_reward

@@ -1,1 +1,1 @@
-"""The parts of `sharpening.simulate`: sampling answers, drawing batches, one training step, evaluation, the loop."""
+"""Simulation under a reward and an update: `run` (the front door), `flow` (continuous time), `vote_path` (mean field of votes), their parts."""

@@ -20,7 +20,7 @@ OPTIMIZERS = ("sgd", "adam")
 
 @dataclass(frozen=True)
 class Settings:
-    """Keyword arguments of `sharpening.simulate.simulate`, which explains them. Raises: InputError for unknown names or bad
+    """Keyword arguments of `sharpening.simulate`, which explains them. Raises: InputError for unknown names or bad
     sizes.
     """
 

@@ -108,12 +108,6 @@ class Theorem:
         """What must be true of the numbers, on the prompts of `case.applies`; other rows are ignored."""
         raise NotImplementedError
 
-    def figure(self, *, theme: str = "light"):
-        """What the theorem says at a glance, as a matplotlib figure: closed forms as lines, simulations as points."""
-        from sharpening.theorems.figures import theorem_figure
-
-        return theorem_figure(self.name, theme=theme)
-
     def verify(self) -> dict[str, bool]:
         """Run the derivation in SymPy: sentence -> whether it came out."""
         import sympy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
-from sharpening.mean_field import critical_ratio, critical_size, vote_path
+from sharpening.simulation.vote_path import critical_ratio, critical_size, vote_path
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.mean_field import adam_factors
+from sharpening.simulation.vote_path import adam_factors
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
-from sharpening.mean_field import vote_path
 from sharpening.metrics import exact_metrics
+from sharpening.simulation.vote_path import vote_path
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim

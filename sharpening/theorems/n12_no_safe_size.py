@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.mean_field import critical_ratio, critical_size, vote_path
+from sharpening.simulation.vote_path import critical_ratio, critical_size, vote_path
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.c2_critical_size import modes_after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, RESOLVED_MODE, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.collapse import Outcome, collapse_step, get_criterion
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.theorems.assumptions import LABELLED, ONE_CORRECT, RESOLVED_MODE, UNCOUPLED, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim

@@ -14,7 +14,7 @@ from sharpening.theorems.numerics import log_mass, path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 from sharpening.updates.advantages import group_advantages
-from sharpening.verification import youden
+from sharpening.verification.thresholds import youden
 
 VERIFIERS = ((0.8, 0.6), (0.5, 0.5), (0.2, 0.7))
 GROUP, STEPS = 4, 2

@@ -11,7 +11,7 @@ from sharpening.theorems.claims import Claim
 from sharpening.theorems.numerics import log_mass, path, take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
-from sharpening.verification import hybrid_threshold, youden
+from sharpening.verification.thresholds import hybrid_threshold, youden
 
 VERIFIERS = ((1.0, 0.0), (0.9, 0.3), (0.55, 0.5))
 OFFSET, STEPS = 0.01, 2

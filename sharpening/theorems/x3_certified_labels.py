@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.schedules import certified_plan, wrong_answers_before
-from sharpening.sequential import SequentialTest
 from sharpening.theorems.assumptions import LABELLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
@@ -13,7 +11,9 @@ from sharpening.theorems.numerics import log_mass, path
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import OPEN
 from sharpening.updates import KLProx
-from sharpening.verification import uniform_share
+from sharpening.verification.closed_form import certified_plan, wrong_answers_before
+from sharpening.verification.sequential_test import SequentialTest
+from sharpening.verification.thresholds import uniform_share
 
 TESTS = ((0.9, 0.1, 0.05, 0.05), (0.8, 0.4, 0.2, 0.1), (0.6, 0.0, 0.05, 0.05), (1.0, 0.4, 0.01, 0.05))
 

@@ -12,7 +12,7 @@ from sharpening.theorems.claims import Claim
 from sharpening.theorems.numerics import log_mass, path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
-from sharpening.verification import hybrid_threshold, uniform_share
+from sharpening.verification.thresholds import hybrid_threshold, uniform_share
 
 OFFSET = 0.02
 RATES = tuple((tpr, fpr) for tpr in (0.3, 0.7, 1.0) for fpr in (0.0, 0.2))

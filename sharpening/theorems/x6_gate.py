@@ -13,7 +13,7 @@ from sharpening.theorems.numerics import log_mass, normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS, OPEN
 from sharpening.updates import KLProx
-from sharpening.verification import gated_steps
+from sharpening.verification.thresholds import gated_steps
 
 GATES, RATES, STEPS = (0.55, 0.9), (0.9, 0.4), 8
 

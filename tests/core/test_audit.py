@@ -13,8 +13,8 @@ from sharpening.audit.steps import kl_prox, limit_share, softmax_gradient
 from sharpening.audit.token_tree import LEAVES, TreeCase, leaf_log_probs, node_log_probs, statistics
 from sharpening.rewards.certainty import TokenReward
 from sharpening.testing import arbitrary_rewards, audit_reward, policies
-from sharpening.token_trees import passes, shape
-from sharpening.token_trees import statistics as tree_statistics
+from sharpening.trees import passes, shape
+from sharpening.trees import statistics as tree_statistics
 
 UPDATES = ("KL-prox", "softmax gradient")
 SHARPENING = {f"{what} ({update})" for what in ("mode-monotone", "majorizing") for update in UPDATES} | {"comonotone", "order-preserving (KL-prox)"}

@@ -18,9 +18,9 @@ from sharpening import (
     collapse_step,
     simulate,
 )
-from sharpening.scheduled_runs import FAMILIES, ScheduledRun, certified_labels, reward_spec, run_schedule
-from sharpening.schedules import wrong_answers_before
-from sharpening.verification_schedule import assume_labels, cheapest_schedule
+from sharpening.verification.closed_form import wrong_answers_before
+from sharpening.verification.run import FAMILIES, ScheduledRun, certified_labels, reward_spec, run_schedule
+from sharpening.verification.search import assume_labels, cheapest_schedule
 
 PRIOR = Population.synthetic(3, 96, 10, strength=2.0, coupling=CompoundSymmetric(1.0, 1.0))
 RUN = dict(learning_rate=4.0, num_steps=120, prompts_per_step=8, rollouts=4)
@@ -259,7 +259,7 @@ class TestSearch:
             fate = [0.8] * 3 if works(x) else [0.8, 0.1, 0.1]
             return ScheduledRun(Trajectory([0, 1, 2], {"reward_accuracy": fate, "accuracy": fate}, floor=0.1), 100 * x)
 
-        monkeypatch.setattr("sharpening.verification_schedule.run_schedule", made_up)
+        monkeypatch.setattr("sharpening.verification.search.run_schedule", made_up)
         found = cheapest_schedule(PRIOR, **NOISY, **RUN, families=("uniform",))
         assert parameter < found.plan.parameter <= max(1.02 * parameter, parameter + 1e-3) + 1e-9
         assert found.plan.monotone is monotone and found.plan.at_bound is (parameter == 0.0)

@@ -6,9 +6,9 @@ from scipy.integrate import solve_ivp
 
 from sharpening.coupling import CompoundSymmetric
 from sharpening.errors import InputError
-from sharpening.flows import flow
 from sharpening.population import Population
 from sharpening.rewards import get_reward
+from sharpening.simulation.flow import flow
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 STARTS = np.log([[0.6, 0.4], [0.97, 0.03], [0.5, 0.5], [1.0, 1e-300], [0.2, 0.8]])

@@ -10,7 +10,7 @@ from sharpening.coupling import CompoundSymmetric
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import get_reward
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.testing import policies, populations
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 

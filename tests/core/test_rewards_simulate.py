@@ -7,7 +7,7 @@ import pytest
 from sharpening.coupling import CompoundSymmetric
 from sharpening.population import Population
 from sharpening.rewards import REWARDS, MajorityReward, Reward, RewardCard, get_reward, list_rewards, register_reward, registry
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.updates import GRPO, KLProx
 
 with np.errstate(divide="ignore"):

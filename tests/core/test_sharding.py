@@ -11,7 +11,7 @@ import pytest
 
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.updates import GRPO
 
 CODE = """

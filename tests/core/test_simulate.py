@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sharpening.coupling import CompoundSymmetric, NoCoupling
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.simulate import simulate, simulate_many
+from sharpening.simulation.run import simulate, simulate_many
 from sharpening.testing import populations
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 

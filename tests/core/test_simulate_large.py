@@ -6,8 +6,8 @@ import pytest
 
 from sharpening.coupling import CompoundSymmetric, NoCoupling
 from sharpening.population import Population
-from sharpening.simulate import simulate, simulate_many
 from sharpening.simulation import blocks
+from sharpening.simulation.run import simulate, simulate_many
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 PRIOR = Population.synthetic(3, 47, 6, strength=1.0)

@@ -6,7 +6,7 @@ import pytest
 
 from sharpening.coupling import CompoundSymmetric
 from sharpening.population import Population
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.simulation.sampling import epoch_schedule, sample_answers, sample_prompts
 from sharpening.updates import GRPO
 

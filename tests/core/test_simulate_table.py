@@ -6,7 +6,7 @@ import pytest
 from sharpening.collapse import Outcome, collapse_step
 from sharpening.coupling import CompoundSymmetric
 from sharpening.population import Population
-from sharpening.simulate import simulate_many
+from sharpening.simulation.run import simulate_many
 from sharpening.updates import GRPO
 
 

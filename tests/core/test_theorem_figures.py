@@ -7,15 +7,15 @@ import matplotlib
 import numpy as np
 import pytest
 
-import sharpening.theorems.figures as front_door
-import sharpening.theorems.figures.rollouts as rollouts
-import sharpening.theorems.figures.single_speeds as single_speeds
-import sharpening.theorems.figures.uncoupled as uncoupled
-import sharpening.theorems.figures.verifiers as verifiers
+import sharpening.plots.theorems as front_door
+import sharpening.plots.theorems.rollouts as rollouts
+import sharpening.plots.theorems.single_speeds as single_speeds
+import sharpening.plots.theorems.uncoupled as uncoupled
+import sharpening.plots.theorems.verifiers as verifiers
 from sharpening import GRPO, HybridReward, InputError, KLProx, NaturalGradient, SoftmaxGradient, TrajectoryEntropyReward, list_theorems
 from sharpening.coupling import CompoundSymmetric
-from sharpening.theorems.figures import figure_caption, figure_names, theorem_figure
-from sharpening.theorems.figures.canvas import picture
+from sharpening.plots.theorems import figure_caption, figure_names, theorem_figure
+from sharpening.plots.theorems.canvas import picture
 
 PAGES = Path(__file__).parents[2] / "docs" / "figures" / "theorems"
 NAMES = [theorem.name for theorem in list_theorems()]

@@ -20,9 +20,7 @@ from sharpening import (
     random_population,
 )
 from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.mean_field import vote_path
-from sharpening.schedules import certified_plan
-from sharpening.sequential import SequentialTest
+from sharpening.simulation.vote_path import vote_path
 from sharpening.theorems import (
     c1_speed_limit,
     c2_critical_size,
@@ -43,6 +41,8 @@ from sharpening.theorems import (
     x5_half_a_verifier,
     x6_gate,
 )
+from sharpening.verification.closed_form import certified_plan
+from sharpening.verification.sequential_test import SequentialTest
 
 OURS = {f"U{n}" for n in (2, 3, 6)} | {f"X{n}" for n in (1, 3, 4, 5, 6)} | {f"C{n}" for n in range(1, 8)} | {"N10", "N11", "N12"}
 

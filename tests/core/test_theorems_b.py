@@ -19,13 +19,13 @@ from sharpening import (
     simulate,
 )
 from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.mean_field import adam_factors, critical_ratio, critical_size, earliest_turn, vote_path
-from sharpening.schedules import certified_plan, compare_schedules, wrong_answers_before
-from sharpening.sequential import SequentialTest
+from sharpening.simulation.vote_path import adam_factors, critical_ratio, critical_size, earliest_turn, vote_path
 from sharpening.testing import populations
 from sharpening.theorems.c7_coexistence import coexistence_point, two_group_drift
 from sharpening.theorems.u3_rise_then_fall import grpo_turns, peak_time, signed_law, two_group_peak
-from sharpening.verification import gated_steps
+from sharpening.verification.closed_form import certified_plan, compare_schedules, wrong_answers_before
+from sharpening.verification.sequential_test import SequentialTest
+from sharpening.verification.thresholds import gated_steps
 
 NAMES = ["U2", "U3", "U6", "X1", "X3", "X4", "X5", "X6", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "N10", "N11", "N12"]
 

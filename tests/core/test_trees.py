@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sharpening.errors import InputError
 from sharpening.testing import policies
-from sharpening.token_trees.passes import edge_sums, edge_values, factorise, leaf_log_probs, score_gradient, softmax_gradient
-from sharpening.token_trees.statistics import answer_log_masses, answers_after_prefixes, leaf_statistics
 from sharpening.trees import TreePopulation, TreeShape, by_last_tokens, by_run_length
+from sharpening.trees.passes import edge_sums, edge_values, factorise, leaf_log_probs, score_gradient, softmax_gradient
+from sharpening.trees.statistics import answer_log_masses, answers_after_prefixes, leaf_statistics
 
 SHAPES = [TreeShape(1, 1), TreeShape(3, 1, 0), TreeShape(2, 3, 0), TreeShape(2, 3), TreeShape(3, 2, 2), TreeShape(1, 4), TreeShape(2, 4, 3)]
 SMALL = TreeShape(2, 3, 2)

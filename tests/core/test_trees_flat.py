@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sharpening.coupling import CompoundSymmetric
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.simulate import simulate
+from sharpening.simulation.run import simulate
 from sharpening.testing import policies
-from sharpening.token_trees.passes import edge_values, leaf_log_probs
-from sharpening.token_trees.plan import Policies, TreePlan
 from sharpening.trees import LeafStep, TreeGradient, TreePopulation, TreeShape, by_last_tokens, simulate_tree, train_tree
+from sharpening.trees.passes import edge_values, leaf_log_probs
+from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO, KLProx, NaturalGradient
 
 FLAT = Population.synthetic(3, 12, 5, strength=1.0, coupling=CompoundSymmetric(0.7, 0.5))

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sharpening.token_trees.plan import Policies, TreePlan
 from sharpening.trees import Objective, TreeGradient, TreePopulation, TreeShape, simulate_tree
+from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO
 
 SHAPE = TreeShape(2, 3)

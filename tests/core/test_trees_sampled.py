@@ -6,9 +6,9 @@ import pytest
 
 from sharpening.coupling import CompoundSymmetric
 from sharpening.rewards import REWARDS, get_reward
-from sharpening.token_trees.leaf_rewards import exact_rewards, group_rewards
-from sharpening.token_trees.plan import Policies, TreePlan
 from sharpening.trees import LeafStep, TreeGradient, TreePopulation, TreeShape, simulate_tree
+from sharpening.trees.leaf_rewards import exact_rewards, group_rewards
+from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO, NaturalGradient, SoftmaxGradient
 
 SHAPE = TreeShape(2, 3)

@@ -109,7 +109,7 @@ class TestSimulation:
 
     def test_a_wrong_threshold_is_noticed(self, misaligned, monkeypatch):
         """1/(1+J) computed from J = TPR, false positives forgotten, is too small a share."""
-        monkeypatch.setattr("sharpening.verification.uniform_share", lambda tpr, fpr: 1 / (1 + tpr))
+        monkeypatch.setattr("sharpening.verification.thresholds.uniform_share", lambda tpr, fpr: 1 / (1 + tpr))
         assert not check_threshold(0.7, 0.6, misaligned, offset=0.01).confirmed
 
     def test_a_wrong_reward_is_noticed(self, misaligned, monkeypatch):

@@ -142,7 +142,7 @@ def _extra(
 def of_synthetic(values: dict) -> None:
     """Search the cheapest plan for a synthetic population of that alignment, prompts coupled as strongly as each to itself."""
     from llm_bridge.report.schedules import print_schedule, schedule_document
-    from sharpening.verification_schedule import cheapest_schedule
+    from sharpening.verification.search import cheapest_schedule
 
     outputs = Outputs(values["json_target"])
     outputs.check()
@@ -182,8 +182,8 @@ def of_theory(values: dict) -> None:
     """Theory X2's uniform plan, and with a data set theory X3's certified labels beside it."""
     from llm_bridge.report.document import plain
     from llm_bridge.report.tables import print_records
-    from sharpening.schedules import certified_plan
-    from sharpening.verification import check_threshold, uniform_plan
+    from sharpening.verification.closed_form import certified_plan
+    from sharpening.verification.thresholds import check_threshold, uniform_plan
 
     outputs = Outputs(values["json_target"])
     outputs.check()

@@ -70,7 +70,7 @@ def _run(settings: dict):
     from sharpening.coupling import CompoundSymmetric
     from sharpening.population import Population
     from sharpening.rewards import get_reward
-    from sharpening.simulate import simulate as run
+    from sharpening.simulation.run import simulate as run
     from sharpening.updates import get_update
 
     size = "beta" if settings["update"] == "kl_prox" else "learning_rate"

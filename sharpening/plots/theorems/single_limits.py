@@ -1,0 +1,58 @@
+"""Figures of one prompt and of many: the test for leaving the budget, and pass@k (S11, S16)."""
+
+from functools import partial
+
+import numpy as np
+
+from sharpening.plots.theorems.canvas import draws
+from sharpening.plots.theorems.walks import policy, walk
+from sharpening.population import Population
+from sharpening.theorems.numerics import log_mass, relative_entropy
+from sharpening.theorems.s11_budget_test import alarm_rate
+from sharpening.theorems.s16_pass_at_k import crossing, pass_at_k
+from sharpening.updates import KLProx
+
+DRAWINGS: dict[str, tuple] = {}
+draws = partial(draws, DRAWINGS)
+
+
+@draws(
+    "S11",
+    "Exact chance of an alarm when mass moves to an answer of 2 %: at most the level of 5 % while KL is within the budget, and power beyond "
+    "it grows with the rollouts.",
+)
+def budget_test(panel):
+    start, moved = policy(0.6, 0.02, 0.38), np.linspace(0.0, 0.985, 60)
+    now = np.log1p(-moved)[:, None] + start
+    now[:, 1] = np.log((1 - moved) * 0.02 + moved)
+    spent = relative_entropy(now, np.broadcast_to(start, now.shape)) / -np.log(0.6)
+    told = np.broadcast_to(start[:, [1, 0, 2]], now.shape)
+    for colour, rollouts in enumerate((64, 32, 16)):
+        rate = alarm_rate(now[:, 1], told, np.zeros(len(now), bool), rollouts=rollouts)
+        panel.line(spent, rate, f"{rollouts} rollouts each", colour)
+        panel.holds("at most", rate[spent <= 1], 0.05)
+        panel.holds("at least", np.diff(rate), 0.0, 1e-12)
+    panel.level(0.05, "level")
+    panel.mark(1.0, "KL = budget")
+    panel.dress("KL(π ‖ π₀) over the budget −log max π₀", "chance of an alarm", ylim=(-0.03, 1.03), legend="below", columns=3)
+
+
+@draws(
+    "S16",
+    "Pass@k before and after training on the majority reward: training ends at alignment α for every k, so it gains below the crossing k* "
+    "and loses beyond it.",
+)
+def pass_at_k_sold(panel):
+    panel.logs(x=True)
+    population, k = Population.synthetic(3, 64, 8, strength=1.6), 2 ** np.arange(0, 11)
+    weights, correct = population.prompt_weights, population.correct
+    average = lambda policies: np.array([weights @ pass_at_k(log_mass(policies, ~correct), int(n)) for n in k])  # noqa: E731
+    end, alpha = walk(KLProx(1 / 60.0), population.log_probs, 1)[-1], population.alignment
+    panel.law(lambda n: 0 * n + alpha, k, average(end), "after training (points), α (line)", 0)
+    before = average(population.log_probs)
+    panel.line(k, before, "before training", 1)
+    least = crossing(log_mass(population.log_probs, ~correct), weights, alpha)
+    panel.holds("at least", before[k >= least], alpha)
+    panel.holds("at most", before[k < least], alpha)
+    panel.mark(least, f"k* = {least:g}", low=True)
+    panel.dress("answers drawn k", "pass@k, share of prompts", legend="lower right", ylim=(0.0, 1.03))

@@ -1,0 +1,71 @@
+"""What rewards and metrics read of a tree: token statistics of every leaf, answer masses, answers that a prefix points to."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from sharpening.metrics import NO_ANSWER
+from sharpening.rewards.tokens import TokenStatistics
+from sharpening.trees.passes import up
+from sharpening.trees.shape import TreeShape
+
+ROUNDING = 512  # units in the last place: answers whose summed masses agree to this are equal
+
+
+def leaf_statistics(shape: TreeShape, log_probs: jax.Array) -> TokenStatistics:
+    """Statistics of every finished sequence, (prompts, leaves, max_length), from node policies (prompts, nodes, vocab), nats.
+
+    The end token is a token like any other. Impossible tokens as in `TokenStatistics.of_categorical`: every number is finite.
+    """
+    prompts, nodes, vocab = log_probs.shape
+    every = jnp.broadcast_to(jnp.arange(vocab)[None, :], (prompts * nodes, vocab))
+    at_nodes = TokenStatistics.of_categorical(log_probs.reshape(-1, vocab), every)
+    path, tokens = jnp.asarray(shape.path), jnp.asarray(shape.tokens.clip(0))
+    of_node = lambda field: field[:, 0, 0].reshape(prompts, nodes)[:, path]  # noqa: E731
+    return TokenStatistics(
+        mask=jnp.broadcast_to(jnp.asarray(shape.mask)[None], (prompts, *shape.mask.shape)),
+        log_prob=at_nodes.log_prob[:, :, 0].reshape(prompts, nodes, vocab)[:, path, tokens],
+        entropy=of_node(at_nodes.entropy),
+        uniform_cross_entropy=of_node(at_nodes.uniform_cross_entropy),
+        gap=of_node(at_nodes.gap),
+        vocab_size=vocab,
+    )
+
+
+def answer_log_masses(leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int) -> jax.Array:
+    """log of the summed probability of the leaves of each answer column, (prompts, num_columns), nats; -infinity for none.
+
+    `columns` (leaves,) int. If every column has one leaf the numbers are kept to the last bit. If leaves are summed, masses that agree
+    with the largest to within 512 units in the last place are set equal to it, so that exact ties of the vote stay ties.
+    """
+    empty = jnp.full((leaf_log_probs.shape[0], num_columns), -jnp.inf, leaf_log_probs.dtype)
+    top = empty.at[:, columns].max(leaf_log_probs)
+    safe = jnp.where(top > -jnp.inf, top, 0.0)
+    total = jnp.zeros_like(empty).at[:, columns].add(jnp.exp(leaf_log_probs - safe[:, columns]))
+    masses = jnp.log(total) + safe
+    summed = jnp.max(jnp.zeros(num_columns, jnp.int32).at[columns].add(1)) > 1
+    largest = jnp.max(masses, axis=1, keepdims=True)
+    near = largest - masses <= ROUNDING * jnp.finfo(masses.dtype).eps * jnp.maximum(1.0, jnp.abs(largest))
+    return jnp.where(near & summed, largest, masses)
+
+
+def answers_after_prefixes(shape: TreeShape, leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int, no_answer: int | None) -> jax.Array:
+    """The answer that the model would most likely give after each proper prefix of each leaf, (prompts, leaves, max_length - 1) int.
+
+    State t is the mode of the answer given the first t + 1 tokens, NO_ANSWER where that mode is no answer, and the leaf's own answer
+    once the sequence has ended. A node that no sequence reaches says the first answer.
+    """
+    prompts = leaf_log_probs.shape[0]
+    own = jnp.where(columns == (num_columns if no_answer is None else no_answer), NO_ANSWER, columns)
+    if shape.max_length == 1:
+        return jnp.zeros((prompts, shape.num_leaves, 0), columns.dtype)
+    best, said = None, None
+    for column in range(num_columns):
+        masked = jnp.where(columns[None, :] == column, leaf_log_probs, -jnp.inf)
+        mass = jax.nn.logsumexp(up(shape, masked, lambda depth, rows: jax.nn.logsumexp(rows, axis=-1)), axis=-1)
+        label = NO_ANSWER if column == no_answer else column
+        said = jnp.full(mass.shape, label, columns.dtype) if best is None else jnp.where(mass > best, label, said)
+        best = mass if best is None else jnp.maximum(best, mass)
+    states = said[:, jnp.asarray(shape.path[:, 1:])]
+    return jnp.where(jnp.asarray(shape.mask[:, 1:])[None], states, own[None, :, None])
