@@ -12,18 +12,18 @@ from pathlib import Path
 
 from latex2mathml.converter import convert
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OUTCOME
 from llm_bridge.cli import create_app
-from llm_bridge.experiments.critical import TASKS as SMOLLM2_TASKS
-from llm_bridge.experiments.figures import compare_table, provenance, runs_table
-from llm_bridge.experiments.fitting import KINDS
-from llm_bridge.experiments.smollm2_forecast import critical_rate, half_life, measured, measured_rates, middle_rate, pilots
-from llm_bridge.experiments.study import load_result
-from llm_bridge.results import VERDICTS, VOICES
+from llm_bridge.forecast.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OUTCOME
+from llm_bridge.models.built_in import list_models
+from llm_bridge.report.words import VERDICTS, VOICES
 from llm_bridge.tasks import TASKS, get_task
-from llm_bridge.zoo import list_models
 from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
 from sharpening.rewards import BRANCHES, NEEDS, REWARDS
+from studies.critical import TASKS as SMOLLM2_TASKS
+from studies.figures import compare_table, provenance, runs_table
+from studies.fitting import KINDS
+from studies.smollm2_forecast import critical_rate, half_life, measured, measured_rates, middle_rate, pilots
+from studies.study import load_result
 
 MARKER = re.compile(r"<!-- table: (\w+) -->")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)

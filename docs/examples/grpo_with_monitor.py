@@ -7,9 +7,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from llm_bridge.monitor import CollapseMonitor
-from llm_bridge.rewards import majority_reward
-from llm_bridge.zoo import built_in_folder
+from llm_bridge.models.built_in import built_in_folder
+from llm_bridge.training.monitor import CollapseMonitor
+from llm_bridge.training.reward_function import majority_reward
 
 
 def last_number(text):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llm_bridge.cli.outputs import Outputs, check_folder
-from llm_bridge.settings import RunSettings
+from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Request:
 
     def check(self, folder: Path | None = None) -> None:
         """Raise InputError now if the name cannot be a model's, or if nothing can be written in `folder`."""
-        from llm_bridge.model_names import check_model_name
+        from llm_bridge.models.names import check_model_name
 
         check_model_name(self.model)
         if folder is not None:
@@ -131,9 +131,9 @@ def run_command(function: Callable) -> Callable:
 
 
 def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, **values) -> Request:
-    from llm_bridge.rewards import check_reward
+    from llm_bridge.models.built_in import DEFAULT_MODEL
     from llm_bridge.tasks import get_task
-    from llm_bridge.zoo import DEFAULT_MODEL
+    from llm_bridge.training.reward_function import check_reward
 
     chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
     outputs = Outputs(json_target, report)
@@ -151,7 +151,7 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
 
 def task_name(model: str, task: str | None) -> str:
     """The task that was chosen, or the built-in model's own; InputError where there is neither."""
-    from llm_bridge.zoo import default_task
+    from llm_bridge.models.built_in import default_task
 
     name = task or default_task(model)
     if name is None:
@@ -166,7 +166,7 @@ def task_name(model: str, task: str | None) -> str:
 
 def check_local_model(model: str) -> None:
     """Raise InputError for a name that can only be a path and where nothing is, without the seconds that loading torch takes."""
-    from llm_bridge.zoo import names
+    from llm_bridge.models.built_in import names
 
     local = model.startswith(("/", ".", "~")) or model.endswith(".gguf") or model.count("/") != 1
     if model not in names() and local and not Path(model).exists():

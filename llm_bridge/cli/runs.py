@@ -11,18 +11,19 @@ import typer
 from llm_bridge.cli.errors import INTERRUPTED
 from llm_bridge.cli.options import Request, folder_of, slug, task_name
 from llm_bridge.cli.outputs import Outputs, check_folder
-from llm_bridge.progress import terminal_progress
-from llm_bridge.results import Measurement, ModelForecast
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.progress import terminal_progress
+from llm_bridge.forecast.result import ModelForecast
+from llm_bridge.training.measurement import Measurement
+from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 if TYPE_CHECKING:
-    from llm_bridge.scheduling import ModelSchedule
+    from llm_bridge.forecast.schedule import ModelSchedule
 
 
 def run_forecast(request: Request, pilots: int = 1) -> ModelForecast:
     """Forecast with progress on standard error."""
-    from llm_bridge.forecasting import forecast_model
+    from llm_bridge.forecast.model import forecast_model
 
     with terminal_progress() as progress:
         return forecast_model(request.model, request.task, request.settings, pilots=pilots, progress=progress)
@@ -33,7 +34,7 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
 
     The folder of the answers is `output`, or one named after the server, the model, the task and the law of the answers.
     """
-    from llm_bridge.served import API_KEY, base_url
+    from llm_bridge.sampling.server import API_KEY, base_url
     from llm_bridge.tasks import get_task
 
     law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
@@ -52,8 +53,8 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
     folder = output or folder_of([url, model, name, law], "served", slug(model), slug(name))
 
     with outputs.reserved(), interruptible(folder):
+        from llm_bridge.forecast.served import forecast_served
         from llm_bridge.report.served import print_served, served_command, served_document, served_files
-        from llm_bridge.served_forecast import forecast_served
 
         check_folder("output", folder)
         try:
@@ -75,7 +76,7 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
 
 def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":
     """Search verification schedules with progress on standard error; `verifier`: keyword arguments of `schedule_model`."""
-    from llm_bridge.scheduling import schedule_model
+    from llm_bridge.forecast.schedule import schedule_model
 
     with terminal_progress() as progress:
         return schedule_model(request.model, request.task, request.settings, progress=progress, **verifier)
@@ -83,7 +84,7 @@ def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":
 
 def run_measurement(request: Request, folder: Path) -> Measurement:
     """Train and measure with progress on standard error; checkpoints in `folder`."""
-    from llm_bridge.train import measure
+    from llm_bridge.training.measure import measure
 
     with terminal_progress() as progress:
         return measure(request.model, request.task, request.settings, output_dir=folder, progress=progress)

@@ -1,7 +1,7 @@
 """Where theorem meets network: a small transformer's exact answer distribution, and exact updates of it without sampling.
 
 >>> from llm_bridge.exact import ExactModel, ExactTraining, numerals
->>> from llm_bridge.models import load_model
+>>> from llm_bridge.models.loading import load_model
 >>> from llm_bridge.tasks import get_task
 >>> from sharpening import SoftmaxGradient
 >>> exact = ExactModel(load_model("addition-uncertain"), get_task("addition"), numerals(200))

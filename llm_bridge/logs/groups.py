@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
+from llm_bridge.answers.extraction import extractor, fold
+from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.logs.completions import Group, Rollouts
 from llm_bridge.logs.finding import Finding
 from llm_bridge.logs.run_log import RunLog
 from llm_bridge.tasks import Problem, Task, equivalent, read_answers
-from llm_bridge.tasks.extraction import extractor, fold
-from llm_bridge.tasks.normal_form import normal_form
 from sharpening.metrics import group_metrics, leading_answers
 
 RECURRING = 5

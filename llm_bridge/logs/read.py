@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from llm_bridge.answers.extraction import extractor
 from llm_bridge.logs.completions import read_trl, read_verl
 from llm_bridge.logs.finding import LEVELS, Finding
 from llm_bridge.logs.groups import groups_log
@@ -12,7 +13,6 @@ from llm_bridge.logs.rows import read_csv, read_jsonl_rows, read_trainer_state, 
 from llm_bridge.logs.run_log import RunLog, merge
 from llm_bridge.logs.signs import placeholders, signs
 from llm_bridge.logs.stopping import stopping
-from llm_bridge.tasks.extraction import extractor
 from sharpening.errors import InputError
 
 SUPPORTED = (

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.forecast.result import ModelForecast
+from llm_bridge.training.measurement import Measurement
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from os import PathLike, fspath
 
 import numpy as np
 
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report.comparison import curve_errors, voice_distances, within_interval
-from llm_bridge.results import REFERENCES, Measurement, ModelForecast
+from llm_bridge.report.words import REFERENCES
+from llm_bridge.training.measurement import Measurement
 
 SCHEMA = 1
 SIGNIFICANT_DIGITS = 6

@@ -1,7 +1,8 @@
 """The two figures of a report, as HTML (light and dark SVG) and as PNG files."""
 
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.training.measurement import Measurement
 
 
 def draw_collapse(forecast: ModelForecast | None, measurement: Measurement | None) -> str:

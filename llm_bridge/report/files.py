@@ -2,9 +2,10 @@
 
 import json
 
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report.figures import png_figures
 from llm_bridge.report.page import render_page
-from llm_bridge.results import Measurement, ModelForecast
+from llm_bridge.training.measurement import Measurement
 
 
 def report_files(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.report.comparison import distance, within_interval
-from llm_bridge.results import VERDICTS, ForecastStep, Measurement, ModelForecast
+from llm_bridge.report.words import VERDICTS
+from llm_bridge.training.measurement import Measurement
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One self-contained HTML page for a forecast, a measurement, or both: verdict, then when, how, why, and how it was made."""
 
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
 from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
 from llm_bridge.report.sections import (
@@ -13,7 +14,8 @@ from llm_bridge.report.sections import (
     settings_section,
     voices_section,
 )
-from llm_bridge.results import OTHERS, REFERENCES, Measurement, ModelForecast
+from llm_bridge.report.words import OTHERS, REFERENCES
+from llm_bridge.training.measurement import Measurement
 
 
 def render_page(

@@ -4,14 +4,16 @@ import shlex
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 
-from llm_bridge.progress import format_seconds
+from llm_bridge.console.progress import format_seconds
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
 from llm_bridge.report.comparison import curve_errors, voice_distances
 from llm_bridge.report.figures import draw_collapse, draw_curves
 from llm_bridge.report.headline import interval_text, step_text
 from llm_bridge.report.tables import number_text
-from llm_bridge.results import VOICES, Measurement, ModelForecast
-from llm_bridge.settings import RunSettings
+from llm_bridge.report.words import VOICES
+from llm_bridge.training.measurement import Measurement
+from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import CRITERIA, Outcome
 from sharpening.trajectory import METRICS
 

@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_bridge.progress import format_seconds
+from llm_bridge.console.progress import format_seconds
+from llm_bridge.forecast.served import HOW_TO_KNOW, SERVED_VERDICTS, UNKNOWN, ServedForecast
 from llm_bridge.report import html
 from llm_bridge.report.document import SCHEMA, plain
 from llm_bridge.report.headline import Headline
 from llm_bridge.report.page import banner
 from llm_bridge.report.sections import versions
 from llm_bridge.report.tables import number_text, panel, print_cost
-from llm_bridge.results import OTHERS, REFERENCES
-from llm_bridge.served_forecast import HOW_TO_KNOW, SERVED_VERDICTS, UNKNOWN, ServedForecast
+from llm_bridge.report.words import OTHERS, REFERENCES
 
 MEANINGS = {
     "accuracy": "single answers that are right",

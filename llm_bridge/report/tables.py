@@ -6,7 +6,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from llm_bridge.progress import format_seconds
+from llm_bridge.console.progress import format_seconds
+from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report.comparison import curve_errors, voice_distances
 from llm_bridge.report.headline import (
     Headline,
@@ -16,7 +17,8 @@ from llm_bridge.report.headline import (
     measurement_headline,
     step_text,
 )
-from llm_bridge.results import OTHERS, REFERENCES, Measurement, ModelForecast
+from llm_bridge.report.words import OTHERS, REFERENCES
+from llm_bridge.training.measurement import Measurement
 from sharpening.trajectory import METRICS
 
 _COLOURS = {"good": "green", "caution": "yellow", "bad": "red", "neutral": "cyan"}

@@ -1,7 +1,7 @@
 """Tasks: prompts with known answers, how answers are read, which are the same, and which are right."""
 
+from llm_bridge.answers.equivalence import equivalent
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.equivalence import equivalent
 from llm_bridge.tasks.registry import TASKS, get_task
 from llm_bridge.tasks.spelling import spellable
 

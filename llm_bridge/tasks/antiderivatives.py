@@ -4,9 +4,10 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
 
-from llm_bridge.tasks.base import MAX_LABEL, Problem, Task
-from llm_bridge.tasks.formulas import MAX_LENGTH, names, parse_formula
-from llm_bridge.tasks.primitives import CONSTANTS, is_antiderivative, same_derivative
+from llm_bridge.answers.formulas import MAX_LENGTH, names, parse_formula
+from llm_bridge.answers.limits import MAX_LABEL
+from llm_bridge.answers.primitives import CONSTANTS, is_antiderivative, same_derivative
+from llm_bridge.tasks.base import Problem, Task
 
 _HEADS = ("F(x)", "f(x)", "y", "F")
 _LONGEST_TEXT = MAX_LABEL
@@ -16,8 +17,8 @@ class Antiderivatives(Task):
     """Monomials, sums of two, sines, cosines, exponentials and 1/x with small whole numbers: 648 integrands.
 
     The answer is the first line of the completion up to a full stop that ends a sentence, a "F(x) =" before it left out; it must be a
-    formula of x, e, pi and a constant of integration (`llm_bridge.tasks.formulas`), else it is no answer. Right is what
-    `llm_bridge.tasks.primitives.is_antiderivative` accepts, so many answers are right, and two answers are the same if their
+    formula of x, e, pi and a constant of integration (`llm_bridge.answers.formulas`), else it is no answer. Right is what
+    `llm_bridge.answers.primitives.is_antiderivative` accepts, so many answers are right, and two answers are the same if their
     derivatives are: "x^3", "x^3 + C" and "x*x^2 - 7". `Problem.answer` is one right answer.
     """
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from llm_bridge.answers.limits import MAX_LABEL
 from sharpening.errors import InputError
-
-MAX_LABEL = 1_000
-"""Longest label in characters; a longer answer is no answer, so that no text can make voting slow."""
 
 
 @dataclass(frozen=True)
@@ -139,3 +137,16 @@ def digits_settled(completion: str) -> bool:
     """Whether `plain_digits` is None for good: the text holds something that is neither an outer space nor a digit."""
     text = completion.strip()
     return len(completion) > MAX_LABEL or bool(text) and not (text.isascii() and text.isdigit())
+
+
+def run_without_labels(problems) -> bool:
+    """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
+    return all(problem.answer is None for problem in problems)
+
+
+def base_rate_floor(task, problems) -> float:
+    """The largest share of labelled problems for which one and the same answer is right."""
+    # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is not.
+    solutions = [task.solution(problem) for problem in problems]
+    answers = [solution if (label := task.extract(solution)) is None else label for solution in solutions]
+    return max(answers.count(answer) for answer in set(answers)) / len(answers)

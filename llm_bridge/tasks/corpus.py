@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from llm_bridge.tasks.base import MAX_LABEL, Problem, Task
+from llm_bridge.answers.limits import MAX_LABEL
+from llm_bridge.tasks.base import Problem, Task
 from sharpening.errors import InputError
 
 MAX_PROBLEMS = 10_000

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import combinations_with_replacement, permutations, product
 
-from llm_bridge.tasks.arithmetic import MAX_LENGTH, parse_expression
+from llm_bridge.answers.arithmetic import MAX_LENGTH, parse_expression
 from llm_bridge.tasks.base import Problem, Task
 
 LARGEST_NUMBER = 14

@@ -7,11 +7,12 @@ import json
 import re
 from pathlib import Path
 
-from llm_bridge.tasks.base import MAX_LABEL, Problem, Task
-from llm_bridge.tasks.equivalence import equivalent
-from llm_bridge.tasks.extraction import extractor, fold, last_box
-from llm_bridge.tasks.normal_form import normal_form
-from llm_bridge.tasks.numbers import number, write_number
+from llm_bridge.answers.equivalence import equivalent
+from llm_bridge.answers.extraction import extractor, fold, last_box
+from llm_bridge.answers.limits import MAX_LABEL
+from llm_bridge.answers.normal_form import normal_form
+from llm_bridge.answers.numbers import number, write_number
+from llm_bridge.tasks.base import Problem, Task
 from sharpening.errors import InputError
 
 _LATEX = re.compile(r"\\[A-Za-z]|[\^_]|^\$.*\$$")

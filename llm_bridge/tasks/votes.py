@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from llm_bridge.answers.equivalence import at_most
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.equivalence import at_most
 from sharpening.metrics import NO_ANSWER
 
 SECONDS_EACH = 2.0

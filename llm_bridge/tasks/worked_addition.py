@@ -2,7 +2,8 @@
 
 import re
 
-from llm_bridge.tasks.base import MAX_LABEL, Problem, Task
+from llm_bridge.answers.limits import MAX_LABEL
+from llm_bridge.tasks.base import Problem, Task
 
 _FORM = re.compile(r"\s*[0-9,]*:([0-9]+)\s*", re.ASCII)
 _BEGINNING = re.compile(r"\s*[0-9,]*(:[0-9]*)?\s*", re.ASCII)

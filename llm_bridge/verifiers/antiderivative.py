@@ -1,7 +1,7 @@
 """Numeric check of an antiderivative, as LADDER's: the derivative of the answer is compared with the integrand at points."""
 
+from llm_bridge.answers.primitives import DOMAIN, is_antiderivative, usable
 from llm_bridge.tasks.base import Problem
-from llm_bridge.tasks.primitives import DOMAIN, is_antiderivative, usable
 from llm_bridge.verifiers.base import Verifier, register_verifier
 from sharpening.errors import InputError
 
@@ -10,7 +10,7 @@ _BEFORE, _AFTER = "an antiderivative of ", " is"
 
 @register_verifier
 class AntiderivativeVerifier(Verifier):
-    """1 for a formula whose derivative is the integrand on `domain`, as far as numbers can tell (`llm_bridge.tasks.primitives`).
+    """1 for a formula whose derivative is the integrand on `domain`, as far as numbers can tell (`llm_bridge.answers.primitives`).
 
     The integrand is the problem's `data["integrand"]`, else the formula in a prompt "an antiderivative of 3*x^2 is".
 

@@ -56,7 +56,7 @@ def yes_shares(model, tokenizer, form: Form, pairs, *, chunk: int = 64):
     """
     import torch
 
-    from llm_bridge.forward import next_token_logits
+    from llm_bridge.sampling.forward import next_token_logits
 
     yes, no = (_first_tokens(tokenizer, words) for words in (form.yes, form.no))
     if not set(yes).isdisjoint(no):

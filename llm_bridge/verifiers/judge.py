@@ -22,7 +22,7 @@ class Judge(Verifier):
     description = "another model, larger or slower, says whether the answer is right"
 
     def __init__(self, model: str, task):
-        from llm_bridge.models import load_model
+        from llm_bridge.models.loading import load_model
         from llm_bridge.tasks import spellable
         from llm_bridge.verifiers.asking import WORDS, form_for
 
@@ -35,7 +35,7 @@ class Judge(Verifier):
     @classmethod
     def check(cls, task, *, model: str = "") -> None:
         """Raise InputError unless `model` can be the name of a model."""
-        from llm_bridge.model_names import check_model_name
+        from llm_bridge.models.names import check_model_name
 
         if not model:
             raise InputError("reward", "judge", "it needs a model that judges", "Write judge(model=FOLDER), or the name of a built-in model")
@@ -63,7 +63,7 @@ class Judge(Verifier):
         return np.array([own[prompt] is not None and self.task.equivalent(own[prompt], answer) for prompt, answer in pairs], float)
 
     def _answers(self, prompts) -> dict[str, str | None]:
-        from llm_bridge.rollouts import sample
+        from llm_bridge.sampling.rollouts import sample
 
         drawn = sample(self.loaded.model, self.loaded.tokenizer, prompts, rollouts=1, max_new_tokens=self.task.max_new_tokens, greedy=True)
         self.forward_tokens += drawn.forward_tokens

@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 
-from llm_bridge.tasks.arithmetic import parse_expression
+from llm_bridge.answers.arithmetic import parse_expression
 from sharpening.errors import InputError
 
 OPERATORS = "+-*/"

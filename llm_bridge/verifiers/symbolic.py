@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from llm_bridge.answers.numbers import number
 from llm_bridge.tasks.base import Problem
-from llm_bridge.tasks.numbers import number
 from llm_bridge.verifiers.base import Verifier, register_verifier
 from llm_bridge.verifiers.constraints import UndefinedError, calls, evaluate, literals, names, parse_constraint
 from sharpening.errors import InputError

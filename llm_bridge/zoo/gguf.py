@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llm_bridge.quiet import quiet_libraries
+from llm_bridge.console.quiet import quiet_libraries
 from sharpening.errors import InputError
 
 

@@ -19,10 +19,10 @@ from transformers import (
     set_seed,
 )
 
-from llm_bridge.quiet import quiet_libraries
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.models.recipes import Recipe
 from llm_bridge.tasks import get_task
 from llm_bridge.zoo.lessons import TEACHERS, without_carry
-from llm_bridge.zoo.recipes import Recipe
 
 __all__ = ["Lessons", "build_model", "character_tokenizer", "fresh_model", "measure_prior", "without_carry"]
 
@@ -93,7 +93,7 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
 
     The same recipe gives the same weights on one machine and torch version; one thread is used, so that sums keep their order.
     """
-    from llm_bridge.progress import NullProgress
+    from llm_bridge.console.progress import NullProgress
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -130,7 +130,7 @@ def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollo
     """The prior on the task's evaluation prompts: accuracy, label accuracy, majority ratio, entropy (nats), from `rollouts` samples."""
     import numpy as np
 
-    from llm_bridge.rollouts import sample
+    from llm_bridge.sampling.rollouts import sample
     from llm_bridge.tasks import read_answers
     from sharpening.metrics import group_metrics
 

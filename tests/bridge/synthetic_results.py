@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from llm_bridge.results import ForecastStep, Measurement, ModelForecast
-from llm_bridge.settings import RunSettings
+from llm_bridge.forecast.result import ForecastStep, ModelForecast
+from llm_bridge.training.measurement import Measurement
+from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import collapse_steps
 from sharpening.trajectory import Trajectory
 

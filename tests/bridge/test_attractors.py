@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from llm_bridge.attractors import CHANCE, KINDS, Attractor, Reply, describe, fall, told, varying_words
-from llm_bridge.models import load_model
-from llm_bridge.pilot import Pilot, run_pilot
-from llm_bridge.quiet import quiet_libraries
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.attractors import CHANCE, KINDS, Attractor, describe, fall, told, varying_words
+from llm_bridge.forecast.pilot import Pilot, run_pilot
+from llm_bridge.models.loading import load_model
+from llm_bridge.sampling.greedy import Reply
 from llm_bridge.tasks import get_task
+from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 SIZE = 40

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
-from llm_bridge.calibration.outcome import Chance, Rise, verdict
-from llm_bridge.calibration.survival import Calibration, FailureTime, lives
-from llm_bridge.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
-from llm_bridge.experiments.fitting import Group, calibrated, chance, fit, rise
-from llm_bridge.experiments.judging import auroc, averaged, censored_spearman, compared, median_of
-from llm_bridge.pilot import Pilot
-from llm_bridge.results import VERDICTS
-from llm_bridge.settings import RunSettings
+from llm_bridge.forecast.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
+from llm_bridge.forecast.calibration.outcome import Chance, Rise, verdict
+from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
+from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
+from llm_bridge.forecast.pilot import Pilot
+from llm_bridge.report.words import VERDICTS
+from llm_bridge.training.settings import RunSettings
+from studies.fitting import Group, calibrated, chance, fit, rise
+from studies.judging import auroc, averaged, censored_spearman, compared, median_of
 
 HEAD = FailureTime("relative", 1.0, {"log_steps": 1.1, "log_first_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
 PRIOR = {"majority_ratio": 0.6, "label_accuracy": 0.8, "accuracy": 0.5}

@@ -12,7 +12,7 @@ import pytest
 from cli_helpers import assert_refused, invoke
 from synthetic_results import make_forecast, make_measurement
 
-from llm_bridge.settings import RunSettings
+from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 HERE = Path(__file__).parent
@@ -38,9 +38,9 @@ def engine(monkeypatch, tmp_path):
 
     stand = types.SimpleNamespace(calls=calls, interrupted=False)
     modules = {
-        "llm_bridge.forecasting": {"forecast_model": forecast_model},
-        "llm_bridge.train": {"measure": measure},
-        "llm_bridge.model_names": {"check_model_name": lambda name: None},
+        "llm_bridge.forecast.model": {"forecast_model": forecast_model},
+        "llm_bridge.training.measure": {"measure": measure},
+        "llm_bridge.models.names": {"check_model_name": lambda name: None},
     }
     for name, content in modules.items():
         monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))
@@ -145,35 +145,35 @@ class TestBadInput:
         def refuse(*_, **__):
             raise InputError("model", "tiny", "it has\nno weights", "Find them")
 
-        engine.replace("llm_bridge.forecasting", "forecast_model", refuse)
+        engine.replace("llm_bridge.forecast.model", "forecast_model", refuse)
         assert_refused(invoke("forecast"), "no weights", "Find them")
 
     def test_a_full_disk_during_the_run(self, engine):
         def fill(*_, **__):
             raise OSError(28, "No space left on device", "runs/x/checkpoint-15")
 
-        engine.replace("llm_bridge.train", "measure", fill)
+        engine.replace("llm_bridge.training.measure", "measure", fill)
         assert_refused(invoke("measure"), "No space left on device", "checkpoint-15")
 
     def test_a_missing_package_names_the_extra(self, engine):
         def lack(*_, **__):
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-        engine.replace("llm_bridge.forecasting", "forecast_model", lack)
+        engine.replace("llm_bridge.forecast.model", "forecast_model", lack)
         assert_refused(invoke("forecast"), "torch", "sharpening[llm]")
 
     def test_a_bug_is_not_dressed_up_as_bad_input(self, engine):
         def fail(*_, **__):
             raise ZeroDivisionError("bug")
 
-        engine.replace("llm_bridge.forecasting", "forecast_model", fail)
+        engine.replace("llm_bridge.forecast.model", "forecast_model", fail)
         assert isinstance(invoke("forecast").exception, ZeroDivisionError)
 
     def test_no_folder_is_left_behind_by_a_bad_model(self, engine):
         def refuse(name):
             raise InputError("model", name, "the folder has no weights")
 
-        engine.replace("llm_bridge.model_names", "check_model_name", refuse)
+        engine.replace("llm_bridge.models.names", "check_model_name", refuse)
         assert_refused(invoke("measure"), "no weights")
         assert not Path("runs").exists()
 
@@ -206,8 +206,8 @@ class TestOutputs:
             "def forecast_model(model, task, settings, *, pilots, progress):\n"
             "    os.write(1, b'raw chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n"
             "    return make_forecast(model=model)\n"
-            "sys.modules['llm_bridge.forecasting'] = types.SimpleNamespace(forecast_model=forecast_model)\n"
-            "sys.modules['llm_bridge.model_names'] = types.SimpleNamespace(check_model_name=lambda name: None)\n"
+            "sys.modules['llm_bridge.forecast.model'] = types.SimpleNamespace(forecast_model=forecast_model)\n"
+            "sys.modules['llm_bridge.models.names'] = types.SimpleNamespace(check_model_name=lambda name: None)\n"
             "from llm_bridge.cli import main\n"
             "sys.argv = ['sharpening', 'forecast', '--json', '-']\n"
             "main()\n"
@@ -229,7 +229,7 @@ class TestOutputs:
 
         real = os.fsync
         engine.replace(
-            "llm_bridge.forecasting", "forecast_model", lambda *_, **__: monkeypatch.setattr(os, "fsync", full) or make_forecast()
+            "llm_bridge.forecast.model", "forecast_model", lambda *_, **__: monkeypatch.setattr(os, "fsync", full) or make_forecast()
         )
         result = invoke("forecast", "--json", "out.json")
         monkeypatch.setattr(os, "fsync", real)
@@ -264,7 +264,7 @@ class TestInterruption:
         def stop(*_, **__):
             raise KeyboardInterrupt
 
-        engine.replace("llm_bridge.train", "measure", stop)
+        engine.replace("llm_bridge.training.measure", "measure", stop)
         result = invoke("measure")
         assert result.exit_code == 3 and "resume" in result.stderr
 
@@ -272,7 +272,7 @@ class TestInterruption:
         def stop(*_, **__):
             raise KeyboardInterrupt
 
-        engine.replace("llm_bridge.forecasting", "forecast_model", stop)
+        engine.replace("llm_bridge.forecast.model", "forecast_model", stop)
         assert invoke("forecast").exit_code == 130
 
 

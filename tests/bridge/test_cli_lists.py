@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.settings import RunSettings
+from llm_bridge.training.settings import RunSettings
 
 RUN_COMMANDS = ("forecast", "measure", "compare")
 
@@ -141,7 +141,7 @@ class TestMonitor:
 class TestStudy:
     def test_list_run_and_unknown(self, plugin, tmp_path):
         study = types.SimpleNamespace(description="shows it", run=lambda folder, *, progress: {"name": "small", "folder": folder})
-        plugin("llm_bridge.experiments", STUDIES={"small": study})
+        plugin("studies", STUDIES={"small": study})
         assert json.loads(invoke("study", "list", "--json", "-").stdout) == [{"name": "small", "description": "shows it"}]
         assert json.loads(invoke("study", "small", "--output", tmp_path / "s", "--json", "-").stdout)["folder"] == str(
             tmp_path / "s"

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.attractors import Attractor
-from llm_bridge.experiments.continents import Continents
-from llm_bridge.experiments.critical import FACTOR, LADDER, TASKS, bracket
-from llm_bridge.experiments.fitting import KINDS
-from llm_bridge.experiments.smollm2_forecast import BUDGET, critical_rate, half_life, measured_rates, middle_rate, pilots
-from llm_bridge.experiments.study import load_result
+from llm_bridge.forecast.attractors import Attractor
 from llm_bridge.tasks import get_task
+from studies.continents import Continents
+from studies.critical import FACTOR, LADDER, TASKS, bracket
+from studies.fitting import KINDS
+from studies.smollm2_forecast import BUDGET, critical_rate, half_life, measured_rates, middle_rate, pilots
+from studies.study import load_result
 
 
 @given(st.floats(1e-6, 1e-4))

@@ -8,16 +8,16 @@ import pytest
 import torch
 from tiny import after_equals, random_model, same_weights, weights
 
-from llm_bridge.evaluation import seeded
 from llm_bridge.exact import ExactModel, ExactTraining, fit, jacobian, numerals, project, pull_back, push_forward
-from llm_bridge.experiments.exact import EXACT
-from llm_bridge.experiments.exact_figures import exact_figure
-from llm_bridge.experiments.study import load_result
-from llm_bridge.models import load_model
-from llm_bridge.rollouts import sample
+from llm_bridge.models.loading import load_model
+from llm_bridge.sampling.rollouts import sample
+from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import get_task
 from sharpening import GRPO, InputError, KLProx, NaturalGradient, Population, SoftmaxGradient, exact_metrics
 from sharpening.theorems.numerics import log_odds, path
+from studies.exact import EXACT
+from studies.exact_figures import exact_figure
+from studies.study import load_result
 
 TASK = get_task("addition")
 PROMPTS = ["3+4=", "12+34=", "7+81="]

@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 from tiny import after_equals, save
 
-from llm_bridge.calibration.voice import probe_features
-from llm_bridge.forecasting import SILENT, SPEAKER, first_rate, forecast_model, radius_voice, step_size
-from llm_bridge.models import load_model
-from llm_bridge.pilot import run_pilots
-from llm_bridge.probe import probe_model
-from llm_bridge.quiet import quiet_libraries
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.calibration.voice import probe_features
+from llm_bridge.forecast.model import SILENT, SPEAKER, first_rate, forecast_model
+from llm_bridge.forecast.pilot import run_pilots
+from llm_bridge.forecast.probe import probe_model
+from llm_bridge.forecast.theory import radius_voice, step_size
+from llm_bridge.models.loading import load_model
 from llm_bridge.report.document import forecast_document
-from llm_bridge.results import VERDICTS, VOICES
-from llm_bridge.settings import RunSettings
+from llm_bridge.report.words import VERDICTS, VOICES
 from llm_bridge.tasks import get_task
+from llm_bridge.training.settings import RunSettings
 from sharpening import CRITERIA, Outcome, collapse_steps
 from sharpening.errors import InputError
 

@@ -17,8 +17,8 @@ from llm_bridge.logs.completions import read_trl, read_verl
 from llm_bridge.logs.groups import groups_log
 from llm_bridge.logs.names import canonical
 from llm_bridge.report.document import measurement_document
-from llm_bridge.results import Measurement
-from llm_bridge.settings import RunSettings
+from llm_bridge.training.measurement import Measurement
+from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import collapse_steps
 from sharpening.errors import InputError
 from sharpening.metrics import group_metrics
@@ -212,8 +212,8 @@ def trl_run(tmp_path_factory):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from llm_bridge.rewards import majority_reward
-    from llm_bridge.zoo import built_in_folder
+    from llm_bridge.models.built_in import built_in_folder
+    from llm_bridge.training.reward_function import majority_reward
 
     folder, model = tmp_path_factory.mktemp("trl"), built_in_folder("addition-uncertain")
     trainer = GRPOTrainer(

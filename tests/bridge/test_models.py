@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import random_model, same_weights, save, weights
 
-from llm_bridge.models import check_model_name, load_model
+from llm_bridge.models.loading import check_model_name, load_model
 from sharpening.errors import InputError
 
 

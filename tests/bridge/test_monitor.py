@@ -9,12 +9,13 @@ from datasets import Dataset
 from tiny import same_weights, weights
 from trl import GRPOConfig, GRPOTrainer
 
-from llm_bridge.evaluation import Evaluator, frozen_copy
-from llm_bridge.models import load_model
-from llm_bridge.monitor import STATE_FILE, CollapseMonitor, PromptTask
-from llm_bridge.quiet import quiet_libraries
-from llm_bridge.rewards import majority_reward
-from llm_bridge.rollouts import sequence_log_probs
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.models.loading import frozen_copy, load_model
+from llm_bridge.sampling.rollouts import sequence_log_probs
+from llm_bridge.tasks.prompts import PromptTask
+from llm_bridge.training.evaluation import Evaluator
+from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
+from llm_bridge.training.reward_function import majority_reward
 from sharpening import Outcome, collapse_step
 from sharpening.errors import InputError
 
@@ -122,7 +123,7 @@ class TestMisfortune:
         with caplog.at_level(logging.ERROR):
             trainer = train(tmp_path, watch)
         assert trainer.state.global_step == 6 and same_weights(weights(trainer.model), alone)
-        records = [record for record in caplog.records if record.name == "llm_bridge.monitor"]
+        records = [record for record in caplog.records if record.name == "llm_bridge.training.monitor"]
         assert len(records) == 1 and "step 0" in records[0].getMessage() and "no such thing" in records[0].exc_text
         with pytest.raises(InputError, match="has not been evaluated"):
             _ = watch.trajectory
@@ -142,7 +143,7 @@ class TestMisfortune:
         with caplog.at_level(logging.ERROR):
             train(tmp_path, watch)
         assert watch.trajectory.step.tolist() == [0, 1, 2, 4, 5, 6]
-        assert [r.getMessage() for r in caplog.records if r.name == "llm_bridge.monitor"] == [
+        assert [r.getMessage() for r in caplog.records if r.name == "llm_bridge.training.monitor"] == [
             "the collapse monitor could not evaluate step 3; training goes on"]
 
     def test_strict_raises(self, tmp_path):

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.evaluation import greedy_replies
-from llm_bridge.models import load_model
-from llm_bridge.pilot import HELD, Pilot, run_pilot
-from llm_bridge.probe import Cost
-from llm_bridge.quiet import quiet_libraries
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.pilot import HELD, Pilot, run_pilot
+from llm_bridge.forecast.probe import Cost
+from llm_bridge.models.loading import load_model
+from llm_bridge.sampling.greedy import greedy_replies
 from llm_bridge.tasks import get_task
+from llm_bridge.training.settings import RunSettings
 
 TASK = get_task("addition")
 SETTINGS = {"eval_prompts": 16, "prompts_per_step": 8, "rollouts": 4}
@@ -61,7 +61,7 @@ def weights_along(monkeypatch, loaded, *args, **changes):
     def read(model, *rest):
         rows.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]).double())
         return greedy_replies(model, *rest)
-    monkeypatch.setattr("llm_bridge.pilot.greedy_replies", read)
+    monkeypatch.setattr("llm_bridge.forecast.pilot.greedy_replies", read)
     found, _ = pilot(loaded, *args, **changes)
     return found, torch.stack(rows)
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from tiny import after_equals, clone, random_model, same_weights, weights
 
-from llm_bridge.evaluation import seeded
-from llm_bridge.models import load_model
-from llm_bridge.monitor import PromptTask
-from llm_bridge.probe import Cost, RetentionCurve, answer_gradients, measure_coupling, policy_gradient, probe_model, retention_curve
-from llm_bridge.progress import NullProgress, terminal_progress
-from llm_bridge.rollouts import sample
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.progress import NullProgress, terminal_progress
+from llm_bridge.forecast.probe import Cost, RetentionCurve, answer_gradients, measure_coupling, policy_gradient, probe_model, retention_curve
+from llm_bridge.models.loading import load_model
+from llm_bridge.sampling.rollouts import sample
+from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import get_task, read_answers
+from llm_bridge.tasks.prompts import PromptTask
+from llm_bridge.training.settings import RunSettings
 
 SETTINGS = RunSettings(eval_prompts=8, prompts_per_step=4, rollouts=4)
 ADDITION = get_task("addition")

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from llm_bridge.progress import NullProgress, PlainProgress, format_seconds, terminal_progress
+from llm_bridge.console.progress import NullProgress, PlainProgress, format_seconds, terminal_progress
 
 
 @pytest.fixture

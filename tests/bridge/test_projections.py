@@ -11,13 +11,13 @@ import pytest
 import torch
 from tiny import random_model
 
-from llm_bridge.evaluation import seeded
-from llm_bridge.monitor import PromptTask
-from llm_bridge.probe import Cost, measure_coupling, measure_gradients, policy_gradient_parts
-from llm_bridge.progress import NullProgress
-from llm_bridge.projections import CountSketch, exact_gram, sketched_gram
-from llm_bridge.rollouts import sample
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.forecast.gradient_products import CountSketch, exact_gram, sketched_gram
+from llm_bridge.forecast.probe import Cost, measure_coupling, measure_gradients, policy_gradient_parts
+from llm_bridge.sampling.rollouts import sample
+from llm_bridge.sampling.seeding import seeded
+from llm_bridge.tasks.prompts import PromptTask
+from llm_bridge.training.settings import RunSettings
 from sharpening import InputError
 
 PROMPTS, SEEDS = 8, 40
@@ -220,11 +220,11 @@ PEAK = '''
 import sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from llm_bridge.models import LoadedModel
-from llm_bridge.monitor import PromptTask
-from llm_bridge.probe import Cost, measure_coupling
-from llm_bridge.progress import NullProgress
-from llm_bridge.settings import RunSettings
+from llm_bridge.models.loading import LoadedModel
+from llm_bridge.tasks.prompts import PromptTask
+from llm_bridge.forecast.probe import Cost, measure_coupling
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.training.settings import RunSettings
 from llm_bridge.zoo.pretraining import character_tokenizer
 
 def memory(name):

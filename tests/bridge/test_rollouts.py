@@ -8,8 +8,8 @@ import torch
 from scipy.stats import chi2_contingency, chisquare
 from tiny import markov_model, random_model
 
-from llm_bridge.models import load_model
-from llm_bridge.rollouts import end_token_ids, sample, sequence_log_probs
+from llm_bridge.models.loading import load_model
+from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
 
 FALSE_ALARM = 1e-4
 RAGGED = ["7+5=", "12+34=", "9+47="]

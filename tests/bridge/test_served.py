@@ -10,11 +10,12 @@ import pytest
 from serving import serving
 from tiny import after_equals, random_model
 
-from llm_bridge.evaluation import seeded
-from llm_bridge.monitor import PromptTask
-from llm_bridge.progress import terminal_progress
-from llm_bridge.rollouts import sample
-from llm_bridge.served import ANSWERS_FILE, served_population
+from llm_bridge.console.progress import terminal_progress
+from llm_bridge.forecast.served import served_population
+from llm_bridge.sampling.answer_file import ANSWERS_FILE
+from llm_bridge.sampling.rollouts import sample
+from llm_bridge.sampling.seeding import seeded
+from llm_bridge.tasks.prompts import PromptTask
 from sharpening import InputError
 
 MASSES = {"d3": 0.6, "d5": 0.3, "d7": 0.1}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random_model
 
-from llm_bridge.forward import completion_statistics, next_token_logits
-from llm_bridge.rollouts import sample, sequence_log_probs
-from llm_bridge.statistics import hidden_statistics, token_statistics
+from llm_bridge.sampling.forward import completion_statistics, next_token_logits
+from llm_bridge.sampling.rollouts import sample, sequence_log_probs
+from llm_bridge.sampling.token_statistics import hidden_statistics, token_statistics
 from sharpening.errors import InputError
 
 FIELDS = ("log_prob", "entropy", "uniform_cross_entropy", "gap")
@@ -140,7 +140,7 @@ def test_hidden_states_and_an_output_layer_give_the_same():
 
 def test_memory_beside_the_logits_does_not_grow_with_them():
     """Peak resident memory of 16 × 71 tokens × 49,152 logits (226 MB) in a process of its own: two chunks, not another copy."""
-    script = Path(__file__).parents[2] / "benchmarks" / "token_statistics.py"
+    script = Path(__file__).parents[2] / "studies" / "benchmarks" / "token_statistics.py"
     done = subprocess.run([sys.executable, str(script), "--memory", "ours", "--batch", "16"], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 40
 

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 
-from llm_bridge.experiments.ground_truth import GROUND_TRUTH
-from llm_bridge.experiments.priors import PRIORS, build_prior
-from llm_bridge.experiments.study import Run, Study
-from llm_bridge.settings import RunSettings
 from llm_bridge.tasks import TASKS
+from llm_bridge.training.settings import RunSettings
 from llm_bridge.zoo import RECIPES
+from studies.ground_truth import GROUND_TRUTH
+from studies.priors import PRIORS, build_prior
+from studies.study import Run, Study
 
 SMALL = RunSettings(max_steps=1, eval_every=1, eval_prompts=4, prompts_per_step=2, rollouts=2)
 

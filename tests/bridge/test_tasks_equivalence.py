@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks import equivalence
-from llm_bridge.tasks.equivalence import equivalent
-from llm_bridge.tasks.numbers import write_number
+from llm_bridge.answers import equivalence
+from llm_bridge.answers.equivalence import equivalent
+from llm_bridge.answers.numbers import write_number
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks.extraction import extractor, last_box
-from llm_bridge.tasks.normal_form import is_words, normal_form
-from llm_bridge.tasks.numbers import last_number, number, write_number
+from llm_bridge.answers.extraction import extractor, last_box
+from llm_bridge.answers.normal_form import is_words, normal_form
+from llm_bridge.answers.numbers import last_number, number, write_number
 from sharpening.errors import InputError
 
 LATEX = st.lists(

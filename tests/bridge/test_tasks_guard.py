@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from llm_bridge.tasks.equivalence import equivalent
-from llm_bridge.tasks.guard import Guard, guard
+from llm_bridge.answers.equivalence import equivalent
+from llm_bridge.answers.guard import Guard, guard
 from sharpening.errors import InputError
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
@@ -35,8 +35,8 @@ CODE = [
 
 
 def test_hostile_answers_are_never_executed(tmp_path):
+    from llm_bridge.answers.extraction import extractor
     from llm_bridge.tasks import TASKS, get_task
-    from llm_bridge.tasks.extraction import extractor
 
     canary = tmp_path / "canary"
     readers = [get_task(name).extract for name in TASKS] + [

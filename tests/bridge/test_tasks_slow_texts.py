@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from llm_bridge.tasks.extraction import extractor
+from llm_bridge.answers.extraction import extractor
 
 MEGABYTE = 1_000_000
 SLOW = [

@@ -14,13 +14,14 @@ import pytest
 import torch
 from tiny import weights
 
-from llm_bridge.models import load_model
-from llm_bridge.progress import NullProgress
-from llm_bridge.quiet import quiet_libraries
-from llm_bridge.rewards import majority_reward, task_reward
-from llm_bridge.settings import RunSettings
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.models.loading import load_model
 from llm_bridge.tasks import Problem, get_task, read_answers
-from llm_bridge.train import grpo_trainer, measure, schedule
+from llm_bridge.training.measure import measure
+from llm_bridge.training.reward_function import majority_reward, task_reward
+from llm_bridge.training.settings import RunSettings
+from llm_bridge.training.trainer import grpo_trainer, schedule
 from sharpening.errors import InputError
 from sharpening.rewards import get_reward
 

@@ -7,8 +7,8 @@ from tiny import after_equals, markov_model, random_model, save
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llm_bridge.models import LoadedModel, load_model
-from llm_bridge.rollouts import sample, sequence_log_probs
+from llm_bridge.models.loading import LoadedModel, load_model
+from llm_bridge.sampling.rollouts import sample, sequence_log_probs
 from llm_bridge.tasks import Problem, get_task
 from llm_bridge.verifiers import VERIFIERS, get_verifier
 from llm_bridge.verifiers.asking import DIGITS, WORDS, form_for, question, yes_shares

@@ -10,8 +10,8 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from llm_bridge.answers.primitives import is_antiderivative, same_derivative
 from llm_bridge.tasks import Problem, get_task
-from llm_bridge.tasks.primitives import is_antiderivative, same_derivative
 from llm_bridge.verifiers import get_verifier
 from llm_bridge.verifiers.search import solve
 from sharpening.errors import InputError

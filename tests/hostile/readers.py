@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_bridge.answers.arithmetic import parse_expression
+from llm_bridge.answers.extraction import extractor, last_box
+from llm_bridge.answers.formulas import parse_formula
+from llm_bridge.answers.normal_form import normal_form
+from llm_bridge.answers.numbers import last_number, number
 from llm_bridge.tasks import TASKS, Problem, equivalent, get_task
-from llm_bridge.tasks.arithmetic import parse_expression
-from llm_bridge.tasks.extraction import extractor, last_box
-from llm_bridge.tasks.formulas import parse_formula
-from llm_bridge.tasks.normal_form import normal_form
-from llm_bridge.tasks.numbers import last_number, number
 from llm_bridge.tasks.votes import pool_labels, read_answers
 from llm_bridge.verifiers import get_verifier
 from llm_bridge.verifiers.constraints import parse_constraint

@@ -20,8 +20,9 @@ from pathlib import Path
 from corpus import CORPUS, armed, small
 from readers import Reader, all_readers, pooled, written_tasks
 
-from llm_bridge.tasks import equivalence, normal_form, votes
-from llm_bridge.tasks.guard import guard
+from llm_bridge.answers import equivalence, normal_form
+from llm_bridge.answers.guard import guard
+from llm_bridge.tasks import votes
 
 SECONDS = 2.0
 MEGABYTES = 256.0

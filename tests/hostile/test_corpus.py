@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from corpus import CORPUS, armed
 
+from llm_bridge.answers.guard import Guard
 from llm_bridge.logs import read_log
-from llm_bridge.tasks.guard import Guard
 from sharpening.errors import InputError
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
@@ -91,9 +91,9 @@ print("denied:", len(denied))
 
 
 def test_the_worker_refuses_what_no_comparison_needs(tmp_path):
-    import llm_bridge.tasks.guard
+    import llm_bridge.answers.guard
 
-    worker = Path(llm_bridge.tasks.guard.__file__).with_name("guard_worker.py")
+    worker = Path(llm_bridge.answers.guard.__file__).with_name("guard_worker.py")
     done = subprocess.run([sys.executable, "-P", "-c", PROBE, str(worker), str(tmp_path / "canary")], capture_output=True, text=True)
     assert done.stdout.split("\n")[:-1] == ["denied: 14"], done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == [] and worker.exists()

@@ -7,10 +7,10 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks.approximate import surely_differ, value_at
-from llm_bridge.tasks.calculus import derivative, integral, value
-from llm_bridge.tasks.formulas import FUNCTIONS, names, parse_formula
-from llm_bridge.tasks.identity import surely_identical
+from llm_bridge.answers.approximate import surely_differ, value_at
+from llm_bridge.answers.calculus import derivative, integral, value
+from llm_bridge.answers.formulas import FUNCTIONS, names, parse_formula
+from llm_bridge.answers.identity import surely_identical
 
 X, Y = sympy.symbols("x y", positive=True)
 SMALL = st.integers(1, 5).map(sympy.Integer) | st.sampled_from([sympy.Rational(1, 2), sympy.Rational(2, 3), sympy.Rational(5, 4)])

@@ -9,11 +9,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from llm_bridge.answers.extraction import extractor
 from llm_bridge.logs import read_log
 from llm_bridge.logs.completions import read_verl
 from llm_bridge.logs.groups import groups_log
 from llm_bridge.tasks import Problem, equivalent, get_task, read_answers
-from llm_bridge.tasks.extraction import extractor
 from sharpening.errors import InputError
 from sharpening.metrics import NO_ANSWER, group_metrics
 from sharpening.rewards import TokenStatistics, get_reward
@@ -204,7 +204,7 @@ class TestH:
 
     def test_position_t_is_the_policy_that_token_t_was_drawn_from(self):
         torch = pytest.importorskip("torch")
-        from llm_bridge.statistics import token_statistics
+        from llm_bridge.sampling.token_statistics import token_statistics
 
         vocabulary, tokens = 11, 3
         logits = torch.zeros(2, tokens + 1, vocabulary)
@@ -228,7 +228,7 @@ class TestI:
 
     def test_it_is_zero_for_uniform_policies_and_has_the_temperature_of_the_sampling(self):
         torch = pytest.importorskip("torch")
-        from llm_bridge.statistics import token_statistics
+        from llm_bridge.sampling.token_statistics import token_statistics
 
         vocabulary = 150_000
         uniform = torch.zeros(2, 2, vocabulary)

@@ -8,7 +8,7 @@ import typer
 
 from llm_bridge.cli.options import Request, run_command
 from llm_bridge.cli.outputs import Outputs
-from llm_bridge.settings import RunSettings
+from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 ORDER = 36

@@ -60,7 +60,7 @@ def theorems(
 
 
 def _check(names: list[str], cases: int, seed: int) -> list:
-    from llm_bridge.progress import terminal_progress
+    from llm_bridge.console.progress import terminal_progress
     from sharpening.theorems import check_theorems
 
     with terminal_progress() as progress:

@@ -51,7 +51,7 @@ def build(
 ):
     """Pre-train a built-in model from its recipe, on the CPU, and measure its prior."""
     from llm_bridge import zoo
-    from llm_bridge.progress import terminal_progress
+    from llm_bridge.console.progress import terminal_progress
     from llm_bridge.report.document import plain
 
     if name not in zoo.names():

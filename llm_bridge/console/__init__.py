@@ -1,0 +1,1 @@
+"""What a person sees while work goes on: progress bars, and silence from chatty libraries."""

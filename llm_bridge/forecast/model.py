@@ -1,0 +1,137 @@
+"""`sharpening forecast`: probe a model, let the voices predict the run, say which one speaks and why."""
+
+import math
+
+import numpy as np
+
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.attractors import told as attractor_told
+from llm_bridge.forecast.calibration.survival import load_calibration
+from llm_bridge.forecast.calibration.voice import pilot_voice, probe_features, safe_learning_rate, safe_prompts, sensitivity
+from llm_bridge.forecast.pilot import run_pilots
+from llm_bridge.forecast.probe import NOISE, Probe, probe_model
+from llm_bridge.forecast.result import ForecastStep, ModelForecast
+from llm_bridge.forecast.theory import coupled_voice, radius_voice, uncoupled_voice
+from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
+from llm_bridge.models.loading import fitting_threads, load_model
+from llm_bridge.tasks import spellable
+from llm_bridge.training.reward_function import check_reward
+from llm_bridge.training.settings import RunSettings
+from sharpening.collapse import collapse_steps
+from sharpening.errors import InputError
+from sharpening.rewards import get_reward
+from sharpening.voices import judge
+
+SPEAKER = "pilot"
+ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])
+"""Answers of each prompt in the probe, as in the calibration, and prompts and sizes of the weight noise, which only says where the pilot begins: a
+forecast is to cost a twentieth of a run."""
+
+SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
+
+CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
+"""Rewards whose runs are in the ground truth."""
+
+
+@quiet_libraries()
+def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, progress=None) -> ModelForecast:
+    """What `settings` will do to `model` on `task`, before any training.
+
+    pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost little where the run is long.
+
+    Raises:
+        InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure` raises; a verified reward on a task
+            without true answers, since the voices know a verifier by its rates of true and false positives alone.
+    """
+    progress = progress or NullProgress()
+    check_reward(settings.reward, task)
+    if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
+        raise InputError("pilots", pilots, "a forecast runs at least one pilot, and none for a reward that is not calibrated "
+                         f"({', '.join(CALIBRATED)} are)", "Leave it at 1")
+    if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
+        raise InputError("reward", settings.reward, "a forecast models its verifier by how often it accepts right and wrong answers, and "
+                         f"task {task.name} has no true answers", "Give the data set answers, or train with `sharpening measure`")
+    loaded = load_model(model)
+    spellable(task, loaded.tokenizer)
+    with fitting_threads(loaded):
+        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, noise_prompts=NOISE_PROMPTS, draws=1, noise=COARSE_NOISE)
+        run = []
+        if settings.reward in CALIBRATED:
+            rate = first_rate(probe, settings, loaded.num_parameters)
+            run = run_pilots(loaded, task, settings, pilots, first_rate=rate, cost=probe.cost, progress=progress)
+    moved = [pilot for pilot in run if not pilot.silent]
+    silent = bool(run) and not moved
+    bar = progress.start("voices", 4 if moved else 3)
+    voices = {}
+    for name, voice in (("uncoupled", uncoupled_voice), ("coupled", coupled_voice), ("radius", radius_voice)):
+        voices[name] = voice(probe, settings)
+        bar.advance()
+    steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
+    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward)
+    if moved:
+        calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
+        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, moved, settings, calibration)
+        bar.advance()
+    else:
+        dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
+    bar.close()
+    told, rows, safe = explain(probe, settings, votes=not moved), [], None
+    if silent:
+        code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
+    elif not moved:
+        code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
+    else:
+        code, reasons = calibrated_verdict(probe_features(probe, moved, settings), calibration, settings)
+        head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
+        rows, safe = sensitivity(probe, moved, settings, head), _finite(safe_learning_rate(probe, moved, settings, head))
+        told += advice(rows, safe, safe_prompts(probe, moved, settings, head), settings)
+        told += attractor_told(*(pilot.attractor for pilot in moved))
+    return ModelForecast(
+        model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
+        voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
+        coupling=probe.coupling | {"radius": _finite(probe.radius.radius)}, prior=probe.prior, cost=probe.cost.as_dict(),
+        sensitivity=rows, safe_learning_rate=safe, pilots=len(moved),
+    )
+
+
+def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> float:
+    """Where a pilot begins: the learning rate whose first step moves a weight by the retention radius over √(number of weights).
+
+    To first order noise of size s on n weights changes an output by about s √n times its mean derivative, a step of size d that all weights
+    take together by up to d n: the two are alike at d = s/√n. A step of Adam moves each weight by the learning rate. One of SGD moves it by
+    the learning rate times its gradient, the mean of which is clock / n.
+    """
+    movement = min(probe.radius.radius, float(probe.radius.noise[-1])) / math.sqrt(num_parameters)
+    if settings.optimizer == "adam" or not probe.coupling["clock"]:
+        return movement
+    return movement * num_parameters / probe.coupling["clock"]
+
+
+WHY = (
+    "it has seen what this model does under this reward's own updates, and its dates are fitted on measured runs; how good they are on families "
+    "of models and tasks left out of the fit is told in the page on how a forecast is made"
+)
+
+
+def speaker_for(reward: str) -> tuple[str, str]:
+    """The voice that speaks about runs with this reward, and why."""
+    if reward in CALIBRATED:
+        return SPEAKER, WHY
+    if get_reward(reward).card.branch.startswith("intrinsic"):
+        return "radius", (
+            f"no measured run with {reward} is in the calibration; among the plain voices the retention radius orders majority votes best, and is "
+            "taken over untested, without an interval"
+        )
+    return "coupled", (
+        "the retention radius, which speaks about other rewards without a calibration, does not see the reward, and this one looks outside the "
+        "model; the coupled mean field does see it, but was not compared with measured runs, so it gives no interval"
+    )
+
+
+def _alignment(probe: Probe) -> float | None:
+    return None if probe.population.correct is None else float(probe.population.alignment)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,167 @@
+"""A pilot: a few steps of the run itself, on a throwaway copy, at a learning rate that grows until the answers break."""
+
+import copy
+import gc
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.forecast.attractors import Attractor, fall
+from llm_bridge.forecast.levels import crossing
+from llm_bridge.models.loading import LoadedModel
+from llm_bridge.sampling.cost import Cost
+from llm_bridge.sampling.greedy import greedy_replies, share_kept
+from llm_bridge.tasks import read_answers
+from llm_bridge.tasks.base import base_rate_floor, run_without_labels
+from sharpening.metrics import group_metrics
+
+STEPS, GROWTH, HELD = 14, 1.5, 0.97
+"""At most fourteen steps that grow by half each: displacement rises by a factor of 580. While HELD of the answers still stand, nothing can be
+read between two steps, and the next one grows by half twice."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a run's own updates do to a model as they are made larger and larger (a learning-rate range test).
+
+    displacement (steps + 1,): Σ of the learning rates so far, 0 first: under Adam about the distance each weight may have moved.
+    metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the start. The others (steps,) are
+    of the rollouts that each step drew on its own training prompts, before its update: `majority_ratio`, `entropy` (nats), `no_answer`
+    and, with labels, `accuracy`, `label_accuracy` and `reward_accuracy`.
+    silent: no step had a gradient, since in every group all answers earned the same; no weight has moved.
+    attractor: what the greedy answers had in common at the first step with retention at most one half, at later ones where that became
+    another, and at the last; empty if half of the answers survived everything, None in a record that does not tell.
+    """
+
+    displacement: np.ndarray
+    metrics: dict[str, np.ndarray]
+    floor: float | None
+    attractor: tuple[Attractor, ...] | None = None
+    silent: bool = False
+
+    def reach(self, metric: str, level: float) -> float:
+        """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
+        return max(crossing(self.displacement, self.metrics[metric], level), float(self.displacement[1]))
+
+    def as_dict(self) -> dict:
+        """Plain data, five significant digits."""
+        short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
+        attractor = {} if self.attractor is None else {"attractor": [one.as_dict() for one in self.attractor]}
+        return {"displacement": short(self.displacement), "floor": self.floor, "silent": self.silent,
+                "metrics": {name: short(values) for name, values in self.metrics.items()}} | attractor
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Pilot":
+        attractor = tuple(Attractor.from_dict(one) for one in data["attractor"]) if "attractor" in data else None
+        metrics = {name: np.array(values) for name, values in data["metrics"].items()}
+        return cls(np.array(data["displacement"]), metrics, data["floor"], attractor, data.get("silent", False))
+
+    @property
+    def radius(self) -> float:
+        """The displacement along the run's own updates at which half of the greedy answers survive."""
+        return self.reach("retention", 0.5)
+
+
+def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, growth: float = GROWTH, prompts: int = 128, cost=None,
+              progress=None) -> Pilot:
+    """Train a copy of `loaded` on `settings`' own reward, batch and optimizer, at a learning rate that grows from `first_rate`.
+
+    Each step's rate is the last one's times `growth`, or growth² while a share HELD of the greedy answers is unchanged. Ends after `steps`
+    steps, or once it has gone as far as `steps` steps that grow by `growth` each go, or where a weight is no longer finite. The updates are
+    those of `llm_bridge.training.measure.measure`; `settings.learning_rate` is not used. `cost`
+    (llm_bridge.sampling.cost.Cost) is charged. Nothing of `loaded` is changed.
+    """
+    from llm_bridge.training.trainer import grpo_trainer, schedule
+
+    progress = progress or NullProgress()
+    settings = replace(settings, max_steps=steps, learning_rate=first_rate)
+    train, evaluation = schedule(task, settings)
+    problems = evaluation[:prompts]
+    twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
+    started = time.monotonic()
+    bar = progress.start("probe: pilot", steps)
+    cost = cost or Cost()
+    whole = first_rate * sum(growth**step for step in range(steps))
+    watch = _Watch(task, problems, twin, settings, growth, whole, bar, cost)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
+        watch.listen(counter, train)
+        trainer.add_callback(watch)
+        # The Trainer begins by collecting garbage, for which Python walks through every imported module: a tenth of a forecast of a small model.
+        gc.freeze()
+        try:
+            trainer.train()
+        finally:
+            gc.unfreeze()
+    bar.close()
+    cost.generated_tokens += counter.generated
+    cost.forward_tokens += counter.forward
+    cost.backward_tokens += counter.backward
+    cost.seconds += time.monotonic() - started
+    floor = None if run_without_labels(problems) else base_rate_floor(task, problems)
+    metrics = {name: np.array(values) for name, values in watch.table.items()}
+    return Pilot(np.array(watch.displacement), metrics, floor, watch.attractor(), watch.silent)
+
+
+def run_pilots(loaded, task, settings, count: int, **options) -> list[Pilot]:
+    """`count` pilots that differ in their seed alone, the first with `settings`' own; `options` as of `run_pilot`."""
+    return [run_pilot(loaded, task, replace(settings, seed=settings.seed + number), **options) for number in range(count)]
+
+
+class _Watch(TrainerCallback):
+    """Sets the learning rate of each step, and reads greedy answers after it."""
+
+    def __init__(self, task, problems, twin, settings, growth, whole, bar, cost):
+        self.task, self.problems, self.twin, self.settings = task, problems, twin, settings
+        self.rate, self.growth, self.whole, self.bar, self.cost = 0.0, growth, whole, bar, cost
+        self.displacement, self.table = [0.0], {"retention": [1.0]}
+        self.silent = True
+        self.replies = [self._greedy()]
+
+    def listen(self, counter, train):
+        """Every step's rollouts pass through `counter.heard`."""
+        def heard(step, drawn):
+            rows = train[step * self.settings.prompts_per_step:(step + 1) * self.settings.prompts_per_step]
+            answers = read_answers(rows, drawn.texts, self.task)
+            correct = None if run_without_labels(rows) else answers.correct
+            for name, values in group_metrics(answers.ids, correct).items():
+                self.table.setdefault(name, []).append(float(np.mean(values)))
+        counter.heard = heard
+
+    def _greedy(self):
+        length = self.settings.max_new_tokens or self.task.max_new_tokens
+        return greedy_replies(self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost)
+
+    def attractor(self) -> tuple[Attractor, ...]:
+        """From the step on at which half of the answers are gone."""
+        broken = next((step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies))
+        steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
+        return fall([problem.prompt for problem in self.problems], self.replies[0], list(steps))
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)
+        self.rate = self.rate * grown if state.global_step else args.learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.silent = self.silent and not any(p.grad is not None and p.grad.any() for p in self.twin.model.parameters())
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):
+            control.should_training_stop = True
+            return control
+        self.displacement.append(self.displacement[-1] + self.rate)
+        self.replies.append(self._greedy())
+        now, initial = ([reply.answer for reply in self.replies[step]] for step in (-1, 0))
+        self.table["retention"].append(share_kept(now, initial))
+        self.bar.advance()
+        if self.displacement[-1] >= self.whole * (1 - 1e-9):
+            control.should_training_stop = True
+        return control

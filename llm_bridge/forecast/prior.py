@@ -1,0 +1,41 @@
+"""What sampled answers say of a model before any training: its Population, metrics of the prior, and what the answers cost. Needs no torch."""
+
+
+import numpy as np
+
+from llm_bridge.tasks.base import run_without_labels
+from sharpening.metrics import group_metrics
+from sharpening.population import Population
+
+PRIOR = ("accuracy", "label_accuracy", "reward_accuracy", "majority_ratio", "entropy", "tie", "no_answer")
+"""The metrics of a prior, in the order in which they are shown; the first three need labels."""
+
+
+def answer_population(task, problems, answers) -> Population:
+    """Population over every label seen and, with labels, every true answer, whether it was seen or not."""
+    names, correct = list(answers.labels), None
+    if not run_without_labels(problems):
+        solutions = {task.extract(task.solution(problem)) for problem in problems}
+        names += sorted(solutions - set(names) - {None})
+        correct = np.array([[task.is_correct(problem, name) for name in names] for problem in problems])
+    population = Population.from_samples(answers.ids, len(names), answer_names=tuple(names))
+    if correct is None:
+        return population
+    if population.no_answer is not None:
+        correct = np.concatenate([correct, np.zeros((len(problems), 1), dtype=bool)], axis=1)
+    return population.replace(correct=correct)
+
+
+def prompt_metrics(ids, correct, group: int) -> dict[str, np.ndarray]:
+    """`group_metrics` of each prompt, (prompts,), averaged over its disjoint groups of `group` rollouts; what is left over is not read.
+
+    ids, correct (prompts, rollouts), correct None without labels; with fewer than `group` rollouts they are one group.
+    """
+    starts = range(0, max(1, ids.shape[1] // group) * group, group)
+    parts = [group_metrics(ids[:, at:at + group], None if correct is None else correct[:, at:at + group]) for at in starts]
+    return {name: np.mean([part[name] for part in parts], axis=0) for name in PRIOR if name in parts[0]}
+
+
+def prior_metrics(ids, correct, group: int) -> dict[str, float]:
+    """Metrics of the prior, votes taken over groups of the run's own size: `prompt_metrics`, averaged over prompts."""
+    return {name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}

@@ -1,0 +1,62 @@
+"""What the two journeys hand over: a forecast of a model, and a measured run of it, about the same task and settings."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llm_bridge.training.settings import RunSettings
+
+if TYPE_CHECKING:
+    from sharpening.collapse import CollapseStep, Outcome
+    from sharpening.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class ForecastStep:
+    """When a criterion should be met: the central step, and an interval [low, high] meant to hold the measured step.
+
+    `level`: the probability with which it should; `step=None` unless the outcome is COLLAPSED; `low` and `high` in optimizer
+    steps; `high=None` beside a `low` means "beyond the horizon".
+    """
+
+    criterion: str
+    step: int | None
+    outcome: "Outcome"
+    low: int | None = None
+    high: int | None = None
+    level: float | None = None
+    horizon: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelForecast:
+    """Everything `sharpening forecast` found before any training.
+
+    `voices` maps "uncoupled", "coupled", "radius" and, where the reward is one it knows, "pilot" to predicted trajectories; `speaker` names
+    the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of
+    prompts whose initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
+    would change, one row each (setting, median step of the criterion, chance that it is met within the budget); `safe_learning_rate`: the
+    largest one whose chance of collapse within the budget is small (None where it is not known). `pilots`: copies whose pilots speak.
+    """
+
+    model: str
+    task: str
+    settings: RunSettings
+    voices: "dict[str, Trajectory]"
+    speaker: str
+    why_speaker: str
+    collapse: dict[str, ForecastStep]
+    voices_collapse: "dict[str, dict[str, CollapseStep]]"
+    verdict: str
+    reasons: list[str]
+    alignment: "float | dict | None" = None
+    coupling: dict = field(default_factory=dict)
+    prior: dict = field(default_factory=dict)
+    cost: dict = field(default_factory=dict)
+    sensitivity: list[dict] = field(default_factory=list)
+    safe_learning_rate: float | None = None
+    pilots: int = 0
+
+    @property
+    def trajectory(self) -> "Trajectory":
+        """The speaker's predicted trajectory: the forecast's `curve`."""
+        return self.voices[self.speaker]

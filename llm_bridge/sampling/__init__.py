@@ -1,0 +1,1 @@
+"""Completions: sampled here or asked of a server, scored token by token, and what they cost."""

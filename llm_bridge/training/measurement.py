@@ -1,0 +1,32 @@
+"""What `sharpening measure` hands over."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llm_bridge.training.settings import RunSettings
+
+if TYPE_CHECKING:
+    from sharpening.collapse import CollapseStep
+    from sharpening.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything `sharpening measure` found by training: one measured trajectory and what it cost.
+
+    `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same command resumes it.
+    """
+
+    model: str
+    task: str
+    settings: RunSettings
+    trajectory: "Trajectory"
+    cost: dict = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def collapse(self) -> "dict[str, CollapseStep]":
+        """Every criterion on the measured trajectory."""
+        from sharpening.collapse import collapse_steps
+
+        return collapse_steps(self.trajectory)
