@@ -8,8 +8,12 @@ EXAMPLE = re.compile(r"(?m)^>>> .*(?:\n(?!\s*$).+)*")
 
 
 class FencedExamples(griffe.Extension):
-    """Put a fence around every run of `>>>` lines and their output, unless an Examples section already does so."""
+    """Put a fence around every run of `>>>` lines and their output, unless an Examples section already does
+    so.
+    """
 
     def on_object(self, *, obj: griffe.Object, **_) -> None:
         if obj.docstring and "Examples:" not in obj.docstring.value:
-            obj.docstring.value = EXAMPLE.sub(lambda match: f"```pycon\n{match.group(0)}\n```", obj.docstring.value)
+            obj.docstring.value = EXAMPLE.sub(
+                lambda match: f"```pycon\n{match.group(0)}\n```", obj.docstring.value
+            )

@@ -1,4 +1,5 @@
-"""Build hooks: tables that are defined once, in the code, and formulas as MathML, so that the pages need no network.
+"""Build hooks: tables that are defined once, in the code, and formulas as MathML, so that the pages need no
+network.
 
 A line `<!-- table: NAME -->` in a page becomes the table of that name.
 """
@@ -13,7 +14,14 @@ from pathlib import Path
 from latex2mathml.converter import convert
 
 from llm_bridge.cli import create_app
-from llm_bridge.forecast.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OUTCOME
+from llm_bridge.forecast.calibration.features import (
+    LABEL_FREE,
+    LABELLED,
+    LABELLED_RELATIVE,
+    MEANINGS,
+    NEED_LABELS,
+    OUTCOME,
+)
 from llm_bridge.models.built_in import list_models
 from llm_bridge.report.words import VERDICTS, VOICES
 from llm_bridge.tasks import TASKS, get_task
@@ -32,7 +40,9 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s
 def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; a vertical bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
 
 
 def yes_no(condition: bool) -> str:
@@ -42,7 +52,10 @@ def yes_no(condition: bool) -> str:
 
 def metrics_table() -> str:
     """Every metric of a Trajectory: name, unit, meaning, whether true labels are needed."""
-    rows = [[f"`{name}`", metric.unit, metric.meaning, yes_no(metric.needs_labels)] for name, metric in METRICS.items()]
+    rows = [
+        [f"`{name}`", metric.unit, metric.meaning, yes_no(metric.needs_labels)]
+        for name, metric in METRICS.items()
+    ]
     return markdown_table(["metric", "unit", "meaning", "needs labels"], rows)
 
 
@@ -58,11 +71,20 @@ def criteria_table() -> str:
 def rewards_table() -> str:
     """Every registered reward: name, title, branch, names in the literature, limit, failure mode, needs."""
     rows = [
-        [f"`{card.name}`", f"[{card.title}](rewards.md#{card.name})", card.branch, ", ".join(card.known_as), card.limit, card.failure_mode,
-         ", ".join(card.needs)]
+        [
+            f"`{card.name}`",
+            f"[{card.title}](rewards.md#{card.name})",
+            card.branch,
+            ", ".join(card.known_as),
+            card.limit,
+            card.failure_mode,
+            ", ".join(card.needs),
+        ]
         for card in list_rewards()
     ]
-    return markdown_table(["reward", "title", "branch", "known as", "where training ends", "failure mode", "needs"], rows)
+    return markdown_table(
+        ["reward", "title", "branch", "known as", "where training ends", "failure mode", "needs"], rows
+    )
 
 
 def reward_sections() -> str:
@@ -75,25 +97,32 @@ def reward_sections() -> str:
             settings = ", ".join(f"{name} = {value}" for name, value in reward.settings.items() if value)
             sections += [
                 f"#### {card.title[0].upper() + card.title[1:]} {{: #{card.name} }}",
-                "\n".join([
-                    f"- name: `{card.name}`; known as {', '.join(card.known_as)}",
-                    f"- formula: `{card.formula}` [{card.unit}; {card.sign}]",
-                    f"- unified form: {f'`{card.unified}`' if card.unified else 'none'}",
-                    f"- where training ends: {card.limit}",
-                    f"- failure mode: {card.failure_mode}",
-                    f"- needs: {', '.join(f'`{need}`' for need in card.needs)}" + (f"; verifier `{card.verifier}`" if card.verifier else ""),
-                    *([f"- settings: `{settings}`"] if settings else []),
-                    f"- source: {card.source}",
-                ]),
+                "\n".join(
+                    [
+                        f"- name: `{card.name}`; known as {', '.join(card.known_as)}",
+                        f"- formula: `{card.formula}` [{card.unit}; {card.sign}]",
+                        f"- unified form: {f'`{card.unified}`' if card.unified else 'none'}",
+                        f"- where training ends: {card.limit}",
+                        f"- failure mode: {card.failure_mode}",
+                        f"- needs: {', '.join(f'`{need}`' for need in card.needs)}"
+                        + (f"; verifier `{card.verifier}`" if card.verifier else ""),
+                        *([f"- settings: `{settings}`"] if settings else []),
+                        f"- source: {card.source}",
+                    ]
+                ),
                 prose(reward.__doc__ or ""),
             ]
     return "\n\n".join(sections)
 
 
 def prose(docstring: str) -> str:
-    """A docstring as Markdown paragraphs: what would be read as markup is escaped, code in backticks stays."""
+    """A docstring as Markdown paragraphs: what would be read as markup is escaped, code in backticks
+    stays.
+    """
     parts = inspect.cleandoc(docstring).split("`")
-    return "`".join(part if inside % 2 else re.sub(r"([*_<>\[\]|])", r"\\\1", part) for inside, part in enumerate(parts))
+    return "`".join(
+        part if inside % 2 else re.sub(r"([*_<>\[\]|])", r"\\\1", part) for inside, part in enumerate(parts)
+    )
 
 
 def reward_needs() -> str:
@@ -107,11 +136,18 @@ def theorem_checks() -> dict:
 
 
 def theorems_table() -> str:
-    """Every theorem in the registry: name, title, assumptions, in how many random populations it was tried and held, source."""
+    """Every theorem in the registry: name, title, assumptions, in how many random populations it was tried
+    and held, source.
+    """
     tried = theorem_checks()["theorems"]
     rows = [
-        [f"[{theorem.name}](#{theorem.name.lower()})", theorem.title, ", ".join(one.name for one in theorem.assumptions) or "none",
-         f"{tried[theorem.name]['held']:,} of {tried[theorem.name]['cases']:,}", theorem.source]
+        [
+            f"[{theorem.name}](#{theorem.name.lower()})",
+            theorem.title,
+            ", ".join(one.name for one in theorem.assumptions) or "none",
+            f"{tried[theorem.name]['held']:,} of {tried[theorem.name]['cases']:,}",
+            theorem.source,
+        ]
         for theorem in list_theorems()
     ]
     return markdown_table(["theorem", "title", "assumptions", "held in", "source"], rows)
@@ -122,8 +158,10 @@ def theorem_checks_made() -> str:
     told = theorem_checks()
     rows = told["theorems"].values()
     versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
-    return (f"Made with `{told['command']}`, {told['date']}, {versions}: {sum(row['prompts'] for row in rows):,} prompts that met the assumptions, "
-            f"{sum(row['failed'] for row in rows)} failures.")
+    return (
+        f"Made with `{told['command']}`, {told['date']}, {versions}: {sum(row['prompts'] for row in rows):,}"
+        f" prompts that met the assumptions, {sum(row['failed'] for row in rows)} failures."
+    )
 
 
 def theorem_sections() -> str:
@@ -139,13 +177,27 @@ def theorem_sections() -> str:
             f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
             re.sub(r"([*_\[\]])", r"\\\1", theorem.statement),
             f"$$\n{latex(theorem.formula())}\n$$",
-            f'<figure markdown="span">\n![Figure of {theorem.name}: {theorem.title}](figures/theorems/{theorem.name.lower()}.png){{ width="504" }}\n'
-            f"<figcaption>{html.escape(figure_caption(theorem.name))}</figcaption>\n</figure>",
-            "\n".join(["Assumptions:", "", *([f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()] or ["- none"])]),
+            (
+                f'<figure markdown="span">\n![Figure of {theorem.name}:'
+                f' {theorem.title}](figures/theorems/{theorem.name.lower()}.png){{ width="504"'
+                f" }}\n<figcaption>{html.escape(figure_caption(theorem.name))}</figcaption>\n</figure>"
+            ),
+            "\n".join(
+                [
+                    "Assumptions:",
+                    "",
+                    *(
+                        [f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()]
+                        or ["- none"]
+                    ),
+                ]
+            ),
             "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),
-            f"Source: {theorem.source}. Code: `{told['symbol']}`. "
-            f"Run: `sharpening theorems {theorem.name} --check`. Tests: `tests/core/test_theorems.py`, `tests/core/test_theorem_mutations.py`, "
-            "`tests/core/test_theorem_figures.py`.",
+            (
+                f"Source: {theorem.source}. Code: `{told['symbol']}`. Run: `sharpening theorems"
+                f" {theorem.name} --check`. Tests: `tests/core/test_theorems.py`,"
+                " `tests/core/test_theorem_mutations.py`, `tests/core/test_theorem_figures.py`."
+            ),
         ]
     return "\n\n".join(sections)
 
@@ -160,34 +212,60 @@ def commands() -> str:
 def describe(command, path: str) -> list[str]:
     """One section for a command, or one for each command of a group."""
     if hasattr(command, "commands"):
-        return [section for name, child in command.commands.items() for section in describe(child, f"{path} {name}")]
+        return [
+            section
+            for name, child in command.commands.items()
+            for section in describe(child, f"{path} {name}")
+        ]
     rows = []
     for parameter in command.params:
         argument = parameter.param_type_name == "argument"
         spellings = ", ".join([*parameter.opts, *parameter.secondary_opts])
         name = (parameter.metavar or parameter.name.upper()) if argument else spellings
-        shown = not argument and isinstance(parameter.default, str | int | float) and not isinstance(parameter.default, bool)
+        shown = (
+            not argument
+            and isinstance(parameter.default, str | int | float)
+            and not isinstance(parameter.default, bool)
+        )
         default = f"`{parameter.default}`" if shown else ""
         rows.append([f"`{name}`", getattr(parameter, "help", "") or "", default])
-    return [f"### {path}", command.help or "", markdown_table(["option", "meaning", "default"], rows) if rows else ""]
+    return [
+        f"### {path}",
+        command.help or "",
+        markdown_table(["option", "meaning", "default"], rows) if rows else "",
+    ]
 
 
 def verdicts_table() -> str:
     """Every verdict code of a forecast, with its headline."""
-    return markdown_table(["`verdict`", "headline"], [[f"`{code}`", headline] for code, (_, headline) in VERDICTS.items()])
+    return markdown_table(
+        ["`verdict`", "headline"], [[f"`{code}`", headline] for code, (_, headline) in VERDICTS.items()]
+    )
 
 
 def voices_table() -> str:
     """Every voice of a forecast, with what it believes."""
-    return markdown_table(["voice", "what it believes"], [[f"`{name}`", text] for name, text in VOICES.items()])
+    return markdown_table(
+        ["voice", "what it believes"], [[f"`{name}`", text] for name, text in VOICES.items()]
+    )
 
 
 def forecast_features() -> str:
     """The features of the calibration: meaning, whether labels are needed, and what reads them."""
-    readers = {"steps": LABELLED, "steps of `relative`": LABELLED_RELATIVE, "steps, label-free": LABEL_FREE, "ends": OUTCOME["labelled"],
-               "ends, label-free": OUTCOME["label-free"]}
+    readers = {
+        "steps": LABELLED,
+        "steps of `relative`": LABELLED_RELATIVE,
+        "steps, label-free": LABEL_FREE,
+        "ends": OUTCOME["labelled"],
+        "ends, label-free": OUTCOME["label-free"],
+    }
     rows = [
-        [f"`{name}`", meaning, yes_no(name in NEED_LABELS), ", ".join(reader for reader, names in readers.items() if name in names)]
+        [
+            f"`{name}`",
+            meaning,
+            yes_no(name in NEED_LABELS),
+            ", ".join(reader for reader, names in readers.items() if name in names),
+        ]
         for name, meaning in MEANINGS.items()
     ]
     return markdown_table(["feature", "what it is", "needs labels", "read for"], rows)
@@ -198,16 +276,29 @@ def _number(value) -> str:
 
 
 def forecast_quality() -> str:
-    """How each failure time does on the families left out of its fit: from one pilot, and in brackets from three averaged."""
+    """How each failure time does on the families left out of its fit: from one pilot, and in brackets from
+    three averaged.
+    """
     told = load_result("calibration")
-    shown = {"spearman": "Spearman", "median_factor": "factor off", "coverage": "interval holds", "auroc_within_horizon": "AUROC"}
+    shown = {
+        "spearman": "Spearman",
+        "median_factor": "factor off",
+        "coverage": "interval holds",
+        "auroc_within_horizon": "AUROC",
+    }
     rows = []
     for kind, heads in told["held_out"].items():
         for name, one in heads.items():
             averaged, turn = told["held_out_averaged"][kind][name], told["in_turn"][kind][name]
-            rows.append([kind, f"`{name}`", f"{one['collapsed']:.0f} of {one['groups']:.0f}",
-                         *(f"{_number(one[key])} ({_number(averaged[key])})" for key in shown),
-                         f"{_number(turn['spearman'])}, {_number(turn['median_factor'])}"])
+            rows.append(
+                [
+                    kind,
+                    f"`{name}`",
+                    f"{one['collapsed']:.0f} of {one['groups']:.0f}",
+                    *(f"{_number(one[key])} ({_number(averaged[key])})" for key in shown),
+                    f"{_number(turn['spearman'])}, {_number(turn['median_factor'])}",
+                ]
+            )
     return markdown_table(["features", "criterion", "collapsed", *shown.values(), "in turn"], rows)
 
 
@@ -215,14 +306,20 @@ def forecast_baselines() -> str:
     """Rank correlation of every simple forecaster, beside the calibrated pilot's."""
     told = load_result("calibration")
     criteria = list(told["baselines"])
-    ours = [[f"**pilot, {kind}**", *(_number(heads[name]["spearman"]) for name in criteria)] for kind, heads in told["held_out"].items()]
+    ours = [
+        [f"**pilot, {kind}**", *(_number(heads[name]["spearman"]) for name in criteria)]
+        for kind, heads in told["held_out"].items()
+    ]
     names = list(told["baselines"][criteria[0]])
-    rows = [[name, *(_number(told["baselines"][criterion][name]) for criterion in criteria)] for name in names]
+    rows = [
+        [name, *(_number(told["baselines"][criterion][name]) for criterion in criteria)] for name in names
+    ]
     return markdown_table(["forecaster", *(f"`{name}`" for name in criteria)], ours + rows)
 
 
 END_MEANINGS = {
-    "better": "accuracy ends above its start", "rises": "accuracy gains .03 or more at its best",
+    "better": "accuracy ends above its start",
+    "rises": "accuracy gains .03 or more at its best",
     "beats_voting": "its best is above voting untrained",
 }
 
@@ -234,19 +331,25 @@ def forecast_notes() -> str:
     versions = ", ".join(f"{package} {number}" for package, number in told["versions"].items())
     scatter = ", ".join(f"`{name}` {_number(value)}" for name, value in seeds.items())
     said = "; ".join(
-        f"{END_MEANINGS[end]} {_number(judged['auroc'])}" + (" without labels" if kind == "label-free" else " with labels")
-        + f" ({judged['true']:.0f} of {judged['groups']:.0f} groups)" for kind, judges in ends.items() for end, judged in judges.items()
+        f"{END_MEANINGS[end]} {_number(judged['auroc'])}"
+        + (" without labels" if kind == "label-free" else " with labels")
+        + f" ({judged['true']:.0f} of {judged['groups']:.0f} groups)"
+        for kind, judges in ends.items()
+        for end, judged in judges.items()
     )
     return (
-        f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. How runs go, AUROC on the families left out: {said}. "
-        f"Largest over smallest step among the seeds of a group, median: {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the "
-        f"tokens and {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon, timed side by side (`{timed['command']}`). "
-        f"Made with `{told['command']}`, {told['date']}, {versions}."
+        f"{told['runs']} runs of {told['priors']} priors, {told['groups']} groups. How runs go, AUROC on the"
+        f" families left out: {said}. Largest over smallest step among the seeds of a group, median:"
+        f" {scatter}. A probe with its pilot costs {100 * cost['tokens']:.1f} % of the tokens and"
+        f" {100 * cost['seconds']:.1f} % of the seconds of one run to the horizon, timed side by side"
+        f" (`{timed['command']}`). Made with `{told['command']}`, {told['date']}, {versions}."
     )
 
 
 def smollm2_chances() -> str:
-    """What either calibration says of SmolLM2-135M-Instruct at some learning rates, beside every measured run."""
+    """What either calibration says of SmolLM2-135M-Instruct at some learning rates, beside every measured
+    run.
+    """
     runs = measured()
     rows = []
     for rate in (3e-6, 1e-5, 1.5e-5, 2.5e-5, 5e-5):
@@ -254,39 +357,79 @@ def smollm2_chances() -> str:
         near = [died for measured_rate, died in runs if abs(measured_rate / rate - 1) < 0.03]
         rows.append([f"{rate:g}", *told, f"{sum(near)} of {len(near)} lost half" if near else "–"])
     rows.append(["half of the runs die at", *(f"{critical_rate(kind):.1e}" for kind in KINDS), ""])
-    return markdown_table(["learning rate", *(f"{kind}: chance (median step)" for kind in KINDS), "measured on `capitals`"], rows)
+    return markdown_table(
+        ["learning rate", *(f"{kind}: chance (median step)" for kind in KINDS), "measured on `capitals`"],
+        rows,
+    )
 
 
 def smollm2_brackets() -> str:
-    """Within 20 steps: between which rungs of the ladder each seed dies, and what three pilots, together and one by one, say of it."""
+    """Within 20 steps: between which rungs of the ladder each seed dies, and what three pilots, together and
+    one by one, say of it.
+    """
     rows = []
     for task in SMOLLM2_TASKS:
         brackets = ", ".join(f"{alive:.2e}–{dead:.2e}" for alive, dead in measured_rates(task))
         for kind in KINDS:
-            every = [critical_rate(kind, 20, task=task, copies=slice(one, one + 1)) for one in range(len(pilots(task)))]
+            every = [
+                critical_rate(kind, 20, task=task, copies=slice(one, one + 1))
+                for one in range(len(pilots(task)))
+            ]
             told, real = critical_rate(kind, 20, task=task), middle_rate(task)
-            rows.append([f"`{task}`", brackets, f"{real:.1e}", kind, f"**{told:.1e}**", ", ".join(f"{one:.1e}" for one in every),
-                         f"{max(told / real, real / told):.2f}"])
-    return markdown_table(["task", "lives and dies at, by seed", "middle seed", "features", "forecast, three pilots", "by one", "factor off"], rows)
+            rows.append(
+                [
+                    f"`{task}`",
+                    brackets,
+                    f"{real:.1e}",
+                    kind,
+                    f"**{told:.1e}**",
+                    ", ".join(f"{one:.1e}" for one in every),
+                    f"{max(told / real, real / told):.2f}",
+                ]
+            )
+    return markdown_table(
+        [
+            "task",
+            "lives and dies at, by seed",
+            "middle seed",
+            "features",
+            "forecast, three pilots",
+            "by one",
+            "factor off",
+        ],
+        rows,
+    )
 
 
 def smollm2_fall() -> str:
     """The pilot's greedy answers, step by step."""
     greedy = load_result("smollm2_pilots")["greedy"]
-    rows = [[f"{values[0]:.2g}", *(f"{value:.2f}" for value in values[1:4]), values[4]] for values in zip(*greedy.values(), strict=True)]
-    return markdown_table(["sum of learning rates", "unchanged", "right", "repeats the country", "distinct answers of 64"], rows)
+    rows = [
+        [f"{values[0]:.2g}", *(f"{value:.2f}" for value in values[1:4]), values[4]]
+        for values in zip(*greedy.values(), strict=True)
+    ]
+    return markdown_table(
+        ["sum of learning rates", "unchanged", "right", "repeats the country", "distinct answers of 64"], rows
+    )
 
 
 def tasks_table() -> str:
     """Every built-in task: name, what it asks, how many problems."""
-    rows = [[f"`{name}`", task.description, f"{len(get_task(name).problems):,}"] for name, task in TASKS.items()]
+    rows = [
+        [f"`{name}`", task.description, f"{len(get_task(name).problems):,}"] for name, task in TASKS.items()
+    ]
     return markdown_table(["task", "what it asks", "problems"], rows)
 
 
 def models_table() -> str:
     """Every shipped transformer: its task, what is wrong with it, and its measured prior."""
     rows = [
-        [f"`{card['name']}`", f"`{card['task']}`", card["about"], *(f"{card[key]:.2f}" for key in ("accuracy", "label_accuracy", "entropy"))]
+        [
+            f"`{card['name']}`",
+            f"`{card['task']}`",
+            card["about"],
+            *(f"{card[key]:.2f}" for key in ("accuracy", "label_accuracy", "entropy")),
+        ]
         for card in list_models()
     ]
     return markdown_table(["model", "task", "about", "accuracy", "vote is right", "entropy (nats)"], rows)
@@ -331,6 +474,7 @@ def fill_tables(markdown: str) -> str:
 
 def formulas_to_mathml(page: str) -> str:
     """Replace arithmatex's LaTeX by MathML, which browsers show by themselves."""
+
     def one(match: re.Match) -> str:
         display = "inline" if match.group(2) == "(" else "block"
         formula = html.unescape(match.group(3)).strip()

@@ -79,7 +79,12 @@ _MODULES = {
         "UnifiedForm",
         "WeightedMajorityReward",
     ),
-    "sharpening.verification.closed_form": ("CertifiedPlan", "Schedule", "certified_plan", "compare_schedules"),
+    "sharpening.verification.closed_form": (
+        "CertifiedPlan",
+        "Schedule",
+        "certified_plan",
+        "compare_schedules",
+    ),
     "sharpening.verification.sequential_test": ("SequentialTest",),
     "sharpening.simulation.run": ("simulate", "simulate_many"),
     "sharpening.theorems": (
@@ -109,7 +114,15 @@ _MODULES = {
         "thinking_prior",
         "train_tree",
     ),
-    "sharpening.updates": ("GRPO", "KLProx", "NaturalGradient", "SoftmaxGradient", "UPDATES", "Update", "get_update"),
+    "sharpening.updates": (
+        "GRPO",
+        "KLProx",
+        "NaturalGradient",
+        "SoftmaxGradient",
+        "UPDATES",
+        "Update",
+        "get_update",
+    ),
     "sharpening.verification.thresholds": (
         "ThresholdCheck",
         "VerificationPlan",
@@ -136,4 +149,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-

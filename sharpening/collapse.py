@@ -1,10 +1,12 @@
-"""Collapse criteria: from a Trajectory to the step at which the model is gone, or the reason why there is none.
+"""Collapse criteria: from a Trajectory to the step at which the model is gone, or the reason why there is
+none.
 
-A criterion holds only if it stays so for `patience` evaluations; the collapse step is the first of them. A run that ends
-before that is censored at its last step: a statistic over runs must treat it so, neither as missing nor as collapsed there.
+A criterion holds only if it stays so for `patience` evaluations; the collapse step is the first of them. A
+run that ends before that is censored at its last step: a statistic over runs must treat it so, neither as
+missing nor as collapsed there.
 
-How we depart from He et al. 2026: theirs (`absolute`) has no patience and compares with 1 % whatever the base rate; the
-default here (`relative`) compares with the base rate of the commonest true answer.
+How we depart from He et al. 2026: theirs (`absolute`) has no patience and compares with 1 % whatever the base
+rate; the default here (`relative`) compares with the base rate of the commonest true answer.
 """
 
 import enum
@@ -30,14 +32,20 @@ class Outcome(enum.Enum):
         return {
             Outcome.COLLAPSED: "The run met the criterion and stayed there.",
             Outcome.CENSORED: "The run ended before the criterion was met: it may collapse later.",
-            Outcome.NEVER_STARTED: "The initial model already meets the criterion, so there was nothing to lose.",
-            Outcome.UNAVAILABLE: "The criterion cannot be evaluated: its metric, or the base rate it needs, was not recorded.",
+            Outcome.NEVER_STARTED: (
+                "The initial model already meets the criterion, so there was nothing to lose."
+            ),
+            Outcome.UNAVAILABLE: (
+                "The criterion cannot be evaluated: its metric, or the base rate it needs, was not recorded."
+            ),
         }[self]
 
 
 @dataclass(frozen=True)
 class CollapseStep:
-    """The answer of one criterion: step (optimizer updates, None unless collapsed), outcome, and what was compared."""
+    """The answer of one criterion: step (optimizer updates, None unless collapsed), outcome, and what was
+    compared.
+    """
 
     criterion: str
     step: int | None
@@ -62,7 +70,8 @@ class Criterion:
     """One way to say "collapsed": which metric, compared how, with what.
 
     kind: "below" (<= or, if strict, < amount), "above" (> amount), "above_initial" (> initial + amount),
-    "towards_floor" (<= floor + amount * (initial - floor)), "peak" (accuracy later stays < (1 - amount) * its maximum).
+    "towards_floor" (<= floor + amount * (initial - floor)), "peak" (accuracy later stays < (1 - amount) * its
+    maximum).
     """
 
     name: str
@@ -91,7 +100,9 @@ class Criterion:
                 return floor + self.amount * (float(values[0]) - floor)
             case "peak":
                 return (1 - self.amount) * float(np.max(values))
-        raise InputError("kind", self.kind, "known kinds are below, above, above_initial, towards_floor and peak")
+        raise InputError(
+            "kind", self.kind, "known kinds are below, above, above_initial, towards_floor and peak"
+        )
 
     def holds(self, values: np.ndarray, threshold: float) -> np.ndarray:
         """(n,) bool: at which evaluations the comparison holds."""
@@ -104,7 +115,12 @@ CRITERIA: dict[str, Criterion] = {
     criterion.name: criterion
     for criterion in (
         Criterion(
-            "absolute", "reward_accuracy", "below", 0.01, "first step with reward_accuracy < 0.01 (He et al. 2026)", strict=True
+            "absolute",
+            "reward_accuracy",
+            "below",
+            0.01,
+            "first step with reward_accuracy < 0.01 (He et al. 2026)",
+            strict=True,
         ),
         Criterion(
             "relative",
@@ -134,24 +150,43 @@ CRITERIA: dict[str, Criterion] = {
             0.5,
             "step of maximal accuracy, if accuracy later stays below half of that maximum",
         ),
-        Criterion("mode_retention", "mode_retention", "below", 0.5, "first step with mode_retention <= 0.5 (no labels needed)"),
         Criterion(
-            "mode_retention_5", "mode_retention", "below", 0.05, "first step with mode_retention <= 0.05 (no labels needed)"
+            "mode_retention",
+            "mode_retention",
+            "below",
+            0.5,
+            "first step with mode_retention <= 0.5 (no labels needed)",
         ),
-        Criterion("excess_kl", "excess_kl", "above", 2.0, "first step with excess_kl above 2 nats (no labels needed)"),
+        Criterion(
+            "mode_retention_5",
+            "mode_retention",
+            "below",
+            0.05,
+            "first step with mode_retention <= 0.05 (no labels needed)",
+        ),
+        Criterion(
+            "excess_kl",
+            "excess_kl",
+            "above",
+            2.0,
+            "first step with excess_kl above 2 nats (no labels needed)",
+        ),
     )
 }
 
 
 def get_criterion(criterion: str | Criterion) -> Criterion:
-    """The criterion of that name; a Criterion of your own passes through (dataclasses.replace changes an amount).
+    """The criterion of that name; a Criterion of your own passes through (dataclasses.replace changes an
+    amount).
 
     Raises: InputError naming the known criteria.
     """
     if isinstance(criterion, Criterion):
         return criterion
     if criterion not in CRITERIA:
-        raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}", "Use criterion 'relative'")
+        raise InputError(
+            "criterion", criterion, f"known criteria are {', '.join(CRITERIA)}", "Use criterion 'relative'"
+        )
     return CRITERIA[criterion]
 
 
@@ -166,20 +201,27 @@ def _first_run(holds: np.ndarray, patience: int) -> int | None:
 
 
 def collapse_step(
-    trajectory: Trajectory, criterion: str | Criterion = "relative", *, patience: int = 2, floor: float | None = None
+    trajectory: Trajectory,
+    criterion: str | Criterion = "relative",
+    *,
+    patience: int = 2,
+    floor: float | None = None,
 ) -> CollapseStep:
     """The step at which the criterion first holds for `patience` evaluations in a row, in optimizer updates.
 
-    `floor` (share) overrides trajectory.floor. UNAVAILABLE if the metric, or a floor it needs, is missing; NEVER_STARTED if it
-    holds at step 0 (for accuracy_peak: if accuracy is never above 0); CENSORED if the run ends first. For accuracy_peak the step
-    is that of the first maximum of accuracy over the whole run. The number is as coarse as the evaluations.
+    `floor` (share) overrides trajectory.floor. UNAVAILABLE if the metric, or a floor it needs, is missing;
+    NEVER_STARTED if it holds at step 0 (for accuracy_peak: if accuracy is never above 0); CENSORED if the run
+    ends first. For accuracy_peak the step is that of the first maximum of accuracy over the whole run. The
+    number is as coarse as the evaluations.
 
     Raises: InputError for an unknown criterion, patience < 1, or a NaN in the metric.
     Source: He et al. 2026 (`absolute`); the others are defined in this file.
     """
     rule = get_criterion(criterion)
     if not isinstance(patience, (int, np.integer)) or isinstance(patience, bool) or patience < 1:
-        raise InputError("patience", patience, "it counts evaluations, so it is an integer of at least 1", "Use patience=2")
+        raise InputError(
+            "patience", patience, "it counts evaluations, so it is an integer of at least 1", "Use patience=2"
+        )
     floor = trajectory.floor if floor is None else floor
 
     def result(outcome, step=None, threshold=None):
@@ -217,6 +259,8 @@ def collapse_step(
     )
 
 
-def collapse_steps(trajectory: Trajectory, *, patience: int = 2, floor: float | None = None) -> dict[str, CollapseStep]:
+def collapse_steps(
+    trajectory: Trajectory, *, patience: int = 2, floor: float | None = None
+) -> dict[str, CollapseStep]:
     """`collapse_step` for every registered criterion, by name."""
     return {name: collapse_step(trajectory, name, patience=patience, floor=floor) for name in CRITERIA}

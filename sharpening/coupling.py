@@ -1,4 +1,6 @@
-"""How a step on one prompt moves the others: z_x = z0_x + v_x + u, a private part v_x and a part u shared by all (theory: C)."""
+"""How a step on one prompt moves the others: z_x = z0_x + v_x + u, a private part v_x and a part u shared by
+all (theory: C).
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from sharpening.errors import InputError
 
 def _check_strength(name: str, value: object) -> None:
     if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
-        raise InputError(name, value, "a coupling strength is a finite number >= 0", "Use 0 to switch this part off")
+        raise InputError(
+            name, value, "a coupling strength is a finite number >= 0", "Use 0 to switch this part off"
+        )
 
 
 @dataclass(frozen=True)
 class CompoundSymmetric:
     """The simplest kernel between prompts: K(x', x) = private * 1[x' = x] + shared.
 
-    A visit with direction g_x changes v_x by step size * private * g_x, and one batch changes u by step size * shared *
-    mean_batch(g). Both strengths are pure numbers >= 0. `private` counts per visit, `shared` per batch: see `for_batch` for
-    kernels fitted from gradients. Source: theory C; He et al. 2026 measure the collapse that it explains.
+    A visit with direction g_x changes v_x by step size * private * g_x, and one batch changes u by step size
+    * shared * mean_batch(g). Both strengths are pure numbers >= 0. `private` counts per visit, `shared` per
+    batch: see `for_batch` for kernels fitted from gradients. Source: theory C; He et al. 2026 measure the
+    collapse that it explains.
     """
 
     private: float = 1.0
@@ -35,13 +40,17 @@ class CompoundSymmetric:
         _check_strength("shared", self.shared)
 
     def mix(
-        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+        self,
+        directions: jax.Array,
+        weights: jax.Array | None = None,
+        prompts: jax.Array | slice = slice(None),
     ) -> tuple[jax.Array, jax.Array]:
-        """Changes of the private and the shared logits per unit step size; `prompts` (which ones) does not matter here.
+        """Changes of the private and the shared logits per unit step size; `prompts` (which ones) does not
+        matter here.
 
-        Formula: dv_x = private * g_x, du = shared * sum_x w_x g_x / sum_x w_x. `directions` g is (prompts, answers), `weights` w
-        is (prompts,) or None for equal ones; a prompt of weight 0 was not visited: its dv is 0. Returns dv (prompts, answers), du
-        (answers,).
+        Formula: dv_x = private * g_x, du = shared * sum_x w_x g_x / sum_x w_x. `directions` g is (prompts,
+        answers), `weights` w is (prompts,) or None for equal ones; a prompt of weight 0 was not visited: its
+        dv is 0. Returns dv (prompts, answers), du (answers,).
         """
         if weights is None:
             return self.private * directions, self.shared * jnp.mean(directions, axis=0)
@@ -58,11 +67,12 @@ class CompoundSymmetric:
         return shared[None]
 
     def for_batch(self, prompts_per_step: int) -> CompoundSymmetric:
-        """The same kernel for an objective that is a mean over `prompts_per_step` prompts: private / prompts_per_step, shared
-        unchanged.
+        """The same kernel for an objective that is a mean over `prompts_per_step` prompts: private /
+        prompts_per_step, shared unchanged.
 
-        A step on such an objective moves z_{x'} by (1/B) sum_x K(x', x) g_x, so a visit moves its own prompt by private/B only.
-        Use it on a kernel from `fit_compound_symmetric` before simulating a run of a real model.
+        A step on such an objective moves z_{x'} by (1/B) sum_x K(x', x) g_x, so a visit moves its own prompt
+        by private/B only. Use it on a kernel from `fit_compound_symmetric` before simulating a run of a real
+        model.
         """
         if prompts_per_step < 1:
             raise InputError("prompts_per_step", prompts_per_step, "a batch has at least one prompt")
@@ -76,7 +86,9 @@ class CompoundSymmetric:
 
 @dataclass(frozen=True)
 class NoCoupling:
-    """Every prompt moves alone: v_x changes by step size * private * g_x, u never moves (theory: U, which needs this)."""
+    """Every prompt moves alone: v_x changes by step size * private * g_x, u never moves (theory: U, which
+    needs this).
+    """
 
     private: float = 1.0
 
@@ -89,7 +101,10 @@ class NoCoupling:
         return 0.0
 
     def mix(
-        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+        self,
+        directions: jax.Array,
+        weights: jax.Array | None = None,
+        prompts: jax.Array | slice = slice(None),
     ) -> tuple[jax.Array, jax.Array]:
         """As `CompoundSymmetric.mix` with shared = 0."""
         return CompoundSymmetric(self.private, 0.0).mix(directions, weights)
@@ -106,27 +121,34 @@ class NoCoupling:
 class LowRankPlusDiagonal:
     """A general kernel: K((x',a'), (x,a)) = <features_x'a', features_xa> + private * 1[x' = x] 1[a' = a].
 
-    `features` (prompts, answers, rank) say which patterns of answers move together, across prompts and labels alike; what all
-    prompts share is a vector theta (rank,), and prompt x sees features_x theta of it. features_xa = sqrt(shared) e_a for every x
-    is `CompoundSymmetric`; features_xa = sqrt(shared) e_s where strategy s of prompt x answers a couples strategies instead of
-    labels (`strategies`); projected gradients of a model give the measured kernel. Raises: InputError for a bad shape, a value
-    that is not finite, or a negative strength. Source: theory C4, C6.
+    `features` (prompts, answers, rank) say which patterns of answers move together, across prompts and labels
+    alike; what all prompts share is a vector theta (rank,), and prompt x sees features_x theta of it.
+    features_xa = sqrt(shared) e_a for every x is `CompoundSymmetric`; features_xa = sqrt(shared) e_s where
+    strategy s of prompt x answers a couples strategies instead of labels (`strategies`); projected gradients
+    of a model give the measured kernel. Raises: InputError for a bad shape, a value that is not finite, or a
+    negative strength. Source: theory C4, C6.
     """
 
     def __init__(self, features: np.ndarray, private: float = 1.0):
         _check_strength("private", private)
-        if isinstance(features, np.ndarray) and (features.ndim != 3 or 0 in features.shape or not np.isfinite(features).all()):
-            raise InputError("features", features.shape, "they are finite numbers of shape (prompts, answers, rank)")
+        if isinstance(features, np.ndarray) and (
+            features.ndim != 3 or 0 in features.shape or not np.isfinite(features).all()
+        ):
+            raise InputError(
+                "features", features.shape, "they are finite numbers of shape (prompts, answers, rank)"
+            )
         self.features, self.private = features, private
 
     @classmethod
     def strategies(
         cls, answers: np.ndarray, *, private: float = 1.0, shared: float = 1.0, num_answers: int | None = None
     ) -> LowRankPlusDiagonal:
-        """Prompts share strategies: `answers` (prompts, strategies) ids, what strategy s answers to prompt x, distinct in a row.
+        """Prompts share strategies: `answers` (prompts, strategies) ids, what strategy s answers to prompt x,
+        distinct in a row.
 
-        K = shared where two prompts' answers come from the same strategy; answers that no strategy gives are moved by their own
-        prompt only. Raises: InputError if a row repeats an answer, or ids lie outside 0..num_answers-1.
+        K = shared where two prompts' answers come from the same strategy; answers that no strategy gives are
+        moved by their own prompt only. Raises: InputError if a row repeats an answer, or ids lie outside
+        0..num_answers-1.
         """
         answers = np.asarray(answers)
         _check_strength("shared", shared)
@@ -134,18 +156,26 @@ class LowRankPlusDiagonal:
             raise InputError("answers", answers, "they are (prompts, strategies) ids >= 0")
         columns = int(answers.max()) + 1 if num_answers is None else num_answers
         if answers.max() >= columns:
-            raise InputError("answers", int(answers.max()), f"ids lie in 0..{columns - 1}", "Raise num_answers")
+            raise InputError(
+                "answers", int(answers.max()), f"ids lie in 0..{columns - 1}", "Raise num_answers"
+            )
         features = np.zeros((len(answers), columns, answers.shape[1]))
         np.add.at(features, (np.arange(len(answers))[:, None], answers, np.arange(answers.shape[1])), 1.0)
         if (features.sum(axis=2) > 1).any():
             told = "two strategies that give one prompt the same answer"
-            raise InputError("answers", told, "a policy over answers cannot tell them apart", "Merge them for that prompt")
+            raise InputError(
+                "answers", told, "a policy over answers cannot tell them apart", "Merge them for that prompt"
+            )
         return cls(math.sqrt(shared) * features, private)
 
     def mix(
-        self, directions: jax.Array, weights: jax.Array | None = None, prompts: jax.Array | slice = slice(None)
+        self,
+        directions: jax.Array,
+        weights: jax.Array | None = None,
+        prompts: jax.Array | slice = slice(None),
     ) -> tuple[jax.Array, jax.Array]:
-        """As `CompoundSymmetric.mix`; the shared change is dtheta (rank,) = sum_xa w_x features_xa g_xa / sum_x w_x.
+        """As `CompoundSymmetric.mix`; the shared change is dtheta (rank,) = sum_xa w_x features_xa g_xa /
+        sum_x w_x.
 
         `prompts`: which rows of the population `directions` belong to.
         """
@@ -165,15 +195,18 @@ class LowRankPlusDiagonal:
         return self.features[prompts] @ theta
 
     def dense(self) -> np.ndarray:
-        """K as a matrix over (prompt, answer) pairs, (prompts * answers, prompts * answers): for small populations."""
+        """K as a matrix over (prompt, answer) pairs, (prompts * answers, prompts * answers): for small
+        populations.
+        """
         flat = np.asarray(self.features).reshape(-1, self.features.shape[-1])
         return flat @ flat.T + self.private * np.eye(len(flat))
 
     def project(self, dimensions: int, key: int = 0) -> LowRankPlusDiagonal:
-        """The same kernel with features projected to `dimensions` at random (Gaussian, variance 1/dimensions; seed `key`).
+        """The same kernel with features projected to `dimensions` at random (Gaussian, variance 1/dimensions;
+        seed `key`).
 
-        Every entry off by more than eps |features_i| |features_j| has probability at most 4 exp(-dimensions (eps²/4 - eps³/6)),
-        0 < eps < 1 (Johnson-Lindenstrauss; theory C4).
+        Every entry off by more than eps |features_i| |features_j| has probability at most 4 exp(-dimensions
+        (eps²/4 - eps³/6)), 0 < eps < 1 (Johnson-Lindenstrauss; theory C4).
         """
         if dimensions < 1:
             raise InputError("dimensions", dimensions, "at least one dimension is kept")
@@ -183,12 +216,15 @@ class LowRankPlusDiagonal:
 
     def for_batch(self, prompts_per_step: int) -> LowRankPlusDiagonal:
         """As `CompoundSymmetric.for_batch`."""
-        return LowRankPlusDiagonal(self.features, CompoundSymmetric(self.private).for_batch(prompts_per_step).private)
+        return LowRankPlusDiagonal(
+            self.features, CompoundSymmetric(self.private).for_batch(prompts_per_step).private
+        )
 
     @property
     def shared(self) -> float:
-        """Strength of the strongest shared pattern: the largest eigenvalue of features' features / prompts; 0 if nothing is
-        shared, and `CompoundSymmetric.shared` for that kernel."""
+        """Strength of the strongest shared pattern: the largest eigenvalue of features' features / prompts; 0
+        if nothing is shared, and `CompoundSymmetric.shared` for that kernel.
+        """
         flat = np.asarray(self.features).reshape(-1, self.features.shape[-1])
         return float(np.linalg.norm(flat, 2) ** 2 / len(self.features))
 
@@ -212,9 +248,9 @@ Coupling = NoCoupling | CompoundSymmetric | LowRankPlusDiagonal
 class CouplingFit:
     """A compound-symmetric kernel read off gradients, with its spread.
 
-    `coupling`: the fitted kernel. `private_std`, `shared_std`: standard errors from leaving out one prompt at a time (jackknife),
-    in the units of the strengths. `residual`: root mean square of gram - fit, relative to the root mean square of the diagonal;
-    near 0 the simplest kernel says it all, near 1 it says nothing.
+    `coupling`: the fitted kernel. `private_std`, `shared_std`: standard errors from leaving out one prompt at
+    a time (jackknife), in the units of the strengths. `residual`: root mean square of gram - fit, relative to
+    the root mean square of the diagonal; near 0 the simplest kernel says it all, near 1 it says nothing.
     """
 
     coupling: CompoundSymmetric
@@ -226,7 +262,9 @@ class CouplingFit:
 def _square(name: str, matrix: np.ndarray) -> np.ndarray:
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise InputError(name, matrix.shape, "a Gram matrix is square with at least two prompts", "Probe more prompts")
+        raise InputError(
+            name, matrix.shape, "a Gram matrix is square with at least two prompts", "Probe more prompts"
+        )
     if not np.all(np.isfinite(matrix)):
         raise InputError(name, "a matrix with NaN or infinity", "every inner product is a finite number")
     if not np.allclose(matrix, matrix.T, rtol=1e-4, atol=1e-6 * np.abs(matrix).max()):
@@ -235,8 +273,8 @@ def _square(name: str, matrix: np.ndarray) -> np.ndarray:
 
 
 def _solve(diagonal: tuple[float, float], off: tuple[float, float]) -> tuple[float, float]:
-    """Least squares of (private+shared) on the diagonal and shared off it, with both strengths >= 0; arguments: (sum xy, sum xx)
-    each.
+    """Least squares of (private+shared) on the diagonal and shared off it, with both strengths >= 0;
+    arguments: (sum xy, sum xx) each.
     """
     (dxy, dxx), (oxy, oxx) = diagonal, off
     total = dxy / dxx if dxx > 0 else 0.0
@@ -251,12 +289,14 @@ def _solve(diagonal: tuple[float, float], off: tuple[float, float]) -> tuple[flo
 def fit_compound_symmetric(gram: np.ndarray, answer_gram: np.ndarray) -> CouplingFit:
     """Private and shared strength of the compound-symmetric kernel nearest to measured gradients.
 
-    Formula: least squares over gram_xx = (private + shared) answer_gram_xx and gram_xy = shared answer_gram_xy (x != y), both >=
-    0. `gram` (prompts, prompts): inner products of the per-prompt gradients in parameter space; `answer_gram`: of the same
-    gradients g_x in answer-logit space. Meant for the kernel of one prompt's objective: see `CompoundSymmetric.for_batch`.
+    Formula: least squares over gram_xx = (private + shared) answer_gram_xx and gram_xy = shared
+    answer_gram_xy (x != y), both >=
+    0. `gram` (prompts, prompts): inner products of the per-prompt gradients in parameter space;
+    `answer_gram`: of the same gradients g_x in answer-logit space. Meant for the kernel of one prompt's
+    objective: see `CompoundSymmetric.for_batch`.
 
-    Raises: InputError if a matrix is not square, finite and symmetric, or every g_x is 0. Source: theory C4, restricted to two
-    strengths.
+    Raises: InputError if a matrix is not square, finite and symmetric, or every g_x is 0. Source: theory C4,
+    restricted to two strengths.
     """
     gram, answer_gram = _square("gram", gram), _square("answer_gram", answer_gram)
     if gram.shape != answer_gram.shape:
@@ -273,9 +313,16 @@ def fit_compound_symmetric(gram: np.ndarray, answer_gram: np.ndarray) -> Couplin
     rows = np.stack([xy.sum(1), xx.sum(1)]) - diagonal
     diagonal_sum, off_sum = diagonal.sum(1), rows.sum(1)
     private, shared = _solve(tuple(diagonal_sum), tuple(off_sum))
-    left_out = np.array([_solve(tuple(diagonal_sum - diagonal[:, i]), tuple(off_sum - 2 * rows[:, i])) for i in range(len(gram))])
+    left_out = np.array(
+        [
+            _solve(tuple(diagonal_sum - diagonal[:, i]), tuple(off_sum - 2 * rows[:, i]))
+            for i in range(len(gram))
+        ]
+    )
     n = len(gram)
     std = np.sqrt((n - 1) / n * ((left_out - left_out.mean(0)) ** 2).sum(0))
     fitted = (shared + private * np.eye(n)) * answer_gram
     residual = np.sqrt(np.mean((gram - fitted) ** 2)) / np.sqrt(np.mean(np.diag(gram) ** 2))
-    return CouplingFit(CompoundSymmetric(float(private), float(shared)), float(std[0]), float(std[1]), float(residual))
+    return CouplingFit(
+        CompoundSymmetric(float(private), float(shared)), float(std[0]), float(std[1]), float(residual)
+    )

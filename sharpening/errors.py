@@ -8,7 +8,9 @@ class InputError(ValueError):
         self.argument, self.value, self.rule, self.fix = argument, value, rule, fix
         shown = repr(value)
         shown = shown if len(shown) <= 200 else shown[:197] + "..."
-        super().__init__(f"`{argument}` is {shown}: {rule.rstrip('.')}." + (f" {fix.rstrip('.')}." if fix else ""))
+        super().__init__(
+            f"`{argument}` is {shown}: {rule.rstrip('.')}." + (f" {fix.rstrip('.')}." if fix else "")
+        )
 
     def __reduce__(self):
         return type(self), (self.argument, self.value, self.rule, self.fix)

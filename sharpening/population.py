@@ -1,4 +1,6 @@
-"""A population of prompts: a policy over the same answer labels each, the correct answers, and the coupling between prompts."""
+"""A population of prompts: a policy over the same answer labels each, the correct answers, and the coupling
+between prompts.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def _checked_log_probs(values: object) -> np.ndarray:
     if log_probs.ndim != 2 or 0 in log_probs.shape:
         raise InputError("log_probs", log_probs.shape, "the shape is (prompts, answers), both at least 1")
     if np.isnan(log_probs).any() or np.isposinf(log_probs).any():
-        raise InputError("log_probs", "an array with NaN or +infinity", "log-probabilities are numbers <= 0 or -infinity")
+        raise InputError(
+            "log_probs", "an array with NaN or +infinity", "log-probabilities are numbers <= 0 or -infinity"
+        )
     with np.errstate(divide="ignore"):
         total = np.log(np.exp(log_probs).sum(axis=1))
     worst = float(np.abs(total).max())
@@ -35,14 +39,15 @@ def _checked_log_probs(values: object) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Policies over answers for many prompts. An answer index means the same label for every prompt: the shared part of a
-    coupling moves labels.
+    """Policies over answers for many prompts. An answer index means the same label for every prompt: the
+    shared part of a coupling moves labels.
 
-    `log_probs` (prompts, answers), nats, rows normalised to within 1e-6; `correct` (prompts, answers) bool, or None without
-    labels; `weights` (prompts,) >= 0, normalised to sum 1, or None for equal ones; `answer_names`, one a column; `coupling`
-    between prompts; `no_answer`: the column that stands for "no answer" (never wins a vote, never earns reward, never correct),
-    or None. `questions` (prompts,) int: prompts with equal ids are rephrasings of one question and lie side by side, as many for
-    each; None: every prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theory,
+    `log_probs` (prompts, answers), nats, rows normalised to within 1e-6; `correct` (prompts, answers) bool,
+    or None without labels; `weights` (prompts,) >= 0, normalised to sum 1, or None for equal ones;
+    `answer_names`, one a column; `coupling` between prompts; `no_answer`: the column that stands for "no
+    answer" (never wins a vote, never earns reward, never correct), or None. `questions` (prompts,) int:
+    prompts with equal ids are rephrasings of one question and lie side by side, as many for each; None: every
+    prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theory,
     notation and U.
     """
 
@@ -62,15 +67,23 @@ class Population:
         if self.no_answer is not None:
             if not -num_answers <= self.no_answer < num_answers or num_answers < 2:
                 raise InputError(
-                    "no_answer", self.no_answer, f"it is a column of {num_answers} answers, at least one of which is an answer"
+                    "no_answer",
+                    self.no_answer,
+                    f"it is a column of {num_answers} answers, at least one of which is an answer",
                 )
             put("no_answer", int(self.no_answer) % num_answers)
         if self.correct is not None:
             correct = np.asarray(self.correct)
             if correct.shape != log_probs.shape or correct.dtype != bool:
-                raise InputError("correct", (correct.shape, str(correct.dtype)), f"it is a bool array of shape {log_probs.shape}")
+                raise InputError(
+                    "correct",
+                    (correct.shape, str(correct.dtype)),
+                    f"it is a bool array of shape {log_probs.shape}",
+                )
             if self.no_answer is not None and correct[:, self.no_answer].any():
-                raise InputError("correct", "a mask that marks `no_answer`", "giving no answer is never correct")
+                raise InputError(
+                    "correct", "a mask that marks `no_answer`", "giving no answer is never correct"
+                )
             put("correct", correct)
         if self.weights is not None:
             weights = np.asarray(self.weights, dtype=np.float64)
@@ -82,7 +95,9 @@ class Population:
         if self.answer_names is not None:
             if len(self.answer_names) != num_answers:
                 raise InputError(
-                    "answer_names", self.answer_names, f"there must be {num_answers}, one for each column of `log_probs`"
+                    "answer_names",
+                    self.answer_names,
+                    f"there must be {num_answers}, one for each column of `log_probs`",
                 )
             put("answer_names", tuple(self.answer_names))
 
@@ -90,9 +105,16 @@ class Population:
     def from_logits(cls, logits: np.ndarray, correct: np.ndarray | None = None, **fields) -> Population:
         """Policies softmax(logits), (prompts, answers), nats; other fields as in `Population`."""
         logits = np.asarray(logits, dtype=np.float64)
-        if logits.ndim != 2 or 0 in logits.shape or np.isnan(logits).any() or not np.isfinite(logits.max(axis=1)).all():
+        if (
+            logits.ndim != 2
+            or 0 in logits.shape
+            or np.isnan(logits).any()
+            or not np.isfinite(logits.max(axis=1)).all()
+        ):
             raise InputError(
-                "logits", logits, "the shape is (prompts, answers), without NaN or +infinity, with a finite entry in every row"
+                "logits",
+                logits,
+                "the shape is (prompts, answers), without NaN or +infinity, with a finite entry in every row",
             )
         return cls(_normalise(logits), correct, **fields)
 
@@ -102,9 +124,10 @@ class Population:
     ) -> Population:
         """Policies from how often each answer was seen, (prompts, answers) counts >= 0.
 
-        Formula: pi(a|x) = (n_xa + pseudocount * q_a) / (n_x + pseudocount), q_a = (sum_x n_xa + 1) / (sum n + answers): the
-        pseudocount, in rollouts, is spread as the pooled answers are, so unseen answers keep some mass. pseudocount = 0 gives the
-        plug-in estimate. Raises: InputError for negative counts or a prompt with no mass at all.
+        Formula: pi(a|x) = (n_xa + pseudocount * q_a) / (n_x + pseudocount), q_a = (sum_x n_xa + 1) / (sum n +
+        answers): the pseudocount, in rollouts, is spread as the pooled answers are, so unseen answers keep
+        some mass. pseudocount = 0 gives the plug-in estimate. Raises: InputError for negative counts or a
+        prompt with no mass at all.
         """
         counts = np.asarray(counts, dtype=np.float64)
         if counts.ndim != 2 or 0 in counts.shape or not np.all(counts >= 0) or not np.isfinite(counts).all():
@@ -114,31 +137,45 @@ class Population:
         pooled = counts.sum(axis=0) + 1.0
         mass = counts + pseudocount * pooled / pooled.sum()
         if not np.all(mass.sum(axis=1) > 0):
-            raise InputError("counts", "a prompt without rollouts", "every prompt needs a rollout or a pseudocount > 0")
+            raise InputError(
+                "counts", "a prompt without rollouts", "every prompt needs a rollout or a pseudocount > 0"
+            )
         with np.errstate(divide="ignore"):
             return cls.from_logits(np.log(mass), correct, **fields)
 
     @classmethod
     def from_samples(
-        cls, answers: np.ndarray, num_answers: int, truth: np.ndarray | None = None, *, pseudocount: float = 1.0, **fields
+        cls,
+        answers: np.ndarray,
+        num_answers: int,
+        truth: np.ndarray | None = None,
+        *,
+        pseudocount: float = 1.0,
+        **fields,
     ) -> Population:
-        """Policies from sampled answer ids: `answers` (prompts, rollouts) in 0..num_answers-1, or -1 for no answer; `truth`
-        (prompts,) ids or None.
+        """Policies from sampled answer ids: `answers` (prompts, rollouts) in 0..num_answers-1, or -1 for no
+        answer; `truth` (prompts,) ids or None.
 
-        If any rollout gave no answer, one more column is added at the end and named by `no_answer`. Estimation as in
-        `from_counts`. Raises: InputError for ids outside the range.
+        If any rollout gave no answer, one more column is added at the end and named by `no_answer`.
+        Estimation as in `from_counts`. Raises: InputError for ids outside the range.
         """
         answers = np.asarray(answers)
         if answers.ndim != 2 or 0 in answers.shape or not np.issubdtype(answers.dtype, np.integer):
-            raise InputError("answers", (answers.shape, str(answers.dtype)), "they are (prompts, rollouts) integers")
+            raise InputError(
+                "answers", (answers.shape, str(answers.dtype)), "they are (prompts, rollouts) integers"
+            )
         if answers.min() < -1 or answers.max() >= num_answers:
             raise InputError(
-                "answers", (int(answers.min()), int(answers.max())), f"ids lie in 0..{num_answers - 1}, or are -1 for no answer"
+                "answers",
+                (int(answers.min()), int(answers.max())),
+                f"ids lie in 0..{num_answers - 1}, or are -1 for no answer",
             )
         silent = bool((answers == -1).any())
         columns = num_answers + silent
         counts = np.zeros((len(answers), columns))
-        np.add.at(counts, (np.arange(len(answers))[:, None], np.where(answers == -1, num_answers, answers)), 1.0)
+        np.add.at(
+            counts, (np.arange(len(answers))[:, None], np.where(answers == -1, num_answers, answers)), 1.0
+        )
         correct = None if truth is None else _one_correct(truth, len(answers), num_answers, columns)
         if silent:
             fields = {"no_answer": num_answers, **fields}
@@ -159,29 +196,41 @@ class Population:
         sharpness: float = 1.6,
         coupling: Coupling | None = None,
     ) -> Population:
-        """A prior of known strength: one correct answer a prompt, uniform over the labels, among independent distractors.
+        """A prior of known strength: one correct answer a prompt, uniform over the labels, among independent
+        distractors.
 
-        Formula: z_a = sharpness * (noise * n_a + 1[a correct] (strength + strength_std * s)), n_a and s standard normal.
-        `strength`, `strength_std`, `noise` in nats. `strength` raises alignment and accuracy together; `sharpness` scales every
-        margin and leaves the alignment alone. `key`: a JAX key or an integer seed. With 50 answers, strength 1.6, 2.0 and 2.8
-        (sharpness 1.6) are the weak, middle and strong prior of theory C's table: alignment about .33, .42, .64, accuracy .19,
-        .25, .41. Source: theory C.
+        Formula: z_a = sharpness * (noise * n_a + 1[a correct] (strength + strength_std * s)), n_a and s
+        standard normal. `strength`, `strength_std`, `noise` in nats. `strength` raises alignment and accuracy
+        together; `sharpness` scales every margin and leaves the alignment alone. `key`: a JAX key or an
+        integer seed. With 50 answers, strength 1.6, 2.0 and 2.8 (sharpness 1.6) are the weak, middle and
+        strong prior of theory C's table: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
+        theory C.
         """
         if num_prompts < 1 or num_answers < 2:
-            raise InputError("num_prompts, num_answers", (num_prompts, num_answers), "there is at least 1 prompt with 2 answers")
+            raise InputError(
+                "num_prompts, num_answers",
+                (num_prompts, num_answers),
+                "there is at least 1 prompt with 2 answers",
+            )
         if not (noise >= 0 and strength_std >= 0 and sharpness > 0):
             raise InputError(
-                "noise, strength_std, sharpness", (noise, strength_std, sharpness), "the first two are >= 0, sharpness > 0"
+                "noise, strength_std, sharpness",
+                (noise, strength_std, sharpness),
+                "the first two are >= 0, sharpness > 0",
             )
         rng = np.random.default_rng(_seed_words(key))
         truth = rng.integers(num_answers, size=num_prompts)
         logits = noise * rng.standard_normal((num_prompts, num_answers))
         logits[np.arange(num_prompts), truth] += strength + strength_std * rng.standard_normal(num_prompts)
         correct = _one_correct(truth, num_prompts, num_answers, num_answers)
-        return cls.from_logits(sharpness * logits, correct, coupling=NoCoupling() if coupling is None else coupling)
+        return cls.from_logits(
+            sharpness * logits, correct, coupling=NoCoupling() if coupling is None else coupling
+        )
 
     def replace(self, **changes) -> Population:
-        """The same population with some fields changed, e.g. `population.replace(coupling=CompoundSymmetric(1, .1))`."""
+        """The same population with some fields changed, e.g.
+        `population.replace(coupling=CompoundSymmetric(1, .1))`.
+        """
         return dataclasses.replace(self, **changes)
 
     def select(self, prompts: slice | np.ndarray) -> Population:
@@ -229,21 +278,23 @@ class Population:
 
     @property
     def leaders(self) -> np.ndarray:
-        """Which answers tie for the largest mass, (prompts, answers) bool; no row is empty unless a prompt only ever gives no
-        answer.
+        """Which answers tie for the largest mass, (prompts, answers) bool; no row is empty unless a prompt
+        only ever gives no answer.
         """
         votable = self.votable
         return (votable == votable.max(axis=1, keepdims=True)) & (votable > -np.inf)
 
     @property
     def mode(self) -> np.ndarray:
-        """The answer with the largest mass, (prompts,); the smallest id where answers tie (`leaders` has them all)."""
+        """The answer with the largest mass, (prompts,); the smallest id where answers tie (`leaders` has them
+        all).
+        """
         return self.votable.argmax(axis=1)
 
     @property
     def margin(self) -> np.ndarray:
-        """log pi(correct) - log pi(best rival), (prompts,), nats; > 0 where aligned. For several correct answers: of the best of
-        them.
+        """log pi(correct) - log pi(best rival), (prompts,), nats; > 0 where aligned. For several correct
+        answers: of the best of them.
 
         -infinity if no correct answer has mass, +infinity if no rival has. Raises: InputError without labels.
         """
@@ -255,7 +306,9 @@ class Population:
 
     @property
     def alignment(self) -> float:
-        """alpha: weighted share of prompts whose mode is correct; a tie counts by its leaders' correct share (theory: U1)."""
+        """alpha: weighted share of prompts whose mode is correct; a tie counts by its leaders' correct share
+        (theory: U1).
+        """
         correct, leaders = self._labels("alignment"), self.leaders
         share = (leaders & correct).sum(axis=1) / np.maximum(leaders.sum(axis=1), 1)
         return float(self.prompt_weights @ share)
@@ -267,8 +320,8 @@ class Population:
 
     @property
     def base_rate_floor(self) -> float:
-        """Largest weighted share of prompts for which one fixed answer is correct: accuracy after a collapse to one answer
-        (theory: C3).
+        """Largest weighted share of prompts for which one fixed answer is correct: accuracy after a collapse
+        to one answer (theory: C3).
         """
         return min(1.0, float((self.prompt_weights @ self._labels("base_rate_floor")).max()))
 
@@ -285,7 +338,12 @@ class Population:
 
     def _labels(self, what: str) -> np.ndarray:
         if self.correct is None:
-            raise InputError("correct", None, f"`{what}` needs to know which answers are correct", "Give `correct` or `truth`")
+            raise InputError(
+                "correct",
+                None,
+                f"`{what}` needs to know which answers are correct",
+                "Give `correct` or `truth`",
+            )
         return self.correct
 
 
@@ -293,7 +351,12 @@ def _checked_questions(questions, num_prompts: int) -> np.ndarray:
     rule = f"it holds {num_prompts} integers, those of one question side by side and equally many for each"
     questions = np.asarray(questions)
     if questions.shape != (num_prompts,) or not np.issubdtype(questions.dtype, np.integer):
-        raise InputError("questions", (questions.shape, str(questions.dtype)), rule, "Use numpy.repeat(numpy.arange(n), rephrasings)")
+        raise InputError(
+            "questions",
+            (questions.shape, str(questions.dtype)),
+            rule,
+            "Use numpy.repeat(numpy.arange(n), rephrasings)",
+        )
     each = num_prompts // max(1, len(np.unique(questions)))
     if not np.array_equal(questions, np.repeat(questions[::each], each)[:num_prompts]) or num_prompts % each:
         raise InputError("questions", questions, rule, "Use numpy.repeat(numpy.arange(n), rephrasings)")
@@ -319,5 +382,9 @@ def _seed_words(key) -> np.ndarray | int:
         return int(key)
     import jax
 
-    data = jax.random.key_data(key) if jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key) else key
+    data = (
+        jax.random.key_data(key)
+        if jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
+        else key
+    )
     return np.asarray(data, dtype=np.uint32)

@@ -1,4 +1,6 @@
-"""Trajectory: the metrics of one run, step by step; the same type for predicted, simulated and measured runs."""
+"""Trajectory: the metrics of one run, step by step; the same type for predicted, simulated and measured
+runs.
+"""
 
 import json
 import os
@@ -27,20 +29,32 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("share", "mean share of rollouts that are correct (TTRL: ground-truth ratio)", True),
     "label_accuracy": Metric("share", "share of prompts whose majority answer is correct, ties shared", True),
-    "reward_accuracy": Metric("share", "share of rollouts whose pseudo-reward equals the reward under the true label", True),
+    "reward_accuracy": Metric(
+        "share", "share of rollouts whose pseudo-reward equals the reward under the true label", True
+    ),
     "majority_ratio": Metric("share", "share of rollouts that agree with the majority answer", False),
     "entropy": Metric("nats", "entropy of the answers of one prompt, no answer being one outcome", False),
     "kl": Metric("nats", "KL(current policy || initial policy) over answers", False),
     "excess_kl": Metric(
-        "nats", "mean over prompts of max(0, KL - budget), budget = -log of the initial mode's probability", False
+        "nats",
+        "mean over prompts of max(0, KL - budget), budget = -log of the initial mode's probability",
+        False,
     ),
-    "mode_retention": Metric("share", "share of prompts whose majority answer is still the initial one, ties shared", False),
-    "distinct_answers": Metric("answers", "number of distinct majority answers across the evaluation prompts", False),
+    "mode_retention": Metric(
+        "share", "share of prompts whose majority answer is still the initial one, ties shared", False
+    ),
+    "distinct_answers": Metric(
+        "answers", "number of distinct majority answers across the evaluation prompts", False
+    ),
     "tie_rate": Metric("share", "share of prompts whose vote has several leaders", False),
     "no_answer_rate": Metric("share", "share of rollouts without an answer", False),
-    "perplexity": Metric("-", "perplexity of the sampled completions under the model that sampled them", False),
+    "perplexity": Metric(
+        "-", "perplexity of the sampled completions under the model that sampled them", False
+    ),
     "mean_length": Metric("tokens", "mean number of tokens of a completion", False),
-    "repetition": Metric("share", "share of content tokens after the first that equal their predecessor", False),
+    "repetition": Metric(
+        "share", "share of content tokens after the first that equal their predecessor", False
+    ),
     "lm_loss": Metric("nats per token", "language-modelling loss on held-out text", False),
     "true_reward": Metric("reward", "mean reward that the true labels give", True),
     "pseudo_reward": Metric("reward", "mean reward that training uses", False),
@@ -48,21 +62,27 @@ METRICS: dict[str, Metric] = {
 
 
 def evaluation_steps(num_steps: int, eval_every: int) -> np.ndarray:
-    """The steps at which a run of `num_steps` is evaluated: 0, eval_every, 2 eval_every, …, and num_steps itself."""
+    """The steps at which a run of `num_steps` is evaluated: 0, eval_every, 2 eval_every, …, and num_steps
+    itself.
+    """
     return np.append(np.arange(0, num_steps, eval_every), num_steps)
 
 
 def write_json(path: str | os.PathLike, data: Any) -> Path:
     """Write data as JSON in one piece: the old file stays whole until the new one is complete.
 
-    Raises: InputError if the folder is missing or cannot be written, or if the data hold a NaN, an infinity or a foreign type.
+    Raises: InputError if the folder is missing or cannot be written, or if the data hold a NaN, an infinity
+    or a foreign type.
     """
     path = Path(path)
     try:
         text = json.dumps(data, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
-            "data", type(data).__name__, f"it cannot be written as JSON ({error})", "Keep numbers finite and types plain"
+            "data",
+            type(data).__name__,
+            f"it cannot be written as JSON ({error})",
+            "Keep numbers finite and types plain",
         ) from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -89,9 +109,9 @@ def write_json(path: str | os.PathLike, data: Any) -> Path:
 class Trajectory:
     """Metrics of a run at increasing steps, from step 0 on.
 
-    step: (n,) integers, optimizer updates, strictly increasing, first 0. metrics: name -> (n,) floats, units in `METRICS`;
-    NaN means "not evaluated at that step". floor: the largest base rate of one true answer in the evaluation set, None
-    without labels.
+    step: (n,) integers, optimizer updates, strictly increasing, first 0. metrics: name -> (n,) floats, units
+    in `METRICS`; NaN means "not evaluated at that step". floor: the largest base rate of one true answer in
+    the evaluation set, None without labels.
 
     Raises: InputError if steps or lengths do not fit, or a value is infinite.
     """
@@ -106,19 +126,32 @@ class Trajectory:
         step = np.asarray(self.step)
         if step.ndim != 1 or step.size == 0 or not np.issubdtype(step.dtype, np.integer):
             raise InputError(
-                "step", self.step, "it must be a non-empty list of integers", "Give the optimizer updates of the evaluations"
+                "step",
+                self.step,
+                "it must be a non-empty list of integers",
+                "Give the optimizer updates of the evaluations",
             )
         if step[0] != 0:
             raise InputError(
-                "step", step.tolist(), "a trajectory starts with step 0, the initial model", "Evaluate before the first update"
+                "step",
+                step.tolist(),
+                "a trajectory starts with step 0, the initial model",
+                "Evaluate before the first update",
             )
         if np.any(np.diff(step) <= 0):
-            raise InputError("step", step.tolist(), "steps must increase strictly", "Sort the evaluations and drop repeated ones")
+            raise InputError(
+                "step",
+                step.tolist(),
+                "steps must increase strictly",
+                "Sort the evaluations and drop repeated ones",
+            )
         metrics = {}
         for name, values in self.metrics.items():
             array = np.array(values, dtype=np.float64)
             if array.shape != step.shape:
-                raise InputError(f"metrics[{name}]", array.shape, f"it must have one value per step, here {step.size}")
+                raise InputError(
+                    f"metrics[{name}]", array.shape, f"it must have one value per step, here {step.size}"
+                )
             if np.any(np.isinf(array)):
                 raise InputError(
                     f"metrics[{name}]",
@@ -129,7 +162,12 @@ class Trajectory:
             array.setflags(write=False)
             metrics[str(name)] = array
         if self.floor is not None and not 0 <= self.floor <= 1:
-            raise InputError("floor", self.floor, "it is a base rate, between 0 and 1", "Leave it None when there are no labels")
+            raise InputError(
+                "floor",
+                self.floor,
+                "it is a base rate, between 0 and 1",
+                "Leave it None when there are no labels",
+            )
         if self.source not in SOURCES:
             raise InputError("source", self.source, f"known sources are {', '.join(SOURCES)}")
         step = step.astype(np.int64)
@@ -160,8 +198,13 @@ class Trajectory:
         return int(self.step[-1])
 
     def curve(self) -> dict[str, list]:
-        """Plain lists for JSON: {"step": [...], metric: [...]}, with None where a metric was not evaluated."""
-        lists = {name: [None if np.isnan(value) else float(value) for value in values] for name, values in self.metrics.items()}
+        """Plain lists for JSON: {"step": [...], metric: [...]}, with None where a metric was not
+        evaluated.
+        """
+        lists = {
+            name: [None if np.isnan(value) else float(value) for value in values]
+            for name, values in self.metrics.items()
+        }
         return {"step": self.step.tolist(), **lists}
 
     def to_pandas(self):
@@ -169,17 +212,24 @@ class Trajectory:
         try:
             import pandas
         except ImportError as error:
-            raise InputError("to_pandas", "pandas", "the package is not installed", "pip install pandas") from error
+            raise InputError(
+                "to_pandas", "pandas", "the package is not installed", "pip install pandas"
+            ) from error
         return pandas.DataFrame(
-            {name: values.copy() for name, values in self.metrics.items()}, index=pandas.Index(self.step.copy(), name="step")
+            {name: values.copy() for name, values in self.metrics.items()},
+            index=pandas.Index(self.step.copy(), name="step"),
         )
 
     def to_xarray(self):
-        """An xarray Dataset with the dimension step; floor, source and settings are attributes, units those of the glossary."""
+        """An xarray Dataset with the dimension step; floor, source and settings are attributes, units those
+        of the glossary.
+        """
         try:
             import xarray
         except ImportError as error:
-            raise InputError("to_xarray", "xarray", "the package is not installed", "pip install xarray") from error
+            raise InputError(
+                "to_xarray", "xarray", "the package is not installed", "pip install xarray"
+            ) from error
         variables = {
             name: ("step", values.copy(), {"units": METRICS[name].unit} if name in METRICS else {})
             for name, values in self.metrics.items()
@@ -193,10 +243,18 @@ class Trajectory:
     def save(self, path: str | os.PathLike) -> Path:
         """Write JSON atomically; `Trajectory.load` gives the same numbers back, to the last bit.
 
-        Raises: InputError if the path cannot be written or `settings` is not plain data; an earlier file stays untouched.
+        Raises: InputError if the path cannot be written or `settings` is not plain data; an earlier file
+        stays untouched.
         """
         return write_json(
-            path, {"schema": SCHEMA, "source": self.source, "floor": self.floor, "settings": self.settings, "curve": self.curve()}
+            path,
+            {
+                "schema": SCHEMA,
+                "source": self.source,
+                "floor": self.floor,
+                "settings": self.settings,
+                "curve": self.curve(),
+            },
         )
 
     @classmethod
@@ -210,12 +268,29 @@ class Trajectory:
         except OSError as error:
             raise InputError("path", str(path), f"it cannot be read ({error.strerror or error})") from error
         except ValueError as error:
-            raise InputError("path", str(path), f"it is not JSON ({error})", "Give a file that Trajectory.save wrote") from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA or "step" not in (data.get("curve") or {}):
             raise InputError(
-                "path", str(path), f"it is not a trajectory of schema version {SCHEMA}", "Give a file that Trajectory.save wrote"
+                "path", str(path), f"it is not JSON ({error})", "Give a file that Trajectory.save wrote"
+            ) from error
+        if (
+            not isinstance(data, dict)
+            or data.get("schema") != SCHEMA
+            or "step" not in (data.get("curve") or {})
+        ):
+            raise InputError(
+                "path",
+                str(path),
+                f"it is not a trajectory of schema version {SCHEMA}",
+                "Give a file that Trajectory.save wrote",
             )
         curve = dict(data["curve"])
         step = curve.pop("step")
-        metrics = {name: [np.nan if value is None else value for value in values] for name, values in curve.items()}
-        return cls(np.asarray(step), metrics, data.get("floor"), data.get("source", "simulated"), data.get("settings") or {})
+        metrics = {
+            name: [np.nan if value is None else value for value in values] for name, values in curve.items()
+        }
+        return cls(
+            np.asarray(step),
+            metrics,
+            data.get("floor"),
+            data.get("source", "simulated"),
+            data.get("settings") or {},
+        )

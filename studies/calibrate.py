@@ -1,6 +1,7 @@
 """Fit the forecast on the ground truth, and say how good it is on whole families left out.
 
-    python -m studies.calibrate      # writes llm_bridge/forecast/calibration/coefficients.json and results/calibration.json
+python -m studies.calibrate # writes llm_bridge/forecast/calibration/coefficients.json and
+results/calibration.json
 """
 
 import json
@@ -14,20 +15,34 @@ from studies.study import RESULTS, load_result
 
 
 def main(source: Path | None = None):
-    """Fit on everything for the coefficients that ship, and on all but the families left out for the report."""
+    """Fit on everything for the coefficients that ship, and on all but the families left out for the
+    report.
+    """
     study = load_result("ground-truth") if source is None else json.loads(source.read_text())
     found = [group for read in readings(study) for group in read]
     told = {
-        "command": "python -m studies.calibrate", "date": time.strftime("%Y-%m-%d"), "runs": len(study["runs"]),
+        "command": "python -m studies.calibrate",
+        "date": time.strftime("%Y-%m-%d"),
+        "runs": len(study["runs"]),
         "versions": {name: version(name) for name in ("lifelines", "scikit-learn", "numpy")},
     }
     fitted = {kind: calibration(found, kind) for kind in KINDS}
-    heads = {kind: {name: head.as_dict() for name, head in mine.heads.items()} for kind, mine in fitted.items()}
-    chances = {kind: {name: one.as_dict() for name, one in mine.chances.items()} for kind, mine in fitted.items()}
+    heads = {
+        kind: {name: head.as_dict() for name, head in mine.heads.items()} for kind, mine in fitted.items()
+    }
+    chances = {
+        kind: {name: one.as_dict() for name, one in mine.chances.items()} for kind, mine in fitted.items()
+    }
     from llm_bridge.report.document import plain
 
     target = Path(__file__).parents[1] / "llm_bridge" / "forecast" / "calibration" / "coefficients.json"
-    target.write_text(json.dumps(plain(told | {"heads": heads, "chances": chances, "rise": fitted["labelled"].rise.as_dict()}), indent=1) + "\n")
+    target.write_text(
+        json.dumps(
+            plain(told | {"heads": heads, "chances": chances, "rise": fitted["labelled"].rise.as_dict()}),
+            indent=1,
+        )
+        + "\n"
+    )
     (RESULTS / "calibration.json").write_text(json.dumps(plain(told | report(study)), indent=1) + "\n")
     print(target, RESULTS / "calibration.json", sep="\n")
 

@@ -1,8 +1,10 @@
-"""The critical learning rate of SmolLM2-135M-Instruct on two tasks, by bisection on a ladder of factor 1.2, seed by seed.
+"""The critical learning rate of SmolLM2-135M-Instruct on two tasks, by bisection on a ladder of factor 1.2,
+seed by seed.
 
     python -m studies.critical FOLDER      # resumable; writes results/critical.json after every seed
 
-A learning rate kills if half of what reward accuracy has above its floor is lost within the budget (`half_life`).
+A learning rate kills if half of what reward accuracy has above its floor is lost within the budget
+(`half_life`).
 """
 
 from pathlib import Path
@@ -19,9 +21,21 @@ TASKS = ("capitals", "continents")
 
 
 def settings(learning_rate: float, seed: int) -> RunSettings:
-    """64 countries in training, 8 a step, 8 rollouts, 20 steps; 24 other countries evaluated every 5 steps."""
-    return RunSettings(learning_rate=learning_rate, seed=seed, prompts_per_step=8, rollouts=8, dataset_size=64, max_steps=20, eval_every=5,
-                       eval_prompts=24, max_new_tokens=3, criterion="half_life")
+    """64 countries in training, 8 a step, 8 rollouts, 20 steps; 24 other countries evaluated every 5
+    steps.
+    """
+    return RunSettings(
+        learning_rate=learning_rate,
+        seed=seed,
+        prompts_per_step=8,
+        rollouts=8,
+        dataset_size=64,
+        max_steps=20,
+        eval_every=5,
+        eval_prompts=24,
+        max_new_tokens=3,
+        criterion="half_life",
+    )
 
 
 def run_name(task: str, rate: float, seed: int) -> str:
@@ -30,24 +44,40 @@ def run_name(task: str, rate: float, seed: int) -> str:
 
 
 def trial(task: str, rate: float, seed: int, folder: Path) -> dict:
-    """One run: the step at which half was lost (None: not within the budget), and its curves. At the last evaluation once is enough."""
+    """One run: the step at which half was lost (None: not within the budget), and its curves. At the last
+    evaluation once is enough.
+    """
     from llm_bridge.console.quiet import quiet_libraries
     from llm_bridge.training.measure import measure
 
     with quiet_libraries():
-        found = measure(MODEL, task_of(task), settings(rate, seed), output_dir=folder / run_name(task, rate, seed), stop_on_collapse=True)
+        found = measure(
+            MODEL,
+            task_of(task),
+            settings(rate, seed),
+            output_dir=folder / run_name(task, rate, seed),
+            stop_on_collapse=True,
+        )
     half, reward = found.collapse["half_life"], found.trajectory["reward_accuracy"]
     step = int(found.trajectory.step[-1]) if half.step is None and reward[-1] <= half.threshold else half.step
-    curve = {name: [round(float(value), 4) for value in found.trajectory[name]] for name in ("accuracy", "label_accuracy", "reward_accuracy")}
-    return {"learning_rate": rate, "step": step, "curve": {"step": found.trajectory.step.tolist()} | curve,
-            "cost": found.cost}
+    curve = {
+        name: [round(float(value), 4) for value in found.trajectory[name]]
+        for name in ("accuracy", "label_accuracy", "reward_accuracy")
+    }
+    return {
+        "learning_rate": rate,
+        "step": step,
+        "curve": {"step": found.trajectory.step.tolist()} | curve,
+        "cost": found.cost,
+    }
 
 
 def bracket(run, ladder=LADDER, alive=None, dead=None) -> tuple[list[dict], float | None, float | None]:
-    """Bisect for the last rung that lives below one that kills: (trials in order, highest that lived, lowest that killed), None off the ladder.
+    """Bisect for the last rung that lives below one that kills: (trials in order, highest that lived, lowest
+    that killed), None off the ladder.
 
-    run: a learning rate to a record with `step`, None if it lived. alive, dead: rungs already known to bracket it. Outcomes need not be
-    monotone; the bracket is of those met on the way.
+    run: a learning rate to a record with `step`, None if it lived. alive, dead: rungs already known to
+    bracket it. Outcomes need not be monotone; the bracket is of those met on the way.
     """
     low = -1 if alive is None else ladder.index(alive)
     high, trials = len(ladder) if dead is None else ladder.index(dead), []
@@ -74,7 +104,9 @@ def ends(trials) -> tuple[float | None, float | None]:
 
 
 def collect(folder: Path) -> dict:
-    """Every finished run below `folder`: for each task and seed its runs by rate, and between which rates it dies (None: on one side only)."""
+    """Every finished run below `folder`: for each task and seed its runs by rate, and between which rates it
+    dies (None: on one side only).
+    """
     rows = []
     for task in TASKS:
         for seed in SEEDS:

@@ -1,8 +1,10 @@
-"""Where theorem meets network: the shipped addition model, exact distributions, exact updates, nothing sampled.
+"""Where theorem meets network: the shipped addition model, exact distributions, exact updates, nothing
+sampled.
 
-Four parts, each kept in a file of its own once it is done: `alone` (one prompt trained by itself: which of S1, S3, S4 and S5 survive shared
-weights), `speeds` (S6's four flows in the network, against their closed forms), `across` (what one step does to other prompts, against
-the gradient kernel) and `retention` (mode retention with and without shared weights).
+Four parts, each kept in a file of its own once it is done: `alone` (one prompt trained by itself: which of
+S1, S3, S4 and S5 survive shared weights), `speeds` (S6's four flows in the network, against their closed
+forms), `across` (what one step does to other prompts, against the gradient kernel) and `retention` (mode
+retention with and without shared weights).
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 MODEL, TASK, ANSWERS = "addition-uncertain", "addition", 200
-FIRST_MOVE = 0.01  # nats: how far the first step moves the mode's log-odds, to first order, where a step size is to be chosen
+# nats: how far the first step moves the mode's log-odds, to first order, where a step size is to be chosen
+FIRST_MOVE = 0.01
 FLOW_MOVE = 0.05  # nats: the first midpoint step, where a flow is followed
 ETAS = tuple(10.0 ** np.arange(-6, -0.9, 0.5))
 
@@ -27,7 +30,9 @@ class ExactStudy:
     """Looks like a `Study` to the command line; `run` skips parts that `folder` already holds."""
 
     name: str = "exact"
-    description: str = "Theorem meets network: exact distributions and updates of a tiny transformer, no sampling"
+    description: str = (
+        "Theorem meets network: exact distributions and updates of a tiny transformer, no sampling"
+    )
     command: str = "sharpening study exact"
 
     def run(self, folder: Path, progress=None) -> dict:
@@ -46,8 +51,17 @@ class ExactStudy:
             found[name] = json.loads(file.read_text())
             bar.advance()
         bar.close()
-        versions = {name: version(name) for name in ("torch", "transformers", "jax", "numpy")} | {"python": platform.python_version()}
-        result = {"study": self.name, "command": self.command, "date": time.strftime("%Y-%m-%d"), "versions": versions, "model": MODEL, **found}
+        versions = {name: version(name) for name in ("torch", "transformers", "jax", "numpy")} | {
+            "python": platform.python_version()
+        }
+        result = {
+            "study": self.name,
+            "command": self.command,
+            "date": time.strftime("%Y-%m-%d"),
+            "versions": versions,
+            "model": MODEL,
+            **found,
+        }
         (folder / "result.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
         return result
 
@@ -88,7 +102,11 @@ def alone() -> dict:
     from sharpening import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
     loaded, task = _load()
-    small = {"softmax_gradient": (SoftmaxGradient, "sgd"), "grpo": (GRPO, "sgd"), "softmax_gradient, Adam 1e-5": (SoftmaxGradient, "adam")}
+    small = {
+        "softmax_gradient": (SoftmaxGradient, "sgd"),
+        "grpo": (GRPO, "sgd"),
+        "softmax_gradient, Adam 1e-5": (SoftmaxGradient, "adam"),
+    }
     rows = []
     for reward in ("majority", "trajectory-entropy"):
         for name, (update, optimizer) in small.items():
@@ -98,7 +116,12 @@ def alone() -> dict:
                 rows.append({"update": name, **_follow(exact, prompt, reward, update(rate), optimizer, 30)})
         for update, steps in ((NaturalGradient(0.5), 3), (KLProx(2.0), 3)):
             for prompt in _prompts(task, 2):
-                rows.append({"update": update.name, **_follow(_exact(loaded, task), prompt, reward, update, "sgd", steps)})
+                rows.append(
+                    {
+                        "update": update.name,
+                        **_follow(_exact(loaded, task), prompt, reward, update, "sgd", steps),
+                    }
+                )
     return {"first_move": FIRST_MOVE, "rows": rows}
 
 
@@ -112,19 +135,33 @@ def _rate(exact, prompt: str, reward: str, update) -> float:
 
     policy = exact.policy([prompt])
     with precision_context("float64"):
-        direction = np.asarray(update.direction(policy, np.asarray(get_reward(reward).exact(policy, no_answer=exact.num_answers - 1))))
+        direction = np.asarray(
+            update.direction(
+                policy, np.asarray(get_reward(reward).exact(policy, no_answer=exact.num_answers - 1))
+            )
+        )
     moved = push_forward(exact, [prompt], pull_back(exact, [prompt], torch.tensor(direction)))[0]
     mode = int(policy[0, :-1].argmax())
     return abs(float(moved[mode]) / (1 - float(np.exp(policy[0, mode]))))
 
 
 def _follow(exact, prompt: str, reward: str, update, optimizer: str, steps: int) -> dict:
-    """Worst violations over some steps; sums of smallest masses and masses are compared as numbers, not as logarithms."""
+    """Worst violations over some steps; sums of smallest masses and masses are compared as numbers, not as
+    logarithms.
+    """
     from llm_bridge.exact import ExactTraining
     from sharpening.theorems.numerics import log_odds, log_tails
 
     training = ExactTraining(exact, reward, update, optimizer=optimizer)
-    worst = {"mode_falls": 0.0, "tails_grow": 0.0, "entropy_grows": 0.0, "reordered": 0, "ratios_move": 0.0, "logit_law": 0.0, "missed": 0.0}
+    worst = {
+        "mode_falls": 0.0,
+        "tails_grow": 0.0,
+        "entropy_grows": 0.0,
+        "reordered": 0,
+        "ratios_move": 0.0,
+        "logit_law": 0.0,
+        "missed": 0.0,
+    }
     steps_that = {"majorize": 0, "keep_mode": 0, "keep_order": 0}
     first = exact.policy([prompt])
     for _ in range(steps):
@@ -139,10 +176,21 @@ def _follow(exact, prompt: str, reward: str, update, optimizer: str, steps: int)
         entropy = [-(np.exp(z) * z).sum() for z in (before[0], after[0])]
         gained = log_odds(after, leads[None]) - log_odds(before, leads[None])
         tabular = log_odds(step.tabular, leads[None]) - log_odds(before, leads[None])
-        found = {"mode_falls": falls, "tails_grow": tails, "entropy_grows": entropy[1] - entropy[0], "reordered": swaps,
-                 "ratios_move": np.ptp((after - before)[0][common]), "logit_law": abs(float(gained[0] - tabular[0])), "missed": step.missed}
+        found = {
+            "mode_falls": falls,
+            "tails_grow": tails,
+            "entropy_grows": entropy[1] - entropy[0],
+            "reordered": swaps,
+            "ratios_move": np.ptp((after - before)[0][common]),
+            "logit_law": abs(float(gained[0] - tabular[0])),
+            "missed": step.missed,
+        }
         worst = {key: max(value, found[key]) for key, value in worst.items()}
-        for key, kept in (("majorize", tails <= 1e-12), ("keep_mode", falls <= 1e-12), ("keep_order", swaps == 0)):
+        for key, kept in (
+            ("majorize", tails <= 1e-12),
+            ("keep_mode", falls <= 1e-12),
+            ("keep_order", swaps == 0),
+        ):
             steps_that[key] += kept
     mode = int(first[0, :-1].argmax())
     return {
@@ -152,15 +200,17 @@ def _follow(exact, prompt: str, reward: str, update, optimizer: str, steps: int)
 
 
 def speeds() -> dict:
-    """S6: two answers, the mode and everything else. All four flows follow one path in weight space, theta' along grad logit p, and
-    differ in its clock only: dt = d logit, sqrt(q) d logit, d logit / (2 kappa q), d logit / (2 kappa sqrt(q)) with q = p(1-p), where
-    kappa = |grad logit p|^2 / 2 is 1 for a table of logits.
+    """S6: two answers, the mode and everything else. All four flows follow one path in weight space, theta'
+    along grad logit p, and differ in its clock only: dt = d logit, sqrt(q) d logit, d logit / (2 kappa q), d
+    logit / (2 kappa sqrt(q)) with q = p(1-p), where kappa = |grad logit p|^2 / 2 is 1 for a table of logits.
     """
     loaded, task = _load()
     everything, curves = _exact(loaded, task), []
     for prompt in _prompts(task, 3):
         mode = everything.trie.labels[int(everything.policy([prompt])[0, :-1].argmax())]
-        logit, kappa = (np.array(values) for values in zip(*_ascent(_exact(loaded, task, [mode]), prompt), strict=True))
+        logit, kappa = (
+            np.array(values) for values in zip(*_ascent(_exact(loaded, task, [mode]), prompt), strict=True)
+        )
         t = _times(logit, kappa)
         fine = np.linspace(logit[0], logit[-1], 5000)
         kept = np.unique(np.linspace(0, len(logit) - 1, 80).astype(int))
@@ -176,25 +226,33 @@ def _times(logit: np.ndarray, kappa: np.ndarray) -> dict[str, np.ndarray]:
     q = 1 / (np.exp(logit) + 2 + np.exp(-logit))
     clocks = {"natural_gradient": np.ones_like(q), "natural_gradient / std": np.sqrt(q), "softmax_gradient": 1 / (2 * kappa * q),
               "grpo": 1 / (2 * kappa * np.sqrt(q))}  # fmt: skip
-    return {name: np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(logit))]) for name, rate in clocks.items()}
+    return {
+        name: np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(logit))])
+        for name, rate in clocks.items()
+    }
 
 
 def _tail_exponents(logit: np.ndarray, t: dict[str, np.ndarray]) -> dict[str, float]:
     """d log(1-p) / d log t of the two flows with power-law tails, fitted where 1 - p is 0.01 to 0.001."""
     last = logit > np.log(1e2)
-    return {name: float(np.polyfit(np.log(t[name][last]), -np.log1p(np.exp(logit[last])), 1)[0]) for name in ("softmax_gradient", "grpo")}
+    return {
+        name: float(np.polyfit(np.log(t[name][last]), -np.log1p(np.exp(logit[last])), 1)[0])
+        for name in ("softmax_gradient", "grpo")
+    }
 
 
 def _ascent(exact, prompt: str):
-    """The path theta' = grad logit / |grad logit|^2 by midpoint steps, halved until the logit gains what it should to 2 %; its (logit,
-    kappa) as it goes, until 1 - p is 1e-3.
+    """The path theta' = grad logit / |grad logit|^2 by midpoint steps, halved until the logit gains what it
+    should to 2 %; its (logit, kappa) as it goes, until 1 - p is 1e-3.
     """
     import torch
 
     def state():
         masses = exact.log_probs([prompt])[0]
         logit = masses[0] - masses[1]
-        return float(logit.detach()), torch.cat([g.reshape(-1) for g in torch.autograd.grad(logit, exact.parameters)])
+        return float(logit.detach()), torch.cat(
+            [g.reshape(-1) for g in torch.autograd.grad(logit, exact.parameters)]
+        )
 
     size, (logit, gradient) = FLOW_MOVE, state()
     while True:
@@ -214,7 +272,9 @@ def _ascent(exact, prompt: str):
 
 
 def across() -> dict:
-    """One step of size eta on one prompt: error of the kernel's prediction for 16 others, for softmax gradient (unit norm) and sign steps."""
+    """One step of size eta on one prompt: error of the kernel's prediction for 16 others, for softmax
+    gradient (unit norm) and sign steps.
+    """
     import torch
 
     from llm_bridge.exact import pull_back, push_forward
@@ -227,7 +287,10 @@ def across() -> dict:
         policy = exact.policy([prompt])
         leads = policy == policy[:, :-1].max()
         gradient = pull_back(exact, [prompt], torch.tensor(np.exp(policy) * (leads - np.exp(policy[leads]))))
-        for kind, change in (("softmax gradient, unit norm", gradient / gradient.norm()), ("first Adam step (signs)", gradient.sign())):
+        for kind, change in (
+            ("softmax gradient, unit norm", gradient / gradient.norm()),
+            ("first Adam step (signs)", gradient.sign()),
+        ):
             start, z0 = exact.weights, exact.policy(others)
             slope = push_forward(exact, others, change).numpy()
             own = push_forward(exact, [prompt], change).numpy()[leads][0]
@@ -241,13 +304,24 @@ def across() -> dict:
             exact.set_weights(start)
             small = slice(0, 5) if "sign" not in kind else slice(0, 3)
             fitted = np.polyfit(np.log(ETAS[small]), np.log(errors[small]), 1)[0]
-            rows.append({"prompt": prompt, "step": kind, "slope": float(fitted), "errors": errors, "sizes": sizes,
-                         "own": float(own), "others": float(np.abs(slope[z0 == z0[:, :-1].max(axis=1, keepdims=True)]).mean())})  # fmt: skip
+            rows.append(
+                {
+                    "prompt": prompt,
+                    "step": kind,
+                    "slope": float(fitted),
+                    "errors": errors,
+                    "sizes": sizes,  # fmt: skip
+                    "own": float(own),
+                    "others": float(np.abs(slope[z0 == z0[:, :-1].max(axis=1, keepdims=True)]).mean()),
+                }
+            )
     return {"etas": list(ETAS), "fitted_up_to": [ETAS[4], ETAS[2]], "others": len(others), "rows": rows}
 
 
 def retention() -> dict:
-    """64 prompts are watched: trained themselves or not, with shared weights or as a table, with majority rewards and no sampling."""
+    """64 prompts are watched: trained themselves or not, with shared weights or as a table, with majority
+    rewards and no sampling.
+    """
     from llm_bridge.exact import ExactTraining
     from sharpening import GRPO, get_reward
     from sharpening.simulation.precision import precision_context
@@ -260,7 +334,11 @@ def retention() -> dict:
         "fresh prompts, Adam 5e-4": (GRPO(5e-4), lambda step: fresh[16 * step : 16 * step + 16], 200),
         "fresh prompts, Adam 1e-4": (GRPO(1e-4), lambda step: fresh[16 * step : 16 * step + 16], 200),
         "one prompt, Adam 1e-4": (GRPO(1e-4), lambda step: fresh[:1], 60),
-        "the 64 themselves, Adam 1e-4": (GRPO(1e-4), lambda step: [problem.prompt for problem in watched], 60),
+        "the 64 themselves, Adam 1e-4": (
+            GRPO(1e-4),
+            lambda step: [problem.prompt for problem in watched],
+            60,
+        ),
     }
     curves = []
     for name, (update, batch, steps) in runs.items():
@@ -273,11 +351,20 @@ def retention() -> dict:
                 _watch(curve, step, exact.policy([problem.prompt for problem in watched]), initial)
             if step < steps:
                 done = training.step(batch(step))
-                curve["own"].append(float((done.before[:, :-1].argmax(axis=1) == done.after[:, :-1].argmax(axis=1)).mean()))
+                curve["own"].append(
+                    float((done.before[:, :-1].argmax(axis=1) == done.after[:, :-1].argmax(axis=1)).mean())
+                )
         curve["own"] = min(curve["own"])
         curves.append(curve)
     initial = _exact(loaded, task).population(watched)
-    curve = {"run": "a table of logits, GRPO 0.5", "step": [], "mode_retention": [], "accuracy": [], "excess_kl": [], "own": 1.0}
+    curve = {
+        "run": "a table of logits, GRPO 0.5",
+        "step": [],
+        "mode_retention": [],
+        "accuracy": [],
+        "excess_kl": [],
+        "own": 1.0,
+    }
     with precision_context("float64"):
         steps = path(GRPO(0.5), get_reward("majority"), initial.log_probs, 200, no_answer=initial.no_answer)
         for step, now in enumerate([initial.log_probs, *steps]):

@@ -1,4 +1,6 @@
-"""The figure of the study `exact`, from its committed result: `python -m studies.exact_figures docs/figures`."""
+"""The figure of the study `exact`, from its committed result: `python -m studies.exact_figures
+docs/figures`.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ from studies.study import load_result
 
 
 def exact_figure(result: dict) -> Figure:
-    """Four panels: the network's clock, tails of the four flows, first-order error across prompts, modes kept."""
+    """Four panels: the network's clock, tails of the four flows, first-order error across prompts, modes
+    kept.
+    """
     look = get_theme("light")
     figure = Figure(figsize=(9.4, 7.0), layout="constrained")
     panels = figure.subplots(2, 2)

@@ -1,4 +1,6 @@
-"""Figures and tables of the committed studies, made from their results alone: `python -m studies.figures docs/figures`."""
+"""Figures and tables of the committed studies, made from their results alone: `python -m studies.figures
+docs/figures`.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +11,12 @@ from sharpening.plots import Figure, figure_bytes
 from sharpening.plots.theme import get_theme
 from studies.study import load_result
 
-PANELS = (("accuracy", "accuracy"), ("reward_accuracy", "reward accuracy"), ("mode_retention", "mode retention"), ("excess_kl", "excess KL (nats)"))
+PANELS = (
+    ("accuracy", "accuracy"),
+    ("reward_accuracy", "reward accuracy"),
+    ("mode_retention", "mode retention"),
+    ("excess_kl", "excess KL (nats)"),
+)
 VOICES = ("radius", "coupled", "uncoupled")
 TABLE_CRITERIA = ("relative", "half_life", "mode_retention")
 
@@ -19,11 +26,16 @@ def by_label(study: dict, kind: str = "runs") -> dict[str, list[dict]]:
     groups: dict[str, list[dict]] = {}
     for record in study[kind]:
         groups.setdefault(record["label"], []).append(record)
-    return {label: sorted(records, key=lambda record: record["settings"]["seed"]) for label, records in groups.items()}
+    return {
+        label: sorted(records, key=lambda record: record["settings"]["seed"])
+        for label, records in groups.items()
+    }
 
 
 def curves_figure(groups: dict[str, list[dict]], *, title: str) -> Figure:
-    """Four panels, one line a seed, one colour a group: what labels show (above) and what can be seen without them (below)."""
+    """Four panels, one line a seed, one colour a group: what labels show (above) and what can be seen without
+    them (below).
+    """
     look = get_theme("light")
     figure = Figure(figsize=(8.4, 6.0), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True)
@@ -31,8 +43,14 @@ def curves_figure(groups: dict[str, list[dict]], *, title: str) -> Figure:
     for panel, (metric, name) in zip(axes.flat, PANELS, strict=True):
         for label, records in groups.items():
             for number, record in enumerate(records):
-                panel.plot(record["curve"]["step"], record["curve"][metric], color=colours[label], lw=1.6, alpha=0.85,
-                           label=label if number == 0 else None)
+                panel.plot(
+                    record["curve"]["step"],
+                    record["curve"][metric],
+                    color=colours[label],
+                    lw=1.6,
+                    alpha=0.85,
+                    label=label if number == 0 else None,
+                )
         panel.set_title(name, loc="left", fontsize=10, color=look.ink)
         panel.grid(color=look.grid, lw=0.7)
         panel.spines[["top", "right"]].set_visible(False)
@@ -41,7 +59,9 @@ def curves_figure(groups: dict[str, list[dict]], *, title: str) -> Figure:
     for panel in axes[1]:
         panel.set_xlabel("optimizer step")
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize=9
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, color=look.ink)
     return figure
 
@@ -51,25 +71,52 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def shown(step: dict, horizon: int) -> str:
-    """A collapse step as tables show it: the step, `> horizon` if censored, a dash where the criterion says nothing."""
+    """A collapse step as tables show it: the step, `> horizon` if censored, a dash where the criterion says
+    nothing.
+    """
     if step["outcome"] == "collapsed":
         return str(step["step"])
-    return f"> {horizon}" if step["outcome"] == "censored" else "–" if step["outcome"] == "unavailable" else "never started"
+    return (
+        f"> {horizon}"
+        if step["outcome"] == "censored"
+        else "–"
+        if step["outcome"] == "unavailable"
+        else "never started"
+    )
 
 
 def runs_table(name: str) -> str:
-    """Every group of a study: accuracy first, best and last, reward accuracy last, collapse steps of the seeds."""
+    """Every group of a study: accuracy first, best and last, reward accuracy last, collapse steps of the
+    seeds.
+    """
     rows = []
     for label, records in by_label(load_result(name)).items():
         curves = [record["curve"] for record in records]
         columns = [
             ", ".join(f"{curve['accuracy'][0]:.2f}" for curve in curves),
-            ", ".join(f"{max(curve['accuracy']):.2f} ({curve['step'][int(np.argmax(curve['accuracy']))]})" for curve in curves),
-            ", ".join(f"{curve['accuracy'][-1]:.2f}" for curve in curves), ", ".join(f"{curve['reward_accuracy'][-1]:.2f}" for curve in curves),
+            ", ".join(
+                f"{max(curve['accuracy']):.2f} ({curve['step'][int(np.argmax(curve['accuracy']))]})"
+                for curve in curves
+            ),
+            ", ".join(f"{curve['accuracy'][-1]:.2f}" for curve in curves),
+            ", ".join(f"{curve['reward_accuracy'][-1]:.2f}" for curve in curves),
         ]
-        steps = [", ".join(shown(r["collapse"][c], r["curve"]["step"][-1]) for r in records) for c in TABLE_CRITERIA]
+        steps = [
+            ", ".join(shown(r["collapse"][c], r["curve"]["step"][-1]) for r in records)
+            for c in TABLE_CRITERIA
+        ]
         rows.append([label, *columns, *steps])
-    return _markdown(["run", "accuracy at step 0", "best (at step)", "last", "reward accuracy, last", *(f"`{c}`" for c in TABLE_CRITERIA)], rows)
+    return _markdown(
+        [
+            "run",
+            "accuracy at step 0",
+            "best (at step)",
+            "last",
+            "reward accuracy, last",
+            *(f"`{c}`" for c in TABLE_CRITERIA),
+        ],
+        rows,
+    )
 
 
 def compare_table(name: str) -> str:
@@ -79,10 +126,17 @@ def compare_table(name: str) -> str:
     for label, (forecast, *_) in by_label(study, "forecasts").items():
         records = measured.get(label, [])
         for criterion in TABLE_CRITERIA:
-            voices = [shown(forecast["voices"][voice][criterion], forecast["settings"].get("max_steps", 300)) for voice in VOICES]
-            steps = ", ".join(shown(record["collapse"][criterion], record["curve"]["step"][-1]) for record in records)
+            voices = [
+                shown(forecast["voices"][voice][criterion], forecast["settings"].get("max_steps", 300))
+                for voice in VOICES
+            ]
+            steps = ", ".join(
+                shown(record["collapse"][criterion], record["curve"]["step"][-1]) for record in records
+            )
             rows.append([label, f"`{criterion}`", *voices, steps])
-    return _markdown(["run", "criterion", "radius (speaks)", "coupled", "uncoupled", "measured, by seed"], rows)
+    return _markdown(
+        ["run", "criterion", "radius (speaks)", "coupled", "uncoupled", "measured, by seed"], rows
+    )
 
 
 def provenance(name: str) -> str:
@@ -101,7 +155,9 @@ def write_figures(folder: Path) -> list[Path]:
         ("tiny", "A tiny transformer on addition, majority votes: one line a seed", "addition-uncertain"),
     ):
         groups = by_label(load_result(name))
-        chosen = {label: records for label, records in groups.items() if wanted is None or label.startswith(wanted)}
+        chosen = {
+            label: records for label, records in groups.items() if wanted is None or label.startswith(wanted)
+        }
         path = folder / f"{name}.png"
         path.write_bytes(figure_bytes(curves_figure(chosen, title=title)))
         written.append(path)
@@ -110,7 +166,9 @@ def write_figures(folder: Path) -> list[Path]:
     from studies.smollm2_forecast import smollm2_figure
 
     for name, study, draw in (
-        ("rewards", "rewards", every_reward_figure), ("failure_modes", "rewards", failure_modes_figure), ("held_out", "calibration", held_out_figure),
+        ("rewards", "rewards", every_reward_figure),
+        ("failure_modes", "rewards", failure_modes_figure),
+        ("held_out", "calibration", held_out_figure),
     ):
         path = folder / f"{name}.png"
         path.write_bytes(figure_bytes(draw(load_result(study))))

@@ -1,9 +1,12 @@
-"""The ground truth as groups of seeds with features, and the fits on them: failure times, chances of how a run ends, where it peaks.
+"""The ground truth as groups of seeds with features, and the fits on them: failure times, chances of how a
+run ends, where it peaks.
 
-Every fit takes each group as often as pilots read it: what one pilot reads is noisy, and a fit that sees its scatter does not lean on its luck.
+Every fit takes each group as often as pilots read it: what one pilot reads is noisy, and a fit that sees its
+scatter does not lean on its luck.
 
-A failure time is lifelines' log-normal accelerated failure time model with a ridge penalty, on censored data. Intervals are conformal: ratios
-of measured and forecast step on priors left out one at a time, their quantiles by Kaplan-Meier because some ratios are censored too.
+A failure time is lifelines' log-normal accelerated failure time model with a ridge penalty, on censored data.
+Intervals are conformal: ratios of measured and forecast step on priors left out one at a time, their
+quantiles by Kaplan-Meier because some ratios are censored too.
 """
 
 import math
@@ -27,7 +30,8 @@ FAMILIES = {"architecture": "gpt_neox", "task": "sorting"}
 
 @dataclass(frozen=True)
 class Group:
-    """The seeds of one model and one setting: what a forecast of it reads, and the measured steps (math.inf: not within `horizon`).
+    """The seeds of one model and one setting: what a forecast of it reads, and the measured steps (math.inf:
+    not within `horizon`).
 
     start, end, best: accuracy at each seed's first, last and best evaluation; peak: the step of the best.
     """
@@ -55,7 +59,9 @@ class Group:
 
 
 def group_key(record) -> tuple:
-    return record["model"], tuple(sorted((k, v) for k, v in record["settings"].items() if k not in ("seed", "learning_rate")))
+    return record["model"], tuple(
+        sorted((k, v) for k, v in record["settings"].items() if k not in ("seed", "learning_rate"))
+    )
 
 
 def probes_by_key(study: dict) -> dict[tuple, dict]:
@@ -68,7 +74,9 @@ def readings(study: dict) -> list[list[Group]]:
 
 
 def groups(study: dict, pilot: int = 0) -> list[Group]:
-    """The ground truth with its probes and one of their pilots, one entry for all seeds of a setting; runs without a probe are left out."""
+    """The ground truth with its probes and one of their pilots, one entry for all seeds of a setting; runs
+    without a probe are left out.
+    """
     from studies.priors import PRIORS
 
     probes = probes_by_key(study)
@@ -79,14 +87,35 @@ def groups(study: dict, pilot: int = 0) -> list[Group]:
     found = []
     for label, runs in seeds.items():
         probe, settings = probes[group_key(runs[0])], RunSettings(**runs[0]["settings"])
-        steps = {name: [math.inf if run["collapse"][name]["step"] is None else run["collapse"][name]["step"] for run in runs] for name in CRITERIA}
+        steps = {
+            name: [
+                math.inf if run["collapse"][name]["step"] is None else run["collapse"][name]["step"]
+                for run in runs
+            ]
+            for name in CRITERIA
+        }
         recipe, curves = PRIORS[runs[0]["model"]], [run["curve"]["accuracy"] for run in runs]
-        found.append(Group(
-            recipe.name, recipe.architecture, recipe.task, label, settings,
-            features(probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilots"][pilot]), settings), steps,
-            settings.max_steps, [curve[0] for curve in curves], [curve[-1] for curve in curves], [max(curve) for curve in curves],
-            [run["curve"]["step"][int(np.argmax(curve))] for run, curve in zip(runs, curves, strict=True)],
-        ))
+        found.append(
+            Group(
+                recipe.name,
+                recipe.architecture,
+                recipe.task,
+                label,
+                settings,
+                features(
+                    probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilots"][pilot]), settings
+                ),
+                steps,
+                settings.max_steps,
+                [curve[0] for curve in curves],
+                [curve[-1] for curve in curves],
+                [max(curve) for curve in curves],
+                [
+                    run["curve"]["step"][int(np.argmax(curve))]
+                    for run, curve in zip(runs, curves, strict=True)
+                ],
+            )
+        )
     return found
 
 
@@ -100,14 +129,19 @@ def _rows(chosen, criterion, names):
     import pandas as pd
 
     rows = [
-        {name: group.features[name] for name in names} | {"steps": min(step, group.horizon), "met": math.isfinite(step)}
-        for group in chosen for step in group.steps[criterion] if step > 0
+        {name: group.features[name] for name in names}
+        | {"steps": min(step, group.horizon), "met": math.isfinite(step)}
+        for group in chosen
+        for step in group.steps[criterion]
+        if step > 0
     ]
     return pd.DataFrame(rows)
 
 
 def fit(chosen, criterion: str, names) -> tuple[float, dict[str, float], float]:
-    """(intercept, weight of each feature, spread) of log steps; features are standardised for the penalty and turned back."""
+    """(intercept, weight of each feature, spread) of log steps; features are standardised for the penalty and
+    turned back.
+    """
     from lifelines import LogNormalAFTFitter
 
     table = _rows(chosen, criterion, names)
@@ -158,9 +192,15 @@ def chance(chosen, half_life: FailureTime, end: str, kind: str) -> Chance:
     middle, scale = table.mean(axis=0), np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), np.inf)
     # A run that several pilots read counts once against the ridge.
     weight = measured_runs(chosen) / len(runs)
-    model = LogisticRegression().fit((table - middle) / scale, [good for _, good in runs], np.full(len(runs), weight))
+    model = LogisticRegression().fit(
+        (table - middle) / scale, [good for _, good in runs], np.full(len(runs), weight)
+    )
     weights = model.coef_[0] / scale
-    return Chance(float(model.intercept_[0] - weights @ middle), dict(zip(names, map(float, weights), strict=True)), measured_runs(chosen))
+    return Chance(
+        float(model.intercept_[0] - weights @ middle),
+        dict(zip(names, map(float, weights), strict=True)),
+        measured_runs(chosen),
+    )
 
 
 def _outcome_features(group, half_life) -> dict[str, float]:
@@ -171,16 +211,27 @@ def calibration(chosen, kind: str) -> Calibration:
     """Everything that a forecast of one kind reads, fitted on `chosen`."""
     heads = {name: calibrated(chosen, name, kind) for name in CRITERIA}
     ends = [end for end in ENDS if kind == "labelled" or end != "beats_voting"]
-    return Calibration(heads, {end: chance(chosen, heads["half_life"], end, kind) for end in ends}, rise(chosen))
+    return Calibration(
+        heads, {end: chance(chosen, heads["half_life"], end, kind) for end in ends}, rise(chosen)
+    )
 
 
 def rise(chosen) -> Rise:
-    """Where and how high accuracy peaks in the runs that gain RISE or more; when, of those whose half-life was measured too."""
-    runs = [(group, seed) for group in {group.label: group for group in chosen}.values() for seed in range(len(group.end))
-            if ENDS["rises"](group, seed)]
+    """Where and how high accuracy peaks in the runs that gain RISE or more; when, of those whose half-life
+    was measured too.
+    """
+    runs = [
+        (group, seed)
+        for group in {group.label: group for group in chosen}.values()
+        for seed in range(len(group.end))
+        if ENDS["rises"](group, seed)
+    ]
     dead = [(group, seed) for group, seed in runs if math.isfinite(group.steps["half_life"][seed])]
     when = [group.peak[seed] / group.steps["half_life"][seed] for group, seed in dead]
     low, middle, high = np.quantile(when, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
-    room = [(group.best[seed] - group.start[seed]) / (group.features["label_accuracy"] - group.start[seed]) for group, seed in runs
-            if group.features["label_accuracy"] - group.start[seed] >= RISE]
+    room = [
+        (group.best[seed] - group.start[seed]) / (group.features["label_accuracy"] - group.start[seed])
+        for group, seed in runs
+        if group.features["label_accuracy"] - group.start[seed] >= RISE
+    ]
     return Rise(float(middle), float(low), float(high), LEVEL, float(np.median(room)), len(when))

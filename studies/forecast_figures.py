@@ -1,4 +1,6 @@
-"""The held-out figure of the forecast: what was said of families that no fit had seen, against what was measured."""
+"""The held-out figure of the forecast: what was said of families that no fit had seen, against what was
+measured.
+"""
 
 import math
 
@@ -9,7 +11,8 @@ from sharpening.plots.theme import get_theme
 
 
 def held_out_figure(calibration: dict) -> Figure:
-    """Forecast step (horizontal) and every seed's measured step (vertical), log scale; bars: 90 % intervals; band: a factor of 1.5.
+    """Forecast step (horizontal) and every seed's measured step (vertical), log scale; bars: 90 % intervals;
+    band: a factor of 1.5.
 
     Triangles point up where a run had not met `relative` by its horizon.
     """
@@ -25,10 +28,25 @@ def held_out_figure(calibration: dict) -> Figure:
         colour, first = look.others[number % len(look.others)], True
         for point in (point for point in points if _rate(point) == rate):
             low, high = point["interval"]
-            axes.plot([point["forecast"]] * 2, [low or 1, high or span[1]], color=colour, alpha=0.25, lw=2.2, solid_capstyle="butt")
+            axes.plot(
+                [point["forecast"]] * 2,
+                [low or 1, high or span[1]],
+                color=colour,
+                alpha=0.25,
+                lw=2.2,
+                solid_capstyle="butt",
+            )
             for step in point["measured"]:
-                axes.plot(point["forecast"], step or point["horizon"], "o" if step else "^", color=colour, ms=5, mec="white", mew=0.5,
-                          label=f"learning rate {rate:g}" if first else None)
+                axes.plot(
+                    point["forecast"],
+                    step or point["horizon"],
+                    "o" if step else "^",
+                    color=colour,
+                    ms=5,
+                    mec="white",
+                    mew=0.5,
+                    label=f"learning rate {rate:g}" if first else None,
+                )
                 first = False
     axes.axhline(horizon, color=look.grey, lw=0.9, ls=(0, (4, 3)))
     axes.text(span[0] * 1.05, horizon * 1.06, "horizon", fontsize=8, color=look.grey)
@@ -39,7 +57,12 @@ def held_out_figure(calibration: dict) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     left_out = ", ".join(calibration["left_out"].values())
-    axes.set_title(f"Families that no fit had seen ({left_out}): forecast and measured", loc="left", fontsize=10.5, color=look.ink)
+    axes.set_title(
+        f"Families that no fit had seen ({left_out}): forecast and measured",
+        loc="left",
+        fontsize=10.5,
+        color=look.ink,
+    )
     return figure
 
 

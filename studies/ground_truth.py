@@ -1,4 +1,6 @@
-"""The ground truth of the forecast: priors × learning rates × seeds, and what data-set size, rollouts, batch, optimizer and reward change."""
+"""The ground truth of the forecast: priors × learning rates × seeds, and what data-set size, rollouts, batch,
+optimizer and reward change.
+"""
 
 from llm_bridge.training.settings import RunSettings
 from studies.priors import PRIORS, build_prior
@@ -8,7 +10,14 @@ from studies.study import Run, Study
 SEEDS = (0, 1, 2)
 LEARNING_RATES = (1.5e-4, 5e-4, 1.5e-3)
 STEPS, EVAL_EVERY, EVAL_PROMPTS = 400, 10, 128
-VARIED = ("addition-uncertain", "addition-gpt2-noisy", "polynomials", "countdown", "sorting-llama-noisy", "sorting-neox-weak")
+VARIED = (
+    "addition-uncertain",
+    "addition-gpt2-noisy",
+    "polynomials",
+    "countdown",
+    "sorting-llama-noisy",
+    "sorting-neox-weak",
+)
 VARIATIONS = (
     ("32 prompts", {"dataset_size": 32}),
     ("256 prompts", {"dataset_size": 256}),
@@ -21,7 +30,9 @@ CERTAINTY = ("trajectory-entropy", "self-certainty")
 
 
 def _settings(**changes) -> RunSettings:
-    return RunSettings(**{"max_steps": STEPS, "eval_every": EVAL_EVERY, "eval_prompts": EVAL_PROMPTS} | changes)
+    return RunSettings(
+        **{"max_steps": STEPS, "eval_every": EVAL_EVERY, "eval_prompts": EVAL_PROMPTS} | changes
+    )
 
 
 def _run(name: str, label: str, **changes) -> Run:
@@ -30,21 +41,31 @@ def _run(name: str, label: str, **changes) -> Run:
 
 def majority_runs() -> list[Run]:
     """Every prior at every learning rate, seed by seed, so that an unfinished sitting is broad."""
-    return [_run(name, f"{rate:g}", learning_rate=rate, seed=seed) for seed in SEEDS for rate in reversed(LEARNING_RATES) for name in PRIORS]
+    return [
+        _run(name, f"{rate:g}", learning_rate=rate, seed=seed)
+        for seed in SEEDS
+        for rate in reversed(LEARNING_RATES)
+        for name in PRIORS
+    ]
 
 
 def varied_runs() -> list[Run]:
     """One setting changed at a time, at 5e-4 (SGD at its own rate)."""
     return [
         _run(name, f"5e-4 {label}", **{"learning_rate": 5e-4, "seed": seed} | changes)
-        for seed in SEEDS for label, changes in VARIATIONS for name in VARIED
+        for seed in SEEDS
+        for label, changes in VARIATIONS
+        for name in VARIED
     ]
 
 
 def certainty_runs() -> list[Run]:
     """Rewards of the certainty family at 5e-4."""
     return [
-        _run(name, f"5e-4 {reward}", learning_rate=5e-4, reward=reward, seed=seed) for seed in SEEDS for reward in CERTAINTY for name in VARIED
+        _run(name, f"5e-4 {reward}", learning_rate=5e-4, reward=reward, seed=seed)
+        for seed in SEEDS
+        for reward in CERTAINTY
+        for name in VARIED
     ]
 
 
@@ -54,11 +75,20 @@ def runs() -> list[Run]:
 
 def forecasts() -> list[Run]:
     """What `sharpening forecast` says of every prior at the lowest rate, and what that costs."""
-    return [_run(name, f"{LEARNING_RATES[0]:g}", learning_rate=LEARNING_RATES[0], seed=SEED) for name in PRIORS]
+    return [
+        _run(name, f"{LEARNING_RATES[0]:g}", learning_rate=LEARNING_RATES[0], seed=SEED) for name in PRIORS
+    ]
 
 
 GROUND_TRUTH = Study(
-    "ground-truth", f"{len(PRIORS)} priors on five tasks: when each collapses, by learning rate, seed, data-set size, batch, optimizer, reward",
-    "sharpening study ground-truth", runs, forecasts, stop_on_collapse=True, prepare=build_prior, probed=True,
+    "ground-truth",
+    f"{len(PRIORS)} priors on five tasks: when each collapses, by learning rate, seed, data-set size, batch,"
+    " optimizer, reward",
+    "sharpening study ground-truth",
+    runs,
+    forecasts,
+    stop_on_collapse=True,
+    prepare=build_prior,
+    probed=True,
     metrics=("accuracy", "reward_accuracy", "mode_retention", "excess_kl"),
 )

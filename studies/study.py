@@ -1,4 +1,6 @@
-"""A study is a list of measured runs and of forecasts; its results are one small JSON file with everything that made it."""
+"""A study is a list of measured runs and of forecasts; its results are one small JSON file with everything
+that made it.
+"""
 
 import json
 import platform
@@ -32,12 +34,14 @@ class Run:
 class Study:
     """Measured runs and forecasts under one name.
 
-    runs: what to train. forecasts: what to forecast (a Run each, its seed is the probe's). workers: runs at a time, one thread each
-    (1: all threads for one run). stop_on_collapse: a run ends once its criterion is met, which saves the steps of a dead model.
-    prepare: makes the model that a run names, below the folder, before the first run: (name, folder) to what `measure` loads.
-    probed: whether each model is probed too, once for all learning rates and seeds. metrics: the curves that the result keeps (None: all).
-    `run` skips whatever `folder` already holds, so that an interrupted study goes on where it stopped; `collect` makes the result of
-    what is finished.
+    runs: what to train. forecasts: what to forecast (a Run each, its seed is the probe's). workers: runs at a
+    time, one thread each (1: all threads for one run). stop_on_collapse: a run ends once its criterion is
+    met, which saves the steps of a dead model.
+    prepare: makes the model that a run names, below the folder, before the first run: (name, folder) to what
+    `measure` loads.
+    probed: whether each model is probed too, once for all learning rates and seeds. metrics: the curves that
+    the result keeps (None: all). `run` skips whatever `folder` already holds, so that an interrupted study
+    goes on where it stopped; `collect` makes the result of what is finished.
     """
 
     name: str
@@ -64,7 +68,12 @@ class Study:
         loaded = dict(zip(models, prepared, strict=True))
         bar = (progress or NullProgress()).start(self.name, len(jobs))
         records = []
-        calls = (delayed(job)(replace(run, model=loaded[run.model]), folder, self.workers == 1, self.stop_on_collapse) for job, run in jobs)
+        calls = (
+            delayed(job)(
+                replace(run, model=loaded[run.model]), folder, self.workers == 1, self.stop_on_collapse
+            )
+            for job, run in jobs
+        )
         for record in Parallel(n_jobs=self.workers, return_as="generator")(calls):
             records.append(record)
             bar.advance()
@@ -79,25 +88,42 @@ class Study:
         from sharpening.errors import InputError
 
         folder = Path(folder)
-        done = [(job, replace(run, model=self.prepare(run.model, folder))) for job, run in self._jobs() if _is_done(job, run, folder)]
+        done = [
+            (job, replace(run, model=self.prepare(run.model, folder)))
+            for job, run in self._jobs()
+            if _is_done(job, run, folder)
+        ]
         records = [job(run, folder, False, self.stop_on_collapse) for job, run in done]
         if not records:
-            raise InputError("output", str(folder), f"it holds no finished run of the study {self.name}", "Run the study first")
+            raise InputError(
+                "output",
+                str(folder),
+                f"it holds no finished run of the study {self.name}",
+                "Run the study first",
+            )
         return self._write(records, folder)
 
     def _jobs(self) -> list:
         runs = self.runs()
         probes = probe_runs(runs) if self.probed else {}
-        return ([(_measure, run) for run in runs] + [(_forecast, run) for run in self.forecasts()]
-                + [(partial(_probe, rates), run) for run, rates in probes.items()])
+        return (
+            [(_measure, run) for run in runs]
+            + [(_forecast, run) for run in self.forecasts()]
+            + [(partial(_probe, rates), run) for run, rates in probes.items()]
+        )
 
     def _write(self, records, folder: Path) -> dict:
         for record in records:
             if self.metrics is not None and "curve" in record:
-                record["curve"] = {name: values for name, values in record["curve"].items() if name in ("step", *self.metrics)}
+                record["curve"] = {
+                    name: values
+                    for name, values in record["curve"].items()
+                    if name in ("step", *self.metrics)
+                }
         made = made_with(self.name, self.command)
         result = {
-            **made, "versions": made["versions"] | {"python": platform.python_version()},
+            **made,
+            "versions": made["versions"] | {"python": platform.python_version()},
             "runs": [record for record in records if record["kind"] == "measured"],
             "forecasts": [record for record in records if record["kind"] == "forecast"],
         }
@@ -109,7 +135,12 @@ class Study:
 
 def made_with(study: str, command: str, packages=PACKAGES) -> dict:
     """What a result says of its making: study, command, date and versions."""
-    return {"study": study, "command": command, "date": time.strftime("%Y-%m-%d"), "versions": {name: version(name) for name in packages}}
+    return {
+        "study": study,
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {name: version(name) for name in packages},
+    }
 
 
 def load_result(name: str) -> dict:
@@ -144,7 +175,9 @@ def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) 
     from llm_bridge.training.measure import measure
 
     target = _folder_of(run, folder)
-    found = measure(run.model, task_of(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse)
+    found = measure(
+        run.model, task_of(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse
+    )
     document = measurement_document(found)
     return {"kind": "measured", "label": run.label, "task": run.task, **_small(document)}
 
@@ -161,15 +194,27 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     document = json.loads(target.read_text())
     small = {key: document[key] for key in ("verdict", "alignment", "coupling", "prior", "cost", "speaker")}
     voices = {name: voice["collapse"] for name, voice in document["voices"].items()}
-    return {"kind": "forecast", "label": run.label, "settings": _changed(document["settings"]), "voices": voices, **small,
-            "model": Path(document["model"]).name}
+    return {
+        "kind": "forecast",
+        "label": run.label,
+        "settings": _changed(document["settings"]),
+        "voices": voices,
+        **small,
+        "model": Path(document["model"]).name,
+    }
 
 
 def _probe(rates: tuple[float, ...], run: Run, folder: Path, all_threads: bool, _) -> dict:
     _prepare(all_threads)
     record = probe_record(run, rates, task_of(run.task), _probe_file(run, folder))
-    return {"kind": "probe", "label": run.label, "task": run.task, "model": Path(run.model).name, "settings": _changed(run.settings.as_dict()),
-            **record}
+    return {
+        "kind": "probe",
+        "label": run.label,
+        "task": run.task,
+        "model": Path(run.model).name,
+        "settings": _changed(run.settings.as_dict()),
+        **record,
+    }
 
 
 def _probe_file(run: Run, folder: Path) -> Path:
@@ -179,13 +224,24 @@ def _probe_file(run: Run, folder: Path) -> Path:
 def _is_done(job, run: Run, folder: Path) -> bool:
     if job is _measure:
         return (_folder_of(run, folder) / "cost.json").is_file()
-    return (folder / f"{_folder_of(run, folder).name}.{'forecast.' if job is _forecast else ''}json").is_file()
+    return (
+        folder / f"{_folder_of(run, folder).name}.{'forecast.' if job is _forecast else ''}json"
+    ).is_file()
 
 
 def _small(document: dict) -> dict:
-    curve = {name: [None if v is None else round(v, 4) for v in values] for name, values in document["curve"].items()}
-    return {"model": Path(document["model"]).name, "settings": _changed(document["settings"]), "floor": document["floor"],
-            "collapse": document["collapse"], "curve": curve, "cost": document["cost"]}
+    curve = {
+        name: [None if v is None else round(v, 4) for v in values]
+        for name, values in document["curve"].items()
+    }
+    return {
+        "model": Path(document["model"]).name,
+        "settings": _changed(document["settings"]),
+        "floor": document["floor"],
+        "collapse": document["collapse"],
+        "curve": curve,
+        "cost": document["cost"],
+    }
 
 
 def _changed(settings: dict) -> dict:

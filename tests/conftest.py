@@ -35,7 +35,9 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def memories_do_not_outlive_a_patch(request):
-    """What a theorem's cached function computed before a patch must not hide it, and what it computed under one must not stay."""
+    """What a theorem's cached function computed before a patch must not hide it, and what it computed under
+    one must not stay.
+    """
     if "monkeypatch" in request.fixturenames:
         forget_cached_results()
     yield

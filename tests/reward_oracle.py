@@ -28,12 +28,16 @@ class Case:
     step: int
 
     def signals(self, *without):
-        names = "reference_log_probs previous_log_probs clusters states questions voters verdicts step".split()
+        names = (
+            "reference_log_probs previous_log_probs clusters states questions voters verdicts step".split()
+        )
         return {name: getattr(self, name) for name in names if name not in without}
 
 
 def random_case(seed, prompts=3, rollouts=6, tokens=4, vocabulary=5, states=3, temperature=0.7):
-    """A case with ties, refusals, padding in the middle and at the end, and a completion without answer tokens."""
+    """A case with ties, refusals, padding in the middle and at the end, and a completion without answer
+    tokens.
+    """
     rng = np.random.default_rng(seed)
     shape = (prompts, rollouts)
     answers = rng.integers(-1, 3, size=shape)
@@ -74,7 +78,10 @@ def policies(case, i, r):
 
 def token_table(case):
     """The fields of token statistics, (P, R, T) each, NaN where no token exists: nobody may read those."""
-    fields = {name: np.full(case.mask.shape, np.nan) for name in ("log_prob", "entropy", "uniform_cross_entropy", "gap")}
+    fields = {
+        name: np.full(case.mask.shape, np.nan)
+        for name in ("log_prob", "entropy", "uniform_cross_entropy", "gap")
+    }
     for i, r, t in zip(*np.nonzero(case.mask), strict=True):
         scaled = case.logits[i, r, t] / case.temperature
         log_probs = scaled - math.log(sum(math.exp(z) for z in scaled))
@@ -185,7 +192,10 @@ def scheduled(case, i, r, every=1, share=0.75):
 
 
 def contrast(case, i, r, temperature=1.0):
-    scores = [math.exp(mean(math.log(p[y]) for p, y, _ in policies(case, i, s)) / temperature) for s in range(case.answers.shape[1])]
+    scores = [
+        math.exp(mean(math.log(p[y]) for p, y, _ in policies(case, i, s)) / temperature)
+        for s in range(case.answers.shape[1])
+    ]
     return scores[r] / mean(scores)
 
 
@@ -201,7 +211,10 @@ def disparity(case, i, r):
 def cluster_share(case, i, r):
     if case.answers[i, r] == -1:
         return 0.0
-    mine = [case.answers[i, s] != -1 and case.clusters[i, s] == case.clusters[i, r] for s in range(case.answers.shape[1])]
+    mine = [
+        case.answers[i, s] != -1 and case.clusters[i, s] == case.clusters[i, r]
+        for s in range(case.answers.shape[1])
+    ]
     return mean(map(float, mine))
 
 

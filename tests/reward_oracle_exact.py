@@ -29,13 +29,24 @@ class Policies:
     def signals(self):
         with np.errstate(divide="ignore"):
             logs = dict(reference=np.log(self.reference), previous=np.log(self.previous))
-        return dict(no_answer=self.no_answer, clusters=self.clusters, questions=self.questions, step=self.step, **logs)
+        return dict(
+            no_answer=self.no_answer, clusters=self.clusters, questions=self.questions, step=self.step, **logs
+        )
 
     def take(self, prompts, columns):
         """The same policies with prompts and answers in another order."""
-        moved = {name: getattr(self, name)[prompts][:, columns] for name in ("probs", "correct", "reference", "previous")}
+        moved = {
+            name: getattr(self, name)[prompts][:, columns]
+            for name in ("probs", "correct", "reference", "previous")
+        }
         silent = None if self.no_answer is None else list(columns).index(self.no_answer % len(columns))
-        return replace(self, **moved, clusters=self.clusters[columns], questions=self.questions[prompts], no_answer=silent)
+        return replace(
+            self,
+            **moved,
+            clusters=self.clusters[columns],
+            questions=self.questions[prompts],
+            no_answer=silent,
+        )
 
 
 def random_policies(seed, prompts=3, answers=5, *, faces=True):
@@ -185,7 +196,9 @@ EXACT = {
         0.5 * accepted(p, i, a, 0.9, 0.2) - 0.5 * entropy(p, i)
     ),
     "hybrid-gated": gated,
-    "hybrid-gated(external=noisy-verifier(tpr=0.8), threshold=0.5)": lambda p, i, a: gated(p, i, a, 0.5, verifier(0.8, 0.1)),
+    "hybrid-gated(external=noisy-verifier(tpr=0.8), threshold=0.5)": lambda p, i, a: gated(
+        p, i, a, 0.5, verifier(0.8, 0.1)
+    ),
     "hybrid-scheduled": scheduled,
     "hybrid-scheduled(every=2, share=0.9)": lambda p, i, a: scheduled(p, i, a, 2, 0.9),
 }
@@ -194,4 +207,6 @@ EXACT = {
 def exact(spec, policies):
     """Rewards (P, K) of policies."""
     prompts, answers = policies.probs.shape
-    return np.array([[EXACT[spec](policies, i, a) for a in range(answers)] for i in range(prompts)], dtype=float)
+    return np.array(
+        [[EXACT[spec](policies, i, a) for a in range(answers)] for i in range(prompts)], dtype=float
+    )

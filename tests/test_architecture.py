@@ -35,6 +35,7 @@ def imported(tree: ast.AST) -> list[tuple[str, str | None]]:
 
 def private_uses(tree: ast.AST) -> list[str]:
     """Names with a leading underscore that a tree takes from our packages; dunder names are public."""
+
     def is_private(name):
         return name.startswith("_") and not name.startswith("__")
 
@@ -63,7 +64,9 @@ def snippets() -> dict[str, str]:
     found = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "tests").rglob("*.py")}
     found |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "docs").rglob("*.py")}
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        cells = [cell["source"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            cell["source"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+        ]
         text = "\n".join(source if isinstance(source, str) else "".join(source) for source in cells)
         found[str(path.relative_to(ROOT))] = re.sub(r"(?m)^\s*[%!].*$", "", text)
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
@@ -78,7 +81,9 @@ def sources(package: str) -> list[Path]:
 
 def test_the_rules_below_see_what_they_forbid():
     """The checks are code too: each must catch a planted offence."""
-    tree = ast.parse("def f():\n    import torch.nn\n    __import__('trl')\n    importlib.import_module('datasets')")
+    tree = ast.parse(
+        "def f():\n    import torch.nn\n    __import__('trl')\n    importlib.import_module('datasets')"
+    )
     assert {module.split(".")[0] for module, _ in imported(tree)} == {"torch", "trl", "datasets"}
     assert private_uses(ast.parse("from sharpening.collapse import _first"))
     assert private_uses(ast.parse("from sharpening._hidden import x"))
@@ -88,15 +93,21 @@ def test_the_rules_below_see_what_they_forbid():
 
 @pytest.mark.parametrize("path", sources("sharpening"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_core_knows_no_torch_and_no_bridge(path):
-    offences = [module for module, _ in imported(ast.parse(path.read_text())) if module.split(".")[0] in HEAVY]
+    offences = [
+        module for module, _ in imported(ast.parse(path.read_text())) if module.split(".")[0] in HEAVY
+    ]
     assert not offences, f"{path.relative_to(ROOT)} imports {offences}"
 
 
 def test_plots_are_imported_by_nobody_inside_the_core():
     users = [
-        path.name for path in sources("sharpening") if path.name not in ("plots.py", "__init__.py")
-        if any(module == "sharpening.plots" or (module, name) == ("sharpening", "plots")
-               for module, name in imported(ast.parse(path.read_text())))
+        path.name
+        for path in sources("sharpening")
+        if path.name not in ("plots.py", "__init__.py")
+        if any(
+            module == "sharpening.plots" or (module, name) == ("sharpening", "plots")
+            for module, name in imported(ast.parse(path.read_text()))
+        )
     ]
     assert users == []
 
@@ -112,18 +123,28 @@ def test_tests_notebooks_and_docs_use_public_names_only(where):
 
 
 def test_every_module_has_a_docstring():
-    bare = [str(path.relative_to(ROOT)) for package in OURS for path in sources(package)
-            if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    bare = [
+        str(path.relative_to(ROOT))
+        for package in OURS
+        for path in sources(package)
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
     assert bare == []
 
 
 def test_importing_sharpening_loads_nothing_heavy():
-    code = "import sys, sharpening; print(*sorted({'torch', 'transformers', 'trl', 'jax', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import sys, sharpening; print(*sorted({'torch', 'transformers', 'trl', 'jax', 'matplotlib'} &"
+        " set(sys.modules)))"
+    )
     assert run([sys.executable, "-c", code]).stdout.split() == []
 
 
 def test_using_every_public_name_still_loads_no_torch():
-    code = "import sys, sharpening; [getattr(sharpening, n) for n in sharpening.__all__]; print('torch' in sys.modules)"
+    code = (
+        "import sys, sharpening; [getattr(sharpening, n) for n in sharpening.__all__]; print('torch' in"
+        " sys.modules)"
+    )
     assert run([sys.executable, "-c", code]).stdout.strip() == "False"
 
 
@@ -132,9 +153,13 @@ def test_public_names_have_docstrings_and_a_docs_entry(name):
     thing = getattr(sharpening, name)
     if callable(thing) or hasattr(thing, "__path__"):
         assert (thing.__doc__ or "").strip(), f"sharpening.{name} has no docstring"
-        assert not thing.__doc__.startswith(f"{name}("), f"sharpening.{name} has only dataclass's automatic docstring"
+        assert not thing.__doc__.startswith(f"{name}("), (
+            f"sharpening.{name} has only dataclass's automatic docstring"
+        )
     pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
-    assert re.search(rf"(?m)(^\s+- {name}$|^::: sharpening[\w.]*\.{name}$)", pages), f"{name} is on no page of docs/api"
+    assert re.search(rf"(?m)(^\s+- {name}$|^::: sharpening[\w.]*\.{name}$)", pages), (
+        f"{name} is on no page of docs/api"
+    )
 
 
 def test_public_names_are_importable_and_unique():
@@ -147,9 +172,15 @@ def run(command):
 
 
 def fastest(arguments, limit, tries=5):
-    """Run until one run beats the limit, at most five times: the claim is about the program, not about a busy machine."""
+    """Run until one run beats the limit, at most five times: the claim is about the program, not about a busy
+    machine.
+    """
     script = Path(sys.executable).with_name("sharpening")
-    command = [str(script)] if script.exists() else [sys.executable, "-c", "from llm_bridge.cli import main; main()"]
+    command = (
+        [str(script)]
+        if script.exists()
+        else [sys.executable, "-c", "from llm_bridge.cli import main; main()"]
+    )
     times = []
     while len(times) < tries and min(times, default=limit) >= limit:
         start = time.perf_counter()
@@ -165,13 +196,17 @@ def test_help_answers_within_a_second():
     assert seconds < 1.0
 
 
-@pytest.mark.parametrize("arguments", [
-    ["forecast", "--rollouts", "1"],
-    ["forecast", "--reward", "no-such-reward"],
-    ["measure", "--criterion", "no-such-criterion"],
-    ["forecast", "/no/such/model"],
-    ["forecast", "--no-such-option"],
-], ids=lambda arguments: " ".join(arguments))
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["forecast", "--rollouts", "1"],
+        ["forecast", "--reward", "no-such-reward"],
+        ["measure", "--criterion", "no-such-criterion"],
+        ["forecast", "/no/such/model"],
+        ["forecast", "--no-such-option"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
 def test_bad_usage_is_told_within_three_seconds(arguments):
     done, seconds = fastest(arguments, limit=3.0)
     assert done.returncode == 2, done.stderr

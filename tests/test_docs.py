@@ -1,4 +1,6 @@
-"""The documentation: every page is reachable, tables come from the code, examples parse, the paper index points at real tests."""
+"""The documentation: every page is reachable, tables come from the code, examples parse, the paper index
+points at real tests.
+"""
 
 import importlib.util
 import json
@@ -46,7 +48,9 @@ def test_tables_list_exactly_what_the_code_defines(hooks):
 def test_a_table_has_the_same_number_of_cells_in_every_row(hooks):
     for name, table in hooks.TABLES.items():
         for block in re.split(r"\n\s*\n", table()):
-            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines() if line.startswith("|")}
+            widths = {
+                len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines() if line.startswith("|")
+            }
             assert len(widths) <= 1, f"table {name}"
 
 
@@ -85,7 +89,10 @@ class MathTags(HTMLParser):
 
 
 def test_formulas_become_mathml_without_any_script(hooks):
-    inline, block = r'<span class="arithmatex">\(p_0 &lt; 1\)</span>', r'<div class="arithmatex">\[\beta\]</div>'
+    inline, block = (
+        r'<span class="arithmatex">\(p_0 &lt; 1\)</span>',
+        r'<div class="arithmatex">\[\beta\]</div>',
+    )
     out = hooks.formulas_to_mathml(f"<p>a {inline} b</p>{block}")
     tags = MathTags()
     tags.feed(out)
@@ -112,8 +119,11 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_python_blocks_parse_and_json_blocks_are_json():
-    blocks = [(path, kind, text) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]
-              for kind, text in re.findall(r"(?ms)^```(python|json)\n(.*?)^```", path.read_text())]
+    blocks = [
+        (path, kind, text)
+        for path in [ROOT / "README.md", *DOCS.rglob("*.md")]
+        for kind, text in re.findall(r"(?ms)^```(python|json)\n(.*?)^```", path.read_text())
+    ]
     assert {kind for _, kind, _ in blocks} == {"python", "json"}
     for path, kind, text in blocks:
         compile(text, str(path), "exec") if kind == "python" else json.loads(text)
@@ -122,7 +132,11 @@ def test_python_blocks_parse_and_json_blocks_are_json():
 @pytest.mark.parametrize("source", ["README.md", "docs/quickstart.md"])
 def test_simulation_examples_run_and_collapse(source, capsys):
     """The examples in the text are run as they stand; both show a coupled population that collapses."""
-    block = next(text for text in re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / source).read_text()) if "simulate(" in text)
+    block = next(
+        text
+        for text in re.findall(r"(?ms)^```python\n(.*?)^```", (ROOT / source).read_text())
+        if "simulate(" in text
+    )
     namespace = {}
     exec(compile(block, source, "exec"), namespace)
     trajectory = namespace["trajectory"]
@@ -139,7 +153,9 @@ def documented_keys(heading):
 def test_json_keys_in_the_documentation_are_those_that_are_written():
     trajectory = Trajectory([0, 1], {"mode_retention": [1.0, 1.0]}, source="predicted")
     named = dict(model="m", task="t", settings=RunSettings())
-    found = dict(speaker="coupled", why_speaker="", collapse={}, voices_collapse={}, verdict="stable", reasons=[])
+    found = dict(
+        speaker="coupled", why_speaker="", collapse={}, voices_collapse={}, verdict="stable", reasons=[]
+    )
     forecast = forecast_document(ModelForecast(voices={"coupled": trajectory}, **named, **found))
     measured = measurement_document(Measurement(trajectory=trajectory, **named))
     shared = documented_keys("share these keys:")
@@ -150,13 +166,17 @@ def test_json_keys_in_the_documentation_are_those_that_are_written():
 def commands():
     """Every command line word after `sharpening` that the application knows: "forecast", "zoo list", ..."""
     top = get_command(create_app()).commands
-    return set(top) | {f"{name} {child}" for name, group in top.items() for child in getattr(group, "commands", [])}
+    return set(top) | {
+        f"{name} {child}" for name, group in top.items() for child in getattr(group, "commands", [])
+    }
 
 
 def test_commands_in_the_text_exist():
     known = commands()
     for path in [ROOT / "README.md", *DOCS.rglob("*.md")]:
-        for words in re.findall(r"(?:`|bin/|^)sharpening +([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE):
+        for words in re.findall(
+            r"(?:`|bin/|^)sharpening +([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE
+        ):
             assert words in known or words.split()[0] in known, f"{path.name}: sharpening {words}"
 
 
@@ -175,7 +195,9 @@ def test_paper_index_names_tests_and_files_that_exist():
         assert re.search(r"`tests/", tests), line
         for file, function in named:
             assert (ROOT / file).is_file(), f"{file} does not exist"
-            assert not function or f"def {function}(" in (ROOT / file).read_text(), f"{function} is not in {file}"
+            assert not function or f"def {function}(" in (ROOT / file).read_text(), (
+                f"{function} is not in {file}"
+            )
 
 
 def test_the_log_is_dated_newest_first():
@@ -199,4 +221,6 @@ def test_every_theorem_was_tried_on_ten_thousand_populations_and_failed_in_none(
     told = hooks.theorem_checks()["theorems"]
     assert set(told) == {theorem.name for theorem in list_theorems()}
     for name, row in told.items():
-        assert row["held"] > 0 and row["failed"] == 0 and row["held"] + row["violated"] == row["cases"] >= 10_000, name
+        assert (
+            row["held"] > 0 and row["failed"] == 0 and row["held"] + row["violated"] == row["cases"] >= 10_000
+        ), name

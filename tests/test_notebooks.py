@@ -24,7 +24,9 @@ def test_is_committed_without_outputs(path):
     nbformat.validate(notebook)
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None, f"cell {number} of {path.name}: run nbstripout on it"
+            assert not cell.outputs and cell.execution_count is None, (
+                f"cell {number} of {path.name}: run nbstripout on it"
+            )
     assert "widgets" not in notebook.metadata
 
 
@@ -34,6 +36,8 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     """Every cell runs, every assertion in a cell holds, and figures are drawn."""
     notebook = read(path)
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in shown), "no figure was drawn"

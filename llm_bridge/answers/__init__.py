@@ -1,1 +1,3 @@
-"""Everything that reads or compares untrusted text: numbers, formulas, extraction, equivalence, and the guarded process."""
+"""Everything that reads or compares untrusted text: numbers, formulas, extraction, equivalence, and the
+guarded process.
+"""

@@ -1,4 +1,6 @@
-r"""Whether two formulas surely differ, from their values at a point, with a bound on the rounding error of every step."""
+r"""Whether two formulas surely differ, from their values at a point, with a bound on the rounding error of
+every step.
+"""
 
 import math
 import re
@@ -18,18 +20,23 @@ _POINTS = (0.6180339887, 0.2718281828)
 
 
 def surely_differ(first: str, second: str) -> bool:
-    """True only if both texts are formulas whose values differ at some point by more than rounding can explain.
+    """True only if both texts are formulas whose values differ at some point by more than rounding can
+    explain.
 
-    Formulas here are what `parse_formula` reads strictly, made of numbers, pi, letters, + - * /, roots and whole exponents up to 64
-    in absolute value; i is the imaginary unit, e Euler's number, the other letters are given values; d, D, E and I say nothing,
-    since readers differ. Where the letters are not the same and one text ends in letters, they may be a unit: nothing is said. False
-    says nothing.
+    Formulas here are what `parse_formula` reads strictly, made of numbers, pi, letters, + - * /, roots and
+    whole exponents up to 64 in absolute value; i is the imaginary unit, e Euler's number, the other letters
+    are given values; d, D, E and I say nothing, since readers differ. Where the letters are not the same and
+    one text ends in letters, they may be a unit: nothing is said. False says nothing.
     """
     left, right = _values(first), _values(second)
     if left is None or right is None or left[0] != right[0] and (_UNIT.search(first) or _UNIT.search(second)):
         return False
     for one, other in zip(left[1], right[1], strict=True):
-        if one and other and abs(one[0] - other[0]) > MARGIN * (1 + max(abs(one[0]), abs(other[0]))) + one[1] + other[1]:
+        if (
+            one
+            and other
+            and abs(one[0] - other[0]) > MARGIN * (1 + max(abs(one[0]), abs(other[0]))) + one[1] + other[1]
+        ):
             return True
     return False
 
@@ -44,13 +51,15 @@ def _values(text: str) -> tuple[frozenset[str], tuple] | None:
     if letters & _OTHER_MEANINGS:
         return None
     return letters, tuple(
-        value_at(tree, {letter: 1 + (ord(letter) * point) % 1 for letter in letters} | _CONSTANTS) for point in _POINTS
+        value_at(tree, {letter: 1 + (ord(letter) * point) % 1 for letter in letters} | _CONSTANTS)
+        for point in _POINTS
     )
 
 
 def value_at(tree: tuple, values: dict[str, complex]) -> tuple[complex, float] | None:
-    """(value, error bound) of a formula in floating point; None where it has no value, takes a root of anything but a positive
-    number, or the bound is useless."""
+    """(value, error bound) of a formula in floating point; None where it has no value, takes a root of
+    anything but a positive number, or the bound is useless.
+    """
     try:
         value, error = _value(tree, values)
     except (_UndefinedError, OverflowError, ZeroDivisionError):

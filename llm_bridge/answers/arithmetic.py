@@ -1,4 +1,6 @@
-"""Expressions of whole numbers with +, -, * and brackets: a bounded recursive parser, nothing is ever evaluated as code."""
+"""Expressions of whole numbers with +, -, * and brackets: a bounded recursive parser, nothing is ever
+evaluated as code.
+"""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ class Expression:
     """A parsed expression: its canonical `text`, its exact `value`, and the `numbers` it uses, sorted.
 
     Canonical: no spaces, no leading zeros, no bracket that could be left out without changing a value
-    ("3+(5+7)" and "(3+5)+7" both read "3+5+7"). The order of the numbers is kept: "3+5" and "5+3" are two expressions.
+    ("3+(5+7)" and "(3+5)+7" both read "3+5+7"). The order of the numbers is kept: "3+5" and "5+3" are two
+    expressions.
     """
 
     text: str
@@ -25,8 +28,8 @@ class Expression:
 def parse_expression(text: str) -> Expression | None:
     """The expression that the whole text is, outer and inner spaces ignored; None if it is not one.
 
-    Allowed: ASCII digits (at most 4 to a number), + - * with two sides, round brackets; at most 64 characters.
-    No sign, power, division or implied product.
+    Allowed: ASCII digits (at most 4 to a number), + - * with two sides, round brackets; at most 64
+    characters. No sign, power, division or implied product.
     """
     if len(text) > MAX_LENGTH:
         return None

@@ -1,4 +1,6 @@
-"""Formulas of x in floating point: values, derivatives and integrals, each None where there is none. Bounded, nothing is evaluated as code."""
+"""Formulas of x in floating point: values, derivatives and integrals, each None where there is none. Bounded,
+nothing is evaluated as code.
+"""
 
 import cmath
 import math
@@ -15,7 +17,8 @@ class _UndefinedError(Exception):
 
 
 def value(tree: tuple, x: complex, constants: dict[str, float] | None = None) -> complex | None:
-    """The value of a formula (`llm_bridge.answers.formulas`) at x, real or complex; None where it has none or is beyond 1e100.
+    """The value of a formula (`llm_bridge.answers.formulas`) at x, real or complex; None where it has none or
+    is beyond 1e100.
 
     |z| means z where its real part is positive, else -z, which continues it off the real line; odd roots of negative numbers are
     real. Other letters than x, e and pi need a value in `constants`.
@@ -28,7 +31,8 @@ def value(tree: tuple, x: complex, constants: dict[str, float] | None = None) ->
 
 
 def derivative(tree: tuple, x: float, constants: dict[str, float] | None = None) -> complex | None:
-    """F'(x): Im F(x + ih) / h at h = 1e-20 where F(x) is real, else a central difference of sixth order along the real line.
+    """F'(x): Im F(x + ih) / h at h = 1e-20 where F(x) is real, else a central difference of sixth order along
+    the real line.
 
     None where F has no value, or where the difference formula at two steps does not agree with itself.
     """
@@ -54,8 +58,12 @@ def _difference(tree: tuple, x: float, h: float, constants) -> complex | None:
     return total / (60 * h)
 
 
-def integral(tree: tuple, start: float, end: float, constants: dict[str, float] | None = None) -> tuple[complex, float] | None:
-    """(integral from start to end, error estimate): Gauss-Legendre with 10 and 20 points; None if the formula is undefined at one."""
+def integral(
+    tree: tuple, start: float, end: float, constants: dict[str, float] | None = None
+) -> tuple[complex, float] | None:
+    """(integral from start to end, error estimate): Gauss-Legendre with 10 and 20 points; None if the formula
+    is undefined at one.
+    """
     rough, fine = (_gauss(tree, start, end, nodes, constants) for nodes in (_GAUSS_10, _GAUSS_20))
     return None if rough is None or fine is None else (fine, abs(fine - rough))
 

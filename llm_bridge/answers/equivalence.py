@@ -1,4 +1,6 @@
-r"""Which answers are the same: exact for numbers, by spelling for words, else by math-verify in a guarded process."""
+r"""Which answers are the same: exact for numbers, by spelling for words, else by math-verify in a guarded
+process.
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,27 +16,33 @@ from llm_bridge.answers.normal_form import is_words, normal_form
 from llm_bridge.answers.numbers import number
 
 MAX_MATHEMATICS = 300
-"""Longest answer in characters that is compared as mathematics; longer ones are the same only if their normal forms are."""
+"""Longest answer in characters that is compared as mathematics; longer ones are the same only if their normal
+forms are.
+"""
 _MOST_REMEMBERED = 5_000
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?([0-9]+)\}?")
 _not_mathematics: dict[str, None] = {}
-_last: ContextVar[float] = ContextVar("processor time of the worker at which comparing ends", default=float("inf"))
+_last: ContextVar[float] = ContextVar(
+    "processor time of the worker at which comparing ends", default=float("inf")
+)
 
 
 def equivalent(first: str, second: str) -> bool:
     r"""Whether two answers say the same.
 
-    Symmetric, reflexive, not transitive (see `votes` for the closure); never raises, whatever the text. Texts longer than a label can
-    be (1,000 characters) are the same only if they are identical.
+    Symmetric, reflexive, not transitive (see `votes` for the closure); never raises, whatever the text. Texts
+    longer than a label can be (1,000 characters) are the same only if they are identical.
 
-    1. Equal normal forms are the same. 2. Two numbers are the same if their exact values are ("1,000" and "1000", "0.250" and
-    "1/4"; "0.333333" and "1/3" are not). 3. Words are compared without case. 4. Tuples and intervals need the same brackets and
-    length, and the same parts in order; none is a number, a set or a list without brackets. 5. Degrees and percentages are compared
-    as the numbers before them ("50%" is 50, never 0.5); numerals of two stated bases are different. 6. Two formulas that agree as
-    rational functions of their letters and roots are the same; two whose values surely differ at a point are different. 7. Anything
-    else goes to math-verify (either direction), in a process limited to 1.6 s of processor time and 256 MB beyond its start;
-    whatever oversteps is "not the same". It rounds numeric values to 6 decimals. "x = 5", "f(x) = 5" and "2+3 = 5" are 5, but
-    "x+1 = 5" is not; equations without a solution are the same only by rule 1.
+    1. Equal normal forms are the same. 2. Two numbers are the same if their exact values are ("1,000" and
+    "1000", "0.250" and "1/4"; "0.333333" and "1/3" are not). 3. Words are compared without case. 4. Tuples
+    and intervals need the same brackets and length, and the same parts in order; none is a number, a set or a
+    list without brackets. 5. Degrees and percentages are compared as the numbers before them ("50%" is 50,
+    never 0.5); numerals of two stated bases are different. 6. Two formulas that agree as rational functions
+    of their letters and roots are the same; two whose values surely differ at a point are different. 7.
+    Anything else goes to math-verify (either direction), in a process limited to 1.6 s of processor time and
+    256 MB beyond its start; whatever oversteps is "not the same". It rounds numeric values to 6 decimals. "x
+    = 5", "f(x) = 5" and "2+3 = 5" are 5, but "x+1 = 5" is not; equations without a solution are the same only
+    by rule 1.
 
     Text is never executed: math-verify's LaTeX parser builds the expression, no Python parser is used.
     """
@@ -50,7 +58,9 @@ def equivalent(first: str, second: str) -> bool:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Comparisons inside may use about so much processor time of the worker in all; when it is spent, the rest are by rules 1 to 6."""
+    """Comparisons inside may use about so much processor time of the worker in all; when it is spent, the
+    rest are by rules 1 to 6.
+    """
     outer = _last.set(min(_last.get(), guard("math").seconds + seconds))
     try:
         yield
@@ -87,12 +97,17 @@ def _by_rules(first: str, second: str) -> bool:
         return (
             left[0] == right[0]
             and len(left) == len(right)
-            and all(_compared(*sorted((normal_form(a), normal_form(b)))) for a, b in zip(left[1:], right[1:], strict=True))
+            and all(
+                _compared(*sorted((normal_form(a), normal_form(b))))
+                for a, b in zip(left[1:], right[1:], strict=True)
+            )
         )
     if (left and _is_set(second)) or (right and _is_set(first)):
         return False
     if "%" in first + second:
-        return _compared(*sorted(normal_form(text.replace(r"\%", "").replace("%", "")) for text in (first, second)))
+        return _compared(
+            *sorted(normal_form(text.replace(r"\%", "").replace("%", "")) for text in (first, second))
+        )
     if first.endswith(r"^\circ") and second.endswith(r"^\circ"):
         return _compared(*sorted((normal_form(first[:-6]), normal_form(second[:-6]))))
     based, other = _BASED.fullmatch(first), _BASED.fullmatch(second)
@@ -120,7 +135,9 @@ def _is_set(text: str) -> bool:
 
 
 def _parts(text: str) -> list[str] | None:
-    """["(" + ")", part, part, ...] of a bracketed list such as (1,\\frac{1}{2}]; None if the text is not one."""
+    """["(" + ")", part, part, ...] of a bracketed list such as (1,\\frac{1}{2}]; None if the text is not
+    one.
+    """
     if len(text) < 4 or text[0] not in "([" or text[-1] not in ")]":
         return None
     depth, start, parts = 0, 1, []

@@ -1,4 +1,6 @@
-r"""Answer patterns: how the answer is read from the text of a completion: last-number, boxed, text, regex:PATTERN."""
+r"""Answer patterns: how the answer is read from the text of a completion: last-number, boxed, text,
+regex:PATTERN.
+"""
 
 import re
 from collections.abc import Callable
@@ -11,18 +13,22 @@ from sharpening.errors import InputError
 
 PATTERNS = ("last-number", "boxed", "text", "regex:PATTERN")
 MAX_TEXT = 20_000
-"""Only the last so many characters of a completion are read (the first, for `regex:`, which takes the first match)."""
+"""Only the last so many characters of a completion are read (the first, for `regex:`, which takes the first
+match).
+"""
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def extractor(pattern: str) -> Callable[[str], str | None]:
     """The function that reads a label from a completion by an answer pattern.
 
-    `last-number`: the last number in the text. `boxed`: the content of the last closed \\boxed{...}, in normal form.
-    `text`: the whole text, white space folded. `regex:PATTERN`: the first group of the first match, white space folded.
-    Every one gives None where there is nothing to read, or more than 1,000 characters.
+    `last-number`: the last number in the text. `boxed`: the content of the last closed \\boxed{...}, in
+    normal form.
+    `text`: the whole text, white space folded. `regex:PATTERN`: the first group of the first match, white
+    space folded. Every one gives None where there is nothing to read, or more than 1,000 characters.
 
-    Raises InputError for an unknown pattern and for a regular expression that does not compile or has no group.
+    Raises InputError for an unknown pattern and for a regular expression that does not compile or has no
+    group.
     """
     if pattern.startswith("regex:"):
         expression = pattern.removeprefix("regex:")
@@ -35,7 +41,10 @@ def extractor(pattern: str) -> Callable[[str], str | None]:
     }
     if pattern not in readers:
         raise InputError(
-            "answer_pattern", pattern, f"known patterns are {', '.join(PATTERNS)}", "Use --answer-pattern last-number"
+            "answer_pattern",
+            pattern,
+            f"known patterns are {', '.join(PATTERNS)}",
+            "Use --answer-pattern last-number",
         )
     return readers[pattern]
 
@@ -46,7 +55,9 @@ def fold(text: str) -> str:
 
 
 def last_box(text: str) -> str | None:
-    r"""The content of the \boxed{...} that begins last among those whose braces close; None if there is none. Linear time."""
+    r"""The content of the \boxed{...} that begins last among those whose braces close; None if there is none.
+    Linear time.
+    """
     open_braces: list[tuple[bool, int]] = []
     best_start, best = -1, None
     for token in _BRACES.finditer(text):

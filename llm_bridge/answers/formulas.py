@@ -1,4 +1,6 @@
-r"""Formulas as people and LaTeX write them, read by a bounded parser of our own: 3x^2/2, \frac{1}{2}\sin(2x), x ln|x|. Nothing is evaluated."""
+r"""Formulas as people and LaTeX write them, read by a bounded parser of our own: 3x^2/2, \frac{1}{2}\sin(2x),
+x ln|x|. Nothing is evaluated.
+"""
 
 import re
 from fractions import Fraction
@@ -12,12 +14,25 @@ _ARCS = ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")
 _INVERSE = {name.removeprefix("arc"): name for name in _ARCS}
 FUNCTIONS = frozenset((*_ARCS, *_INVERSE, "cot", "sec", "csc", "exp", "log", "ln", "sqrt", "abs"))
 """Functions of one argument. `log` without a base is the natural logarithm and is read as `ln`."""
-_OTHER_NAMES = {f"a{name}": arc for name, arc in _INVERSE.items()} | {f"ar{name}": arc for name, arc in _INVERSE.items() if name[-1] == "h"}
+_OTHER_NAMES = {f"a{name}": arc for name, arc in _INVERSE.items()} | {
+    f"ar{name}": arc for name, arc in _INVERSE.items() if name[-1] == "h"
+}
 _WORDS = re.compile("|".join(sorted({*FUNCTIONS, *_OTHER_NAMES, "pi"}, key=len, reverse=True)))
 _COMMAND_WORDS = (FUNCTIONS | _OTHER_NAMES.keys() | {"pi"}) - {"sqrt"}
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|\\[{}|]|[A-Za-z]+|\*\*|[-+*/^()\[\]{}|]")
-_BLANK = re.compile(r"\\[,;:! ]|\\(?:left|right|displaystyle|quad|qquad|limits|mathrm|text)(?![A-Za-z])|[\s~$]|(?<=[|\])}])\.$")
-_SAME = {"\u2212": "-", "\u00b7": "*", "\u22c5": "*", "\u00d7": "*", "\u00f7": "/", "\u03c0": r"\pi ", "\u221a": r"\sqrt "}
+_BLANK = re.compile(
+    r"\\[,;:!"
+    r" ]|\\(?:left|right|displaystyle|quad|qquad|limits|mathrm|text)(?![A-Za-z])|[\s~$]|(?<=[|\])}])\.$"
+)
+_SAME = {
+    "\u2212": "-",
+    "\u00b7": "*",
+    "\u22c5": "*",
+    "\u00d7": "*",
+    "\u00f7": "/",
+    "\u03c0": r"\pi ",
+    "\u221a": r"\sqrt ",
+}
 _COMMANDS = {
     r"\cdot": "*", r"\times": "*", r"\div": "/", r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\|": "|", "**": "^",
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\{": "(", r"\}": ")",
@@ -26,15 +41,18 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 def parse_formula(text: str, *, strict: bool = False) -> tuple | None:
-    r"""The tree of the formula that the whole text is; None if it is none, is longer than 400 characters or nested deeper than 30.
+    r"""The tree of the formula that the whole text is; None if it is none, is longer than 400 characters or
+    nested deeper than 30.
 
-    Trees: ("number", Fraction), ("name", letter or "pi"), ("sum", parts), ("product", parts), ("inverse", a), ("negative", a),
-    ("power", base, exponent), ("root", n, a) and (function, a) with a function of FUNCTIONS. Sums and products are flat, so a tree is
-    never deeper than its brackets and exponents.
+    Trees: ("number", Fraction), ("name", letter or "pi"), ("sum", parts), ("product", parts), ("inverse", a),
+    ("negative", a), ("power", base, exponent), ("root", n, a) and (function, a) with a function of FUNCTIONS.
+    Sums and products are flat, so a tree is never deeper than its brackets and exponents.
 
-    Understood: implied products (2x, x sin x), \frac, \sqrt[n]{}, |x|, sin^2 x, sin^{-1} x for arcsin, functions with or without
-    brackets (sin 2x is sin(2x)), * and \cdot, ^ and **. A product by `/` goes from left to right: 1/2x is x/2.
-    `strict` gives None wherever readers differ: 1/2x, x^12 without braces, 1\frac{1}{2}, functions without brackets.
+    Understood: implied products (2x, x sin x), \frac, \sqrt[n]{}, |x|, sin^2 x, sin^{-1} x for arcsin,
+    functions with or without brackets (sin 2x is sin(2x)), * and \cdot, ^ and **. A product by `/` goes from
+    left to right: 1/2x is x/2.
+    `strict` gives None wherever readers differ: 1/2x, x^12 without braces, 1\frac{1}{2}, functions without
+    brackets.
     """
     if len(text) > MAX_LENGTH:
         return None
@@ -57,7 +75,9 @@ def names(tree: tuple) -> frozenset[str]:
     """The letters that occur in a formula; pi is none."""
     if tree[0] == "name":
         return frozenset() if tree[1] == "pi" else frozenset((tree[1],))
-    parts = tree[1] if tree[0] in ("sum", "product") else [part for part in tree[1:] if isinstance(part, tuple)]
+    parts = (
+        tree[1] if tree[0] in ("sum", "product") else [part for part in tree[1:] if isinstance(part, tuple)]
+    )
     return frozenset().union(*(names(part) for part in parts))
 
 
@@ -66,7 +86,9 @@ class _NotAFormulaError(Exception):
 
 
 def _split(text: str):
-    """The tokens of a text, None for what is no token; a run of letters becomes functions, pi and single letters."""
+    """The tokens of a text, None for what is no token; a run of letters becomes functions, pi and single
+    letters.
+    """
     at = 0
     while at < len(text):
         blank = _BLANK.match(text, at)
@@ -134,7 +156,9 @@ class _Reader:
                 return (parts[0] if len(parts) == 1 else ("product", tuple(parts))), at
 
     def _starts(self, at: int, bars: bool) -> bool:
-        """Whether an implied factor stands here: anything that begins one but a number; a bar only where none is open."""
+        """Whether an implied factor stands here: anything that begins one but a number; a bar only where none
+        is open.
+        """
         token = self._at(at)
         if token in FUNCTIONS or token in ("(", "[", "{", r"\frac", r"\sqrt", "pi"):
             return True
@@ -161,7 +185,11 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise _NotAFormulaError
         token = self._at(at)
-        if self.strict and token != "{" and not (len(token) == 1 and token.isalnum() and self._at(at + 1) != "^"):
+        if (
+            self.strict
+            and token != "{"
+            and not (len(token) == 1 and token.isalnum() and self._at(at + 1) != "^")
+        ):
             raise _NotAFormulaError
         if token in ("+", "-"):
             part, after = self.exponent(at + 1, depth + 1, bars)
@@ -192,12 +220,19 @@ class _Reader:
         return (tree if exponent is None else ("power", tree, exponent)), at
 
     def bare(self, at: int, depth: int, bars: bool):
-        """The argument of a function without brackets: the factors up to the next function, sign or operator."""
+        """The argument of a function without brackets: the factors up to the next function, sign or
+        operator.
+        """
         if self.strict or depth > MAX_DEPTH:
             raise _NotAFormulaError
         part, at = self.power(at, depth, bars)
         parts = [part]
-        while self._starts(at, bars) and self._at(at) not in FUNCTIONS and self._at(at) not in _CLOSING and self._at(at) != "|":
+        while (
+            self._starts(at, bars)
+            and self._at(at) not in FUNCTIONS
+            and self._at(at) not in _CLOSING
+            and self._at(at) != "|"
+        ):
             part, at = self.power(at, depth, bars)
             parts.append(part)
         return (parts[0] if len(parts) == 1 else ("product", tuple(parts))), at
@@ -237,7 +272,12 @@ class _Reader:
             else:
                 inside, at = self.group(at, depth)
             return ("sqrt", inside), at
-        if not self._at(at + 1).isdigit() or self._at(at + 2) != "]" or len(self._at(at + 1)) > 2 or int(self._at(at + 1)) < 2:
+        if (
+            not self._at(at + 1).isdigit()
+            or self._at(at + 2) != "]"
+            or len(self._at(at + 1)) > 2
+            or int(self._at(at + 1)) < 2
+        ):
             raise _NotAFormulaError
         inside, after = self.group(at + 3, depth)
         return ("root", int(self._at(at + 1)), inside), after

@@ -1,9 +1,10 @@
-"""A worker process for work that may never end: a hostile text costs a bounded time and memory, and a defined outcome.
+"""A worker process for work that may never end: a hostile text costs a bounded time and memory, and a defined
+outcome.
 
-The worker (guard_worker.py) starts at first use and is reused. It may use a fixed processor time for each request and 256 MB
-beyond its size at start; when a request oversteps either, or crashes it, the request has no result and the next one finds a fresh
-process, forked in milliseconds. It inherits no environment variable but those that Python needs to start, and can do nothing but
-compute (see guard_worker.py).
+The worker (guard_worker.py) starts at first use and is reused. It may use a fixed processor time for each
+request and 256 MB beyond its size at start; when a request oversteps either, or crashes it, the request has
+no result and the next one finds a fresh process, forked in milliseconds. It inherits no environment variable
+but those that Python needs to start, and can do nothing but compute (see guard_worker.py).
 """
 
 import atexit
@@ -18,12 +19,17 @@ from pathlib import Path
 from sharpening.errors import InputError
 
 STAGE_SECONDS = (0.4, 0.4, 0.8)
-"""The processor time after which each stage of a request is ended: see PARSE_SECONDS and COMPARE_SECONDS of the worker."""
+"""The processor time after which each stage of a request is ended: see PARSE_SECONDS and COMPARE_SECONDS of
+the worker.
+"""
 WALL_SECONDS = 10.0
-"""Wall-clock limit for a request, a backstop to the limit of processor time: a busy machine must not change an answer."""
+"""Wall-clock limit for a request, a backstop to the limit of processor time: a busy machine must not change
+an answer.
+"""
 START_SECONDS = 120.0
 _ENVIRONMENT = (
-    "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR PYTHONPATH PYTHONHOME VIRTUAL_ENV LD_LIBRARY_PATH DYLD_LIBRARY_PATH SYSTEMROOT".split()
+    "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR PYTHONPATH PYTHONHOME VIRTUAL_ENV LD_LIBRARY_PATH"
+    " DYLD_LIBRARY_PATH SYSTEMROOT".split()
 )
 _MOST_DENIED = 1_000
 
@@ -31,8 +37,9 @@ _MOST_DENIED = 1_000
 class Guard:
     """One worker process of a kind ("math" or "regex"); thread-safe; a forked child starts its own.
 
-    `starts` counts the processes started, `seconds` their processor time spent on requests; `denied` holds what the worker refused
-    to do (names of Python's audit events): empty unless a text found a way to make a library evaluate code or reach outside.
+    `starts` counts the processes started, `seconds` their processor time spent on requests; `denied` holds
+    what the worker refused to do (names of Python's audit events): empty unless a text found a way to make a
+    library evaluate code or reach outside.
     """
 
     def __init__(self, kind: str, wall_seconds: float = WALL_SECONDS):
@@ -66,7 +73,9 @@ class Guard:
                 self._end()
             return result, stages
 
-    def _answer(self, process: subprocess.Popen, request: tuple[str, ...], stages: list[str]) -> tuple[object, bool]:
+    def _answer(
+        self, process: subprocess.Popen, request: tuple[str, ...], stages: list[str]
+    ) -> tuple[object, bool]:
         """(result, whether the worker goes on)."""
         self._number += 1
         try:
@@ -157,6 +166,7 @@ def guard(kind: str) -> Guard:
 
 
 def search(pattern: str, text: str) -> str | None:
-    """The first group of the first match of a regular expression, found in the worker; None without a match or within the
-    limits."""
+    """The first group of the first match of a regular expression, found in the worker; None without a match
+    or within the limits.
+    """
     return guard("regex").ask(pattern, text)[0]

@@ -1,13 +1,15 @@
-"""The worker process of guard.py: reads one JSON request a line, answers JSON lines. Run as a script, never imported.
+"""The worker process of guard.py: reads one JSON request a line, answers JSON lines. Run as a script, never
+imported.
 
-The process loads its libraries once and then only forks: a child serves the requests, and when one of them ends it, the next child
-is there within milliseconds. Limits of a child: processor time for each stage of a request, set as an interval timer whose signal
-ends the process even inside C code; 256 MB beyond the size after start; nothing can be written to files.
+The process loads its libraries once and then only forks: a child serves the requests, and when one of them
+ends it, the next child is there within milliseconds. Limits of a child: processor time for each stage of a
+request, set as an interval timer whose signal ends the process even inside C code; 256 MB beyond the size
+after start; nothing can be written to files.
 
-Text is never evaluated as Python code. math-verify's LaTeX parser is used, not its expression parser, which calls SymPy's parse_expr;
-the LaTeX parser hands every number to that same parse_expr, which evaluates Python, so here parse_expr is replaced by a reader of
-plain decimals. Beneath it lies an audit hook: whatever no comparison needs (other evaluated text, files, processes, sockets ...) is
-refused and reported.
+Text is never evaluated as Python code. math-verify's LaTeX parser is used, not its expression parser, which
+calls SymPy's parse_expr; the LaTeX parser hands every number to that same parse_expr, which evaluates Python,
+so here parse_expr is replaced by a reader of plain decimals. Beneath it lies an audit hook: whatever no
+comparison needs (other evaluated text, files, processes, sockets ...) is refused and reported.
 """
 
 import functools
@@ -22,9 +24,9 @@ MEMORY_BYTES = 256 * 2**20
 PARSE_SECONDS = 0.4
 COMPARE_SECONDS = 0.8
 HARMLESS = frozenset(
-    "import builtins.id marshal.loads os.listdir os.scandir sys._getframe sys._current_frames code.__new__ function.__new__ "
-    "object.__getattr__ object.__setattr__ object.__delattr__ array.__new__ gc.get_objects sys.unraisablehook "
-    "cpython._PySys_ClearAuditHooks cpython.PyInterpreterState_Clear".split()
+    "import builtins.id marshal.loads os.listdir os.scandir sys._getframe sys._current_frames code.__new__"
+    " function.__new__ object.__getattr__ object.__setattr__ object.__delattr__ array.__new__ gc.get_objects"
+    " sys.unraisablehook cpython._PySys_ClearAuditHooks cpython.PyInterpreterState_Clear".split()
 )
 EVALUATION = frozenset({"compile", "exec"})
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -50,9 +52,15 @@ def limit_time(seconds):
 
 
 def refuse_the_rest(say):
-    """From here on this process and its children can compute, import installed modules and read them; all else raises and is told."""
+    """From here on this process and its children can compute, import installed modules and read them; all
+    else raises and is told.
+    """
     library = os.path.dirname(os.__file__) + os.sep
-    parts = (library, *(os.path.join(os.path.abspath(path), "") for path in sys.path if path), sys.prefix + os.sep)
+    parts = (
+        library,
+        *(os.path.join(os.path.abspath(path), "") for path in sys.path if path),
+        sys.prefix + os.sep,
+    )
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     sympy = sys.modules.get("sympy")
     evaluators = (os.path.join(os.path.dirname(sympy.__file__), "polys", "monomials.py"),) if sympy else ()
@@ -61,7 +69,11 @@ def refuse_the_rest(say):
     def allowed(event, arguments):
         if event in EVALUATION:
             caller = sys._getframe(2).f_code.co_filename
-            return caller.startswith(("<frozen ", library)) and "site-packages" not in caller or caller in evaluators
+            return (
+                caller.startswith(("<frozen ", library))
+                and "site-packages" not in caller
+                or caller in evaluators
+            )
         if event == "open":
             path, flags = arguments[0], arguments[2]
             return isinstance(path, str) and os.path.abspath(path).startswith(parts) and not flags & writing
@@ -86,7 +98,9 @@ def regex_service():
 
 
 def read_decimals_only():
-    """Replace SymPy's parse_expr, which evaluates Python, by a reader of decimals, wherever it was imported."""
+    """Replace SymPy's parse_expr, which evaluates Python, by a reader of decimals, wherever it was
+    imported.
+    """
     from sympy import Float, Integer, SympifyError
     from sympy.parsing import sympy_parser
 
@@ -98,7 +112,9 @@ def read_decimals_only():
 
     evaluated = sympy_parser.parse_expr, sympy_parser.eval_expr
     for module in list(sys.modules.values()):
-        for name, value in list(vars(module).items()) if isinstance(getattr(module, "__dict__", None), dict) else ():
+        for name, value in (
+            list(vars(module).items()) if isinstance(getattr(module, "__dict__", None), dict) else ()
+        ):
             if any(value is one for one in evaluated):
                 setattr(module, name, parse_decimal)
 
@@ -114,7 +130,12 @@ def math_service():
     config = [
         LatexExtractionConfig(
             normalization_config=NormalizationConfig(
-                basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="none", equations=False
+                basic_latex=True,
+                units=True,
+                malformed_operators=True,
+                nits=True,
+                boxed="none",
+                equations=False,
             )
         )
     ]
@@ -131,20 +152,29 @@ def math_service():
     def names_a_value(relation):
         """Whether x = 7 or f(x) = 7, which says 7; x + 1 = 8 does not say 8."""
         return grader.is_assignment_relation(relation) or bool(
-            grader.is_equation(relation) and isinstance(type(grader.take_first_relation(relation).lhs), grader.UndefinedFunction)
+            grader.is_equation(relation)
+            and isinstance(type(grader.take_first_relation(relation).lhs), grader.UndefinedFunction)
         )
 
     def same(first, second):
         if first is None or second is None:
             return False
         one, other = grader.is_relation(first), grader.is_relation(second)
-        if one != other and not isinstance(second if one else first, grader.Set) and not names_a_value(first if one else second):
+        if (
+            one != other
+            and not isinstance(second if one else first, grader.Set)
+            and not names_a_value(first if one else second)
+        ):
             return False
-        return bool(verify(first, second, timeout_seconds=None) or verify(second, first, timeout_seconds=None))
+        return bool(
+            verify(first, second, timeout_seconds=None) or verify(second, first, timeout_seconds=None)
+        )
 
     @functools.lru_cache(maxsize=512)
     def read(text):
-        """The expression that a text is, or None. A relation between numbers says what stands last: 2 + 3 = 5 is 5."""
+        """The expression that a text is, or None. A relation between numbers says what stands last: 2 + 3 = 5
+        is 5.
+        """
         parsed = (parse(f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None) or [None])[0]
         if parsed is not None and grader.is_relation(parsed) and not parsed.free_symbols:
             parsed = grader.take_last_relation(parsed).rhs if grader.is_equation(parsed) else None
@@ -162,7 +192,8 @@ def math_service():
 
     grader.solve = solve_or_raise
     seven = parse("$7$", config, fallback_mode="no_fallback", parsing_timeout=None)[0]
-    # What is loaded here is loaded for every child, and SymPy's own modules still read names by parse_expr while they load.
+    # What is loaded here is loaded for every child, and SymPy's own modules still read names by parse_expr
+    # while they load.
     for first, second in (
         (r"\frac{\sqrt{3}}{2}+x", r"(1, \frac{\pi}{2}]"),
         (r"\sin^2 x+1.5", r"\{1,2\}"),

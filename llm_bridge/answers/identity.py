@@ -1,4 +1,6 @@
-r"""Whether two formulas are identical, from their values modulo a secret prime at a secret point: (x+1)^2 and x^2+2x+1 are."""
+r"""Whether two formulas are identical, from their values modulo a secret prime at a secret point: (x+1)^2 and
+x^2+2x+1 are.
+"""
 
 import secrets
 from functools import lru_cache
@@ -11,11 +13,13 @@ _SECRET = secrets.token_bytes(16)
 
 
 def surely_identical(first: str, second: str) -> bool:
-    """True only if both texts are formulas that agree as rational functions of their letters, pi, roots and functions.
+    """True only if both texts are formulas that agree as rational functions of their letters, pi, roots and
+    functions.
 
-    Formulas are read strictly. Each letter, and each root, function or power that is no whole one, stands for itself. The values
-    are compared modulo a prime of 61 bits at a point, both drawn at random when the program starts, so two different formulas of
-    degree d agree with probability about d/10^18, and none can be written to agree. False says nothing.
+    Formulas are read strictly. Each letter, and each root, function or power that is no whole one, stands for
+    itself. The values are compared modulo a prime of 61 bits at a point, both drawn at random when the
+    program starts, so two different formulas of degree d agree with probability about d/10^18, and none can
+    be written to agree. False says nothing.
     """
     value = _fingerprint(first)
     return value is not None and value == _fingerprint(second)
@@ -37,7 +41,9 @@ def _is_prime(number: int) -> bool:
         odd, twos = odd // 2, twos + 1
     for base in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41):
         power = pow(base, odd, number)
-        if power not in (1, number - 1) and all(pow(base, odd << shift, number) != number - 1 for shift in range(1, twos)):
+        if power not in (1, number - 1) and all(
+            pow(base, odd << shift, number) != number - 1 for shift in range(1, twos)
+        ):
             return False
     return True
 
@@ -58,7 +64,9 @@ def _symbol(*name) -> int:
 
 
 def _value(tree: tuple) -> int:
-    """The residue of a formula. Raises ValueError where it has none: division by zero, an exponent beyond 10,000."""
+    """The residue of a formula. Raises ValueError where it has none: division by zero, an exponent beyond
+    10,000.
+    """
     kind = tree[0]
     if kind == "number":
         return tree[1].numerator * pow(tree[1].denominator, -1, _PRIME) % _PRIME

@@ -18,15 +18,17 @@ _ORDINAL = re.compile(r"[0-9]+\.")
 _PERCENT = re.compile(r"\\?%$")
 _REMEMBERED = 300
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
-_FUNCTIONS = frozenset("sin cos tan cot sec csc log ln exp sqrt pi max min gcd lcm mod arcsin arccos arctan infty".split())
+_FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc log ln exp sqrt pi max min gcd lcm mod arcsin arccos arctan infty".split()
+)
 
 
 def normal_form(text: str) -> str:
     r"""A spelling of an answer without typesetting; equal normal forms are the same answer.
 
-    Numbers go to one spelling for each value (see `numbers`); otherwise spaces, math delimiters, \left, \right, a full stop at
-    the end and dollar signs go, "50%" is 50, an answer that is one \text{...} is its content, \dfrac and \tfrac are \frac,
-    \frac12 is \frac{1}{2}. Applying it twice changes nothing.
+    Numbers go to one spelling for each value (see `numbers`); otherwise spaces, math delimiters, \left,
+    \right, a full stop at the end and dollar signs go, "50%" is 50, an answer that is one \text{...} is its
+    content, \dfrac and \tfrac are \frac, \frac12 is \frac{1}{2}. Applying it twice changes nothing.
     """
     if _WHOLE_NUMBER.fullmatch(text):
         return text

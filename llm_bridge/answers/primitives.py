@@ -1,4 +1,6 @@
-"""Whether one formula is an antiderivative of another: derivatives at points, and integrals between them. Numeric, bounded, no symbolic work."""
+"""Whether one formula is an antiderivative of another: derivatives at points, and integrals between them.
+Numeric, bounded, no symbolic work.
+"""
 
 import hashlib
 import random
@@ -27,15 +29,18 @@ def usable(integrand: str, domain: tuple[float, float] = DOMAIN) -> bool:
 
 
 def is_antiderivative(answer: str, integrand: str, domain: tuple[float, float] = DOMAIN) -> bool:
-    """Whether the formula `answer` has the formula `integrand` as its derivative on the domain, as far as numbers can tell.
+    """Whether the formula `answer` has the formula `integrand` as its derivative on the domain, as far as
+    numbers can tell.
 
-    1. At 12 points where the integrand is real, the derivative (complex step, else central differences) equals it to 1e-6 relative;
-    at most 2 of them may be points where the answer has no derivative. 2. Between neighbouring points, where the integral of the
-    integrand converges, the real part of the answer grows by just that integral, so a jump between them is found. ln(x) serves as
-    well as ln|x|. Letters C, c, K, k are constants, whatever their value.
+    1. At 12 points where the integrand is real, the derivative (complex step, else central differences)
+    equals it to 1e-6 relative; at most 2 of them may be points where the answer has no derivative. 2. Between
+    neighbouring points, where the integral of the integrand converges, the real part of the answer grows by
+    just that integral, so a jump between them is found. ln(x) serves as well as ln|x|. Letters C, c, K, k are
+    constants, whatever their value.
 
-    The points depend on both texts, so the outcome is always the same, and no answer can be fitted to its points. An answer that
-    differs from a right one by less than 1e-6, relatively, or whose derivative does by 1e-12 of its largest value, passes.
+    The points depend on both texts, so the outcome is always the same, and no answer can be fitted to its
+    points. An answer that differs from a right one by less than 1e-6, relatively, or whose derivative does by
+    1e-12 of its largest value, passes.
 
     False for anything that `parse_formula` does not read, and for other letters than x, e, pi and constants.
     """
@@ -55,19 +60,24 @@ def is_antiderivative(answer: str, integrand: str, domain: tuple[float, float] =
             missing += 1
         elif abs(found - slope) > TOLERANCE * max(abs(slope), 1e-6 * scale):
             return False
-    return missing <= _MISSING and all(_grows_rightly(given, asked, *pair, constants, scale) for pair in pairwise(x for x, _ in points))
+    return missing <= _MISSING and all(
+        _grows_rightly(given, asked, *pair, constants, scale) for pair in pairwise(x for x, _ in points)
+    )
 
 
 def same_derivative(first: str, second: str, domain: tuple[float, float] = DOMAIN) -> bool:
-    """Whether two formulas differ by a constant on the domain, as far as numbers can tell: equal derivatives to 1e-6 relative at 12
-    points, and a difference whose real part is the same at all of them. Symmetric; the same letters are constants.
+    """Whether two formulas differ by a constant on the domain, as far as numbers can tell: equal derivatives
+    to 1e-6 relative at 12 points, and a difference whose real part is the same at all of them. Symmetric; the
+    same letters are constants.
 
     False where either is no formula, or where fewer than 6 of the points tried give both a derivative.
     """
     trees = [parse_formula(text) for text in sorted((first, second))]
     if None in trees or any(names(tree) - {"x", "e"} - CONSTANTS for tree in trees):
         return False
-    chance = random.Random(hashlib.sha256("\n".join(sorted((first, second))).encode("utf-8", "surrogatepass")).digest())
+    chance = random.Random(
+        hashlib.sha256("\n".join(sorted((first, second))).encode("utf-8", "surrogatepass")).digest()
+    )
     constants = {letter: chance.uniform(0.5, 2.0) for letter in sorted(CONSTANTS)}
     slopes, gaps, sizes = [], [], []
     for x in [chance.uniform(*domain) for _ in range(_TRIES)]:
@@ -82,7 +92,9 @@ def same_derivative(first: str, second: str, domain: tuple[float, float] = DOMAI
     if len(slopes) < FEWEST:
         return False
     scale = max(abs(slope) for pair in slopes for slope in pair)
-    alike = all(abs(one - other) <= TOLERANCE * max(abs(one), abs(other), 1e-6 * scale) for one, other in slopes)
+    alike = all(
+        abs(one - other) <= TOLERANCE * max(abs(one), abs(other), 1e-6 * scale) for one, other in slopes
+    )
     return alike and max(gaps) - min(gaps) <= TOLERANCE * (1 + max(sizes))
 
 
@@ -99,7 +111,9 @@ def _points(tree: tuple, domain: tuple[float, float], chance: random.Random) -> 
     return sorted(found)
 
 
-def _grows_rightly(given: tuple, asked: tuple, start: float, end: float, constants: dict[str, float], scale: float) -> bool:
+def _grows_rightly(
+    given: tuple, asked: tuple, start: float, end: float, constants: dict[str, float], scale: float
+) -> bool:
     found = integral(asked, start, end)
     if found is None or found[1] > TOLERANCE * (abs(found[0]) + 1e-3 * scale * (end - start)):
         return True
@@ -107,4 +121,7 @@ def _grows_rightly(given: tuple, asked: tuple, start: float, end: float, constan
     if before is None or after is None:
         return True
     rounding = 1e-9 * (abs(before) + abs(after))
-    return abs((after - before - found[0]).real) <= 10 * TOLERANCE * (abs(found[0]) + scale * (end - start)) + rounding
+    return (
+        abs((after - before - found[0]).real)
+        <= 10 * TOLERANCE * (abs(found[0]) + scale * (end - start)) + rounding
+    )

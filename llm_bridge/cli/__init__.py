@@ -1,4 +1,6 @@
-"""The command line. Each module in `llm_bridge.cli.commands` is one command (or group) and has `ORDER` and `register(app)`."""
+"""The command line. Each module in `llm_bridge.cli.commands` is one command (or group) and has `ORDER` and
+`register(app)`.
+"""
 
 import importlib
 import pkgutil
@@ -7,22 +9,32 @@ import typer
 
 from llm_bridge.cli.errors import Group
 
-HELP = "Forecast and measure when label-free reinforcement learning sharpens a language model, and when it collapses it."
+HELP = (
+    "Forecast and measure when label-free reinforcement learning sharpens a language model, and when it"
+    " collapses it."
+)
 
 
 def create_app() -> typer.Typer:
     """The application with every command found in `llm_bridge.cli.commands`."""
     from llm_bridge.cli import commands
 
-    app = typer.Typer(cls=Group, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    app = typer.Typer(
+        cls=Group, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    )
 
     @app.callback()
     def sharpening(
-        version: bool = typer.Option(False, "--version", help="Print the version and stop.", callback=_version, is_eager=True),
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and stop.", callback=_version, is_eager=True
+        ),
     ):
         pass
 
-    modules = (importlib.import_module(f"{commands.__name__}.{found.name}") for found in pkgutil.iter_modules(commands.__path__))
+    modules = (
+        importlib.import_module(f"{commands.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(commands.__path__)
+    )
     for module in sorted(modules, key=lambda module: module.ORDER):
         module.register(app)
     return app

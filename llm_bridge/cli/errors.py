@@ -15,14 +15,35 @@ from sharpening.errors import InputError
 BAD_INPUT, INTERRUPTED, STOPPED = 2, 3, 130
 
 _EXTRAS = {
-    "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "safetensors", "math_verify", "gguf", "huggingface_hub", "pyarrow",
+    "torch",
+    "transformers",
+    "trl",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "safetensors",
+    "math_verify",
+    "gguf",
+    "huggingface_hub",
+    "pyarrow",
     "openai",
 }
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO}
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EIO,
+}
 
 
 class Group(TyperGroup):
-    """A command group that turns expected failures into one paragraph and an exit status; without arguments it shows its help."""
+    """A command group that turns expected failures into one paragraph and an exit status; without arguments
+    it shows its help.
+    """
 
     def parse_args(self, ctx, args):
         return super().parse_args(ctx, args or ["--help"])
@@ -47,7 +68,8 @@ def _tell(error: BaseException) -> int:
             raise error
         extra = {"gguf": "gguf", "openai": "served"}.get(error.name, "llm")
         return complain(
-            f"This needs the package {error.name}, which is not installed. Install it with: pip install 'sharpening[{extra}]'"
+            f"This needs the package {error.name}, which is not installed. Install it with: pip install"
+            f" 'sharpening[{extra}]'"
         )
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,7 +79,10 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, OSError):
         if error.errno not in _DISK_ERRORS:
             raise error
-        return complain(f"`{error.filename or 'output'}` cannot be written or read: {error.strerror}. Choose another place.")
+        return complain(
+            f"`{error.filename or 'output'}` cannot be written or read: {error.strerror}. Choose another"
+            " place."
+        )
     return STOPPED
 
 

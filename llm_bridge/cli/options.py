@@ -1,4 +1,6 @@
-"""The options that forecast, measure and compare share, declared once: names and defaults come from `RunSettings`."""
+"""The options that forecast, measure and compare share, declared once: names and defaults come from
+`RunSettings`.
+"""
 
 import hashlib
 import inspect
@@ -21,12 +23,20 @@ TRAINING, EVALUATION, OUTPUT = "Training", "Evaluation", "Output"
 
 JsonOption = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON (- for standard output).", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result as JSON (- for standard output).",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 ReportOption = Annotated[
     Path | None,
     typer.Option(
-        "--report", metavar="DIR", help="Write a self-contained HTML page, PNG figures and the JSON.", rich_help_panel=OUTPUT
+        "--report",
+        metavar="DIR",
+        help="Write a self-contained HTML page, PNG figures and the JSON.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 OutputOption = Annotated[
@@ -40,14 +50,16 @@ OutputOption = Annotated[
     ),
 ]
 _MODEL_HELP = (
-    "Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: a shipped tiny transformer."
+    "Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: a"
+    " shipped tiny transformer."
 )
 _TASK_HELP = (
-    "Built-in task (see `sharpening tasks`) or a JSONL file with prompt and, on every line or on none, answer. "
-    "Default: that of the built-in model."
+    "Built-in task (see `sharpening tasks`) or a JSONL file with prompt and, on every line or on none,"
+    " answer. Default: that of the built-in model."
 )
 _PATTERN_HELP = (
-    "How a JSONL task reads an answer: last-number, boxed, text or regex:PATTERN. Default: chosen by the true answers, text without any."
+    "How a JSONL task reads an answer: last-number, boxed, text or regex:PATTERN. Default: chosen by the true"
+    " answers, text without any."
 )
 
 _SETTINGS = {
@@ -58,7 +70,11 @@ _SETTINGS = {
     "learning_rate": (float, TRAINING, "Constant learning rate."),
     "optimizer": (str, TRAINING, "adam or sgd."),
     "beta": (float, TRAINING, "Weight of the KL penalty to the initial model."),
-    "dataset_size": (int | None, TRAINING, "Train on this many prompts, again and again. Default: fresh prompts at every step."),
+    "dataset_size": (
+        int | None,
+        TRAINING,
+        "Train on this many prompts, again and again. Default: fresh prompts at every step.",
+    ),
     "max_steps": (int, TRAINING, "Optimizer steps: the horizon."),
     "seed": (int, TRAINING, "Seed of everything random in the run."),
     "criterion": (str, EVALUATION, "The collapse criterion that the verdict speaks about."),
@@ -67,7 +83,10 @@ _SETTINGS = {
     "eval_prompts": (
         int | None,
         EVALUATION,
-        f"Held-out prompts, the same at every evaluation. Default: {RunSettings.eval_prompts}, fewer in small tasks.",
+        (
+            f"Held-out prompts, the same at every evaluation. Default: {RunSettings.eval_prompts}, fewer in"
+            " small tasks."
+        ),
     ),
 }
 
@@ -91,8 +110,12 @@ class Request:
             check_folder("output", folder)
 
     def run_folder(self, chosen: Path | None) -> Path:
-        """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own folder again."""
-        return chosen or folder_of([self.model, *self.source, self.settings.as_dict()], slug(self.model), slug(self.source[0]))
+        """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own
+        folder again.
+        """
+        return chosen or folder_of(
+            [self.model, *self.source, self.settings.as_dict()], slug(self.model), slug(self.source[0])
+        )
 
     def deliver(self, document: dict, show: Callable, **results) -> None:
         """Show the tables, then write the JSON and the report that were asked for."""
@@ -112,7 +135,9 @@ class Request:
 
 
 def run_command(function: Callable) -> Callable:
-    """Turn `function(request, *, own options)` into a command with MODEL, --task, the run settings, --json and --report."""
+    """Turn `function(request, *, own options)` into a command with MODEL, --task, the run settings, --json
+    and --report.
+    """
     own = [
         parameter.replace(kind=parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(function, eval_str=True).parameters.values()
@@ -165,7 +190,9 @@ def task_name(model: str, task: str | None) -> str:
 
 
 def check_local_model(model: str) -> None:
-    """Raise InputError for a name that can only be a path and where nothing is, without the seconds that loading torch takes."""
+    """Raise InputError for a name that can only be a path and where nothing is, without the seconds that
+    loading torch takes.
+    """
     from llm_bridge.models.built_in import names
 
     local = model.startswith(("/", ".", "~")) or model.endswith(".gguf") or model.count("/") != 1
@@ -181,20 +208,34 @@ def check_local_model(model: str) -> None:
 def _shared_parameters() -> list[inspect.Parameter]:
     defaults = {field.name: field.default for field in fields(RunSettings)}
     if set(defaults) != set(_SETTINGS):
-        raise RuntimeError(f"run settings without an option, or the reverse: {set(defaults) ^ set(_SETTINGS)}")
+        raise RuntimeError(
+            f"run settings without an option, or the reverse: {set(defaults) ^ set(_SETTINGS)}"
+        )
     parameters = [
-        _option("model", Annotated[str | None, typer.Argument(metavar="MODEL", help=_MODEL_HELP, show_default=False)]),
         _option(
-            "task", Annotated[str | None, typer.Option("--task", metavar="NAME|FILE.jsonl", help=_TASK_HELP, show_default=False)]
+            "model",
+            Annotated[str | None, typer.Argument(metavar="MODEL", help=_MODEL_HELP, show_default=False)],
+        ),
+        _option(
+            "task",
+            Annotated[
+                str | None,
+                typer.Option("--task", metavar="NAME|FILE.jsonl", help=_TASK_HELP, show_default=False),
+            ],
         ),
         _option(
             "answer_pattern",
-            Annotated[str | None, typer.Option("--answer-pattern", metavar="PATTERN", help=_PATTERN_HELP, show_default=False)],
+            Annotated[
+                str | None,
+                typer.Option("--answer-pattern", metavar="PATTERN", help=_PATTERN_HELP, show_default=False),
+            ],
         ),
     ]
     for name, (kind, panel, text) in _SETTINGS.items():
         option = typer.Option(f"--{name.replace('_', '-')}", help=text, rich_help_panel=panel)
-        parameters.append(_option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name]))
+        parameters.append(
+            _option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name])
+        )
     return parameters
 
 
@@ -211,4 +252,6 @@ def folder_of(identity: list, *parts: str) -> Path:
 def slug(text: str) -> str:
     """The last part of a name or path, fit for a folder's name."""
     name = Path(text.rstrip("/")).name
-    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:60] or "unnamed"
+    return (
+        "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:60] or "unnamed"
+    )

@@ -1,4 +1,6 @@
-"""Where results go: checked before any work, written all at once after it; a failure leaves earlier results as they were."""
+"""Where results go: checked before any work, written all at once after it; a failure leaves earlier results
+as they were.
+"""
 
 import contextlib
 import json
@@ -16,7 +18,8 @@ _PROBE_BYTES = 1 << 20
 class Outputs:
     """The targets of `--json` and `--report`, and the console for people.
 
-    With `--json -` standard output belongs to the JSON: everything else, libraries included, goes to standard error.
+    With `--json -` standard output belongs to the JSON: everything else, libraries included, goes to standard
+    error.
     """
 
     def __init__(self, json_target: str | None = None, report: Path | None = None):
@@ -45,7 +48,9 @@ class Outputs:
 
     @contextlib.contextmanager
     def reserved(self):
-        """Inside, standard output goes to standard error where the JSON is to have it for itself; the JSON follows on leaving."""
+        """Inside, standard output goes to standard error where the JSON is to have it for itself; the JSON
+        follows on leaving.
+        """
         if not self.on_stdout:
             yield
             return
@@ -69,7 +74,9 @@ class Outputs:
                 sys.stdout.flush()
 
     def write_json(self, document: dict | list) -> None:
-        """Write the document where `--json` asked for it (standard output: on leaving `reserved`), if it did."""
+        """Write the document where `--json` asked for it (standard output: on leaving `reserved`), if it
+        did.
+        """
         if not self.wants_json:
             return
         text = to_json(document)
@@ -94,7 +101,9 @@ def check_file(argument: str, path: Path) -> None:
     if path.is_dir():
         raise InputError(argument, str(path), "it is a folder, and a file is needed", "Give a file name")
     if path.exists() and not os.access(path, os.W_OK):
-        raise InputError(argument, str(path), "the file may not be written", "Change its permissions or give another name")
+        raise InputError(
+            argument, str(path), "the file may not be written", "Change its permissions or give another name"
+        )
     if path.exists() and not path.is_file():
         _probe_device(argument, path)
     else:
@@ -102,7 +111,9 @@ def check_file(argument: str, path: Path) -> None:
 
 
 def check_folder(argument: str, folder: Path, *, shown: Path | None = None) -> None:
-    """Raise InputError, which shows the path `shown`, unless files can be written in the folder, made if it is missing."""
+    """Raise InputError, which shows the path `shown`, unless files can be written in the folder, made if it
+    is missing.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -114,7 +125,9 @@ def check_folder(argument: str, folder: Path, *, shown: Path | None = None) -> N
 
 
 def write_files(contents: dict[Path, bytes], argument: str) -> None:
-    """Replace every file, or none if one cannot be written; special files such as pipes are written in place."""
+    """Replace every file, or none if one cannot be written; special files such as pipes are written in
+    place.
+    """
     waiting: list[tuple[str, Path]] = []
     path = None
     try:
@@ -164,4 +177,6 @@ def _probe_device(argument: str, path: Path) -> None:
 def _unwritable(argument: str, path: Path | None, error: OSError) -> InputError:
     in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
     reason = "a file is in the way of its folder" if in_the_way else error.strerror
-    return InputError(argument, str(path), f"it cannot be written ({reason})", "Free some space or choose another place")
+    return InputError(
+        argument, str(path), f"it cannot be written ({reason})", "Free some space or choose another place"
+    )

@@ -29,10 +29,14 @@ def run_forecast(request: Request, pilots: int = 1) -> ModelForecast:
         return forecast_model(request.model, request.task, request.settings, pilots=pilots, progress=progress)
 
 
-def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int | None, concurrency: int, output: Path | None) -> None:
-    """Forecast from the answers of a server and deliver it; `shared`: the options of a run that such a forecast reads, as given.
+def run_served_forecast(
+    shared: dict, *, server: str, prompts: int, draws: int | None, concurrency: int, output: Path | None
+) -> None:
+    """Forecast from the answers of a server and deliver it; `shared`: the options of a run that such a
+    forecast reads, as given.
 
-    The folder of the answers is `output`, or one named after the server, the model, the task and the law of the answers.
+    The folder of the answers is `output`, or one named after the server, the model, the task and the law of
+    the answers.
     """
     from llm_bridge.sampling.server import API_KEY, base_url
     from llm_bridge.tasks import get_task
@@ -40,14 +44,23 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
     law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
     settings = RunSettings(reward=shared["reward"], rollouts=shared["rollouts"], **law)
     if settings.reward != "majority":
-        raise InputError("reward", settings.reward, "answers alone judge majority votes; other rewards need token probabilities or an outside check",
-                         "Use --reward majority, or load the weights, without --server")
+        raise InputError(
+            "reward",
+            settings.reward,
+            "answers alone judge majority votes; other rewards need token probabilities or an outside check",
+            "Use --reward majority, or load the weights, without --server",
+        )
     outputs = Outputs(shared["json_target"], shared["report"])
     outputs.check()
     model, name, pattern = shared["model"], shared["task"], shared["answer_pattern"]
     url = base_url(server)
     if not model:
-        raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
+        raise InputError(
+            "model",
+            model,
+            "a server has to be told which model answers",
+            "Give the name that the server lists under /models",
+        )
     name = task_name(model, name)
     task = get_task(name, pattern)
     folder = output or folder_of([url, model, name, law], "served", slug(model), slug(name))
@@ -60,8 +73,17 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
         try:
             with terminal_progress() as progress:
                 found = forecast_served(
-                    url, model, task, prompts=prompts, draws=draws, rollouts=settings.rollouts, **law, folder=folder, concurrency=concurrency,
-                    api_key=os.environ.get(API_KEY, "").strip() or None, progress=progress,
+                    url,
+                    model,
+                    task,
+                    prompts=prompts,
+                    draws=draws,
+                    rollouts=settings.rollouts,
+                    **law,
+                    folder=folder,
+                    concurrency=concurrency,
+                    api_key=os.environ.get(API_KEY, "").strip() or None,
+                    progress=progress,
                 )
         except BaseException:
             with contextlib.suppress(OSError):
@@ -75,7 +97,9 @@ def run_served_forecast(shared: dict, *, server: str, prompts: int, draws: int |
 
 
 def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":
-    """Search verification schedules with progress on standard error; `verifier`: keyword arguments of `schedule_model`."""
+    """Search verification schedules with progress on standard error; `verifier`: keyword arguments of
+    `schedule_model`.
+    """
     from llm_bridge.forecast.schedule import schedule_model
 
     with terminal_progress() as progress:
@@ -97,6 +121,8 @@ def interruptible(folder: Path):
         yield
     except KeyboardInterrupt:
         print(
-            f"Interrupted. Run the same command again to resume from {folder}; delete that folder to start anew.", file=sys.stderr
+            f"Interrupted. Run the same command again to resume from {folder}; delete that folder to start"
+            " anew.",
+            file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None

@@ -30,10 +30,18 @@ class NullProgress:
 
 
 class PlainHandle:
-    """One task told in lines: "training: 120 of 300 (40 %), 1:20 left", at most one line every `interval` seconds."""
+    """One task told in lines: "training: 120 of 300 (40 %), 1:20 left", at most one line every `interval`
+    seconds.
+    """
 
     def __init__(self, description: str, total: int | None, stream, interval: float, clock):
-        self.description, self.total, self.stream, self.interval, self.clock = description, total, stream, interval, clock
+        self.description, self.total, self.stream, self.interval, self.clock = (
+            description,
+            total,
+            stream,
+            interval,
+            clock,
+        )
         self.done, self.shown = 0, False
         self.started = self.last = clock()
 
@@ -53,7 +61,11 @@ class PlainHandle:
 
     def close(self) -> None:
         if self.shown:
-            print(f"{self.description}: done in {format_seconds(self.clock() - self.started)}", file=self.stream, flush=True)
+            print(
+                f"{self.description}: done in {format_seconds(self.clock() - self.started)}",
+                file=self.stream,
+                flush=True,
+            )
 
 
 class PlainProgress:
@@ -104,7 +116,14 @@ def terminal_progress(stream=None):
         yield PlainProgress(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

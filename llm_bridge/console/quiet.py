@@ -1,4 +1,6 @@
-"""Keep third-party chatter off the terminal while one of our commands runs; a user's own scripts are left alone."""
+"""Keep third-party chatter off the terminal while one of our commands runs; a user's own scripts are left
+alone.
+"""
 
 import contextlib
 import os
@@ -7,7 +9,9 @@ import warnings
 
 @contextlib.contextmanager
 def quiet_libraries():
-    """Silence progress bars, deprecation notices and log lines of transformers, datasets and TRL; errors still show."""
+    """Silence progress bars, deprecation notices and log lines of transformers, datasets and TRL; errors
+    still show.
+    """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     import datasets
     from transformers.utils import logging
@@ -20,7 +24,9 @@ def quiet_libraries():
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch")
-            warnings.filterwarnings("ignore", category=UserWarning, module="transformers|trl|torch|accelerate")
+            warnings.filterwarnings(
+                "ignore", category=UserWarning, module="transformers|trl|torch|accelerate"
+            )
             yield
     finally:
         logging.set_verbosity(verbosity)

@@ -1,4 +1,5 @@
-"""Where theorem meets network: a small transformer's exact answer distribution, and exact updates of it without sampling.
+"""Where theorem meets network: a small transformer's exact answer distribution, and exact updates of it
+without sampling.
 
 >>> from llm_bridge.exact import ExactModel, ExactTraining, numerals
 >>> from llm_bridge.models.loading import load_model
@@ -17,4 +18,16 @@ from llm_bridge.exact.kernel import jacobian, pull_back, push_forward
 from llm_bridge.exact.trie import AnswerTrie, numerals
 from llm_bridge.exact.updates import ExactStep, ExactTraining, fit, project
 
-__all__ = ["OTHER", "AnswerTrie", "ExactModel", "ExactStep", "ExactTraining", "fit", "jacobian", "numerals", "project", "pull_back", "push_forward"]
+__all__ = [
+    "OTHER",
+    "AnswerTrie",
+    "ExactModel",
+    "ExactStep",
+    "ExactTraining",
+    "fit",
+    "jacobian",
+    "numerals",
+    "project",
+    "pull_back",
+    "push_forward",
+]

@@ -1,4 +1,6 @@
-"""The exact answer distribution of a small transformer: no sampling, nothing left out but what is reported as other."""
+"""The exact answer distribution of a small transformer: no sampling, nothing left out but what is reported as
+other.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,17 @@ OTHER = "(other)"
 
 
 class ExactModel:
-    """A private float64 copy of a model, asked for pi(label | prompt) over a fixed set of answer strings, differentiably.
+    """A private float64 copy of a model, asked for pi(label | prompt) over a fixed set of answer strings,
+    differentiably.
 
-    pi(a|x) = sum over the strings s with label a of prod_t pi(s_t | x, s_<t) * pi(end | x, s). The last column, "other", holds every
-    other completion: other texts, other spellings of the same text, and texts that go on. It is summed over the edges that leave the
-    trie, not taken as 1 minus the rest, so it keeps its digits when it is 1e-30. `temperature` divides the logits.
+    pi(a|x) = sum over the strings s with label a of prod_t pi(s_t | x, s_<t) * pi(end | x, s). The last
+    column, "other", holds every other completion: other texts, other spellings of the same text, and texts
+    that go on. It is summed over the edges that leave the trie, not taken as 1 minus the rest, so it keeps
+    its digits when it is 1e-30. `temperature` divides the logits.
 
-    One forward pass a batch of prompts: the prompt and all trie nodes are one sequence in which every node sees the prompt and its
-    own ancestors only. The copy is in evaluation mode (no dropout); the model given stays as it is.
+    One forward pass a batch of prompts: the prompt and all trie nodes are one sequence in which every node
+    sees the prompt and its own ancestors only. The copy is in evaluation mode (no dropout); the model given
+    stays as it is.
     """
 
     def __init__(self, loaded, task, strings: Sequence[str], *, temperature: float = 1.0):
@@ -35,7 +40,9 @@ class ExactModel:
         self.trie = AnswerTrie.build(task, loaded.tokenizer, strings)
         self.parameters = list(self.model.parameters())
         self._ancestors = torch.from_numpy(self.trie.ancestors)
-        self._goes_on = torch.from_numpy(self.trie.goes_on(self.model.get_output_embeddings().weight.shape[0]))
+        self._goes_on = torch.from_numpy(
+            self.trie.goes_on(self.model.get_output_embeddings().weight.shape[0])
+        )
 
     @property
     def num_answers(self) -> int:
@@ -78,10 +85,17 @@ class ExactModel:
 
     def correct(self, problems) -> np.ndarray:
         """Which labels answer each problem, (prompts, labels + 1) bool; other never does."""
-        return np.array([[*(self.task.is_correct(problem, label) for label in self.trie.labels), False] for problem in problems])
+        return np.array(
+            [
+                [*(self.task.is_correct(problem, label) for label in self.trie.labels), False]
+                for problem in problems
+            ]
+        )
 
     def population(self, problems) -> Population:
-        """The exact population of these problems; "other" is its no-answer column, so it never leads a vote."""
+        """The exact population of these problems; "other" is its no-answer column, so it never leads a
+        vote.
+        """
         policy = self.policy([problem.prompt for problem in problems])
         names = (*self.trie.labels, OTHER)
         return Population(policy, self.correct(problems), answer_names=names, no_answer=len(names) - 1)
@@ -106,8 +120,15 @@ class ExactModel:
         sees[longest:, longest:] = self._ancestors[1:, 1:]
         real = torch.arange(size)[None, :] >= pad[:, None]
         allowed = (sees[None] & real[:, None, :]) | torch.eye(size, dtype=torch.bool)[None]
-        mask = torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, torch.finfo(torch.float64).min)[:, None]
+        mask = torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(
+            ~allowed, torch.finfo(torch.float64).min
+        )[:, None]
         places = torch.cat([torch.arange(longest), longest - 1 + torch.from_numpy(self.trie.depths[1:])])
         positions = (places[None, :] - pad[:, None]).clamp(min=0)
-        logits = self.model(input_ids=torch.cat([head, tail], dim=1), attention_mask=mask, position_ids=positions, use_cache=False).logits
+        logits = self.model(
+            input_ids=torch.cat([head, tail], dim=1),
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+        ).logits
         return (logits[:, longest - 1 :] / self.temperature).log_softmax(dim=2)

@@ -1,4 +1,6 @@
-"""Run a Hugging Face model in float64 throughout: several of its parts compute in float32 whatever the weights are."""
+"""Run a Hugging Face model in float64 throughout: several of its parts compute in float32 whatever the
+weights are.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ ATTENTION = "sharpening_float64"
 
 
 def attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_):
-    """softmax(scaling q k^T + mask) v in the inputs' own precision, twice differentiable; (batch, length, heads, width) and no weights."""
+    """softmax(scaling q k^T + mask) v in the inputs' own precision, twice differentiable; (batch, length,
+    heads, width) and no weights.
+    """
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)

@@ -16,9 +16,10 @@ MAX_NODES = 4096
 class AnswerTrie:
     """Answer strings, token by token, and the labels that they stand for.
 
-    `labels`: one name a column. Node 0 is the end of the prompt; node i has the token `tokens[i]`, the parent `parents[i]` < i and the
-    depth `depths[i]`, (nodes,) int, ordered by depth; tokens[0] and parents[0] are unused. String s ends at node `end_nodes[s]`,
-    followed by the token `end`, and says label `end_labels[s]`, (strings,) int.
+    `labels`: one name a column. Node 0 is the end of the prompt; node i has the token `tokens[i]`, the parent
+    `parents[i]` < i and the depth `depths[i]`, (nodes,) int, ordered by depth; tokens[0] and parents[0] are
+    unused. String s ends at node `end_nodes[s]`, followed by the token `end`, and says label `end_labels[s]`,
+    (strings,) int.
     """
 
     labels: tuple[str, ...]
@@ -31,7 +32,8 @@ class AnswerTrie:
 
     @classmethod
     def build(cls, task, tokenizer, strings: Sequence[str]) -> AnswerTrie:
-        """The trie of `strings`, each spelt as the tokenizer spells it; strings that `task.extract` reads alike share a column.
+        """The trie of `strings`, each spelt as the tokenizer spells it; strings that `task.extract` reads
+        alike share a column.
 
         Raises: InputError for no string, one that holds no answer or no token, or more than 4,096 nodes.
         """
@@ -39,15 +41,28 @@ class AnswerTrie:
             raise InputError("strings", strings, "there is at least one answer string")
         spelt: dict[tuple[int, ...], str] = {}
         for string in strings:
-            label, tokens = task.extract(string), tuple(tokenizer(string, add_special_tokens=False)["input_ids"])
+            label, tokens = (
+                task.extract(string),
+                tuple(tokenizer(string, add_special_tokens=False)["input_ids"]),
+            )
             if label is None or not tokens:
-                raise InputError("strings", string, f"task {task.name} reads no answer from it", "Leave it out: it counts as other")
+                raise InputError(
+                    "strings",
+                    string,
+                    f"task {task.name} reads no answer from it",
+                    "Leave it out: it counts as other",
+                )
             spelt[tokens] = label
         prefixes = {tokens[:depth]: None for tokens in spelt for depth in range(len(tokens) + 1)}
         nodes = {prefix: number for number, prefix in enumerate(sorted(prefixes, key=len))}
         columns = {label: number for number, label in enumerate(dict.fromkeys(spelt.values()))}
         if len(nodes) > MAX_NODES:
-            raise InputError("strings", f"{len(strings)} strings, {len(nodes)} tokens", f"at most {MAX_NODES} distinct prefixes fit", "Use fewer")
+            raise InputError(
+                "strings",
+                f"{len(strings)} strings, {len(nodes)} tokens",
+                f"at most {MAX_NODES} distinct prefixes fit",
+                "Use fewer",
+            )
         return cls(
             tuple(columns),
             np.array([prefix[-1] if prefix else 0 for prefix in nodes]),
@@ -75,5 +90,5 @@ class AnswerTrie:
 
 
 def numerals(below: int) -> list[str]:
-    """"0", "1", ..., as many as `below`, without leading zeros."""
+    """ "0", "1", ..., as many as `below`, without leading zeros."""
     return [str(number) for number in range(below)]

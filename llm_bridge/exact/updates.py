@@ -1,16 +1,21 @@
-"""Exact updates of a network: the same update rules as in simulation, carried out on shared weights instead of a table of logits.
+"""Exact updates of a network: the same update rules as in simulation, carried out on shared weights instead
+of a table of logits.
 
 For a policy over answers, log pi_theta(a|x), and the directions d(a|x) of `sharpening.updates`:
 
-* softmax gradient, GRPO: d_a = pi_a A_a (A over the standard deviation for GRPO), theta += eta * mean_x sum_a d_a grad log pi_a: the gradient
-  of the expected reward at fixed rewards, by backpropagation of sum_a stopgrad(d_a) log pi_a. "sgd" adds it, "adam" hands it to Adam.
-* natural gradient: theta += eta * delta, delta the least-squares fit of A by grad log pi . delta under pi, E_pi[(A - J delta)^2], of least
-  norm. This is F^+ g with the exact Fisher matrix F = E_pi[J^T J]; it is solved in the space of answers, which is far
-  smaller than that of the weights, so no conjugate gradients are needed.
-* KL-prox: the target pi' proportional to pi_ref e^{r/beta} is formed exactly, then KL(pi' || pi_theta) is minimised over theta by Gauss-Newton
-  steps in log-space (each the least-norm fit of log pi' - log pi_theta under the mean of both policies), halved until the KL falls.
+* softmax gradient, GRPO: d_a = pi_a A_a (A over the standard deviation for GRPO), theta += eta * mean_x sum_a
+  d_a grad log pi_a: the gradient of the expected reward at fixed rewards, by backpropagation of sum_a
+  stopgrad(d_a) log pi_a. "sgd" adds it, "adam" hands it to Adam.
+* natural gradient: theta += eta * delta, delta the least-squares fit of A by grad log pi . delta under pi,
+  E_pi[(A - J delta)^2], of least norm. This is F^+ g with the exact Fisher matrix F = E_pi[J^T J]; it is
+  solved in the space of answers, which is far smaller than that of the weights, so no conjugate gradients are
+  needed.
+* KL-prox: the target pi' proportional to pi_ref e^{r/beta} is formed exactly, then KL(pi' || pi_theta) is
+  minimised over theta by Gauss-Newton steps in log-space (each the least-norm fit of log pi' - log pi_theta
+  under the mean of both policies), halved until the KL falls.
 
-All in float64. The tabular policy is the case J = identity minus pi: there the three are exactly the updates of the core.
+All in float64. The tabular policy is the case J = identity minus pi: there the three are exactly the updates
+of the core.
 """
 
 from __future__ import annotations
@@ -34,9 +39,10 @@ TOLERANCE, MAX_FITS = 1e-13, 30
 
 @dataclass(frozen=True)
 class ExactStep:
-    """One step. `before`, `after`, `tabular`: log-masses (prompts, answers), nats: at the start, of the network after the step, and of
-    a table of logits after the same step. `missed`: for the natural gradient, the share of E_pi[A^2] that no change of the weights can
-    produce; for the KL-prox, the KL(pi' || pi_theta) left, in nats; 0 for the others.
+    """One step. `before`, `after`, `tabular`: log-masses (prompts, answers), nats: at the start, of the
+    network after the step, and of a table of logits after the same step. `missed`: for the natural gradient,
+    the share of E_pi[A^2] that no change of the weights can produce; for the KL-prox, the KL(pi' || pi_theta)
+    left, in nats; 0 for the others.
     """
 
     before: np.ndarray
@@ -48,8 +54,9 @@ class ExactStep:
 class ExactTraining:
     """Train an `ExactModel` in place without sampling: `step(prompts)` again and again.
 
-    `reward`: a reward or its name; `update`: SoftmaxGradient, GRPO, NaturalGradient or KLProx; `optimizer`: "sgd", or "adam" (the first
-    two updates only), with the update's learning rate. Raises: InputError for another update, or Adam with one of the last two.
+    `reward`: a reward or its name; `update`: SoftmaxGradient, GRPO, NaturalGradient or KLProx; `optimizer`:
+    "sgd", or "adam" (the first two updates only), with the update's learning rate. Raises: InputError for
+    another update, or Adam with one of the last two.
     """
 
     def __init__(self, exact: ExactModel, reward: Reward | str, update: Update, *, optimizer: str = "sgd"):
@@ -96,11 +103,15 @@ class ExactTraining:
         self._adam.step()
 
 
-def fit(rows: torch.Tensor, wanted: np.ndarray, weights: np.ndarray, cutoff: float = CUTOFF) -> tuple[torch.Tensor, float]:
-    """The change of the weights, (parameters,), of least norm that moves the log-masses by `wanted`, least squares under `weights`.
+def fit(
+    rows: torch.Tensor, wanted: np.ndarray, weights: np.ndarray, cutoff: float = CUTOFF
+) -> tuple[torch.Tensor, float]:
+    """The change of the weights, (parameters,), of least norm that moves the log-masses by `wanted`, least
+    squares under `weights`.
 
-    `rows`: the Jacobian (prompts * answers, parameters); `wanted`, `weights`: (prompts, answers). Directions whose eigenvalue in the weighted
-    Gram matrix is below `cutoff` times the largest are left alone. Also returns the share of sum weights * wanted^2 that is missed, 0..1.
+    `rows`: the Jacobian (prompts * answers, parameters); `wanted`, `weights`: (prompts, answers). Directions
+    whose eigenvalue in the weighted Gram matrix is below `cutoff` times the largest are left alone. Also
+    returns the share of sum weights * wanted^2 that is missed, 0..1.
     """
     root = torch.from_numpy(np.sqrt(weights)).reshape(-1)
     possible = torch.from_numpy(np.isfinite(wanted)).reshape(-1) & (root > 0)
@@ -109,18 +120,33 @@ def fit(rows: torch.Tensor, wanted: np.ndarray, weights: np.ndarray, cutoff: flo
     values, vectors = torch.linalg.eigh(scaled @ scaled.T)
     kept = values > cutoff * values[-1]
     delta = scaled.T @ (vectors[:, kept] @ ((vectors[:, kept].T @ target) / values[kept]))
-    missed = ((target - scaled @ delta) ** 2).sum() / (target**2).sum().clamp(min=torch.finfo(torch.float64).tiny)
+    missed = ((target - scaled @ delta) ** 2).sum() / (target**2).sum().clamp(
+        min=torch.finfo(torch.float64).tiny
+    )
     return delta, float(missed)
 
 
-def project(exact: ExactModel, prompts: Sequence[str], target: np.ndarray, *, tolerance: float = TOLERANCE, max_fits: int = MAX_FITS) -> float:
-    """Move the weights until the policy is `target` (prompts, answers), log-masses in nats; returns the mean KL(target || policy) left."""
+def project(
+    exact: ExactModel,
+    prompts: Sequence[str],
+    target: np.ndarray,
+    *,
+    tolerance: float = TOLERANCE,
+    max_fits: int = MAX_FITS,
+) -> float:
+    """Move the weights until the policy is `target` (prompts, answers), log-masses in nats; returns the mean
+    KL(target || policy) left.
+    """
     now, left = exact.policy(prompts), _kl(target, exact.policy(prompts))
     for _ in range(max_fits):
         if left <= tolerance:
             break
         gap = target - now
-        delta, _ = fit(jacobian(exact, prompts), gap - (np.exp(now) * gap).sum(axis=1, keepdims=True), (np.exp(now) + np.exp(target)) / 2)
+        delta, _ = fit(
+            jacobian(exact, prompts),
+            gap - (np.exp(now) * gap).sum(axis=1, keepdims=True),
+            (np.exp(now) + np.exp(target)) / 2,
+        )
         start, share = exact.weights, 1.0
         while share > 1e-4:
             exact.set_weights(start + share * delta)

@@ -1,1 +1,3 @@
-"""What a run will do, said before it: the probe, the pilot, failure times, voices of theory, and the words for them."""
+"""What a run will do, said before it: the probe, the pilot, failure times, voices of theory, and the words
+for them.
+"""

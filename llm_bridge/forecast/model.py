@@ -8,7 +8,13 @@ from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.attractors import told as attractor_told
 from llm_bridge.forecast.calibration.survival import load_calibration
-from llm_bridge.forecast.calibration.voice import pilot_voice, probe_features, safe_learning_rate, safe_prompts, sensitivity
+from llm_bridge.forecast.calibration.voice import (
+    pilot_voice,
+    probe_features,
+    safe_learning_rate,
+    safe_prompts,
+    sensitivity,
+)
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
@@ -25,8 +31,9 @@ from sharpening.voices import judge
 
 SPEAKER = "pilot"
 ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])
-"""Answers of each prompt in the probe, as in the calibration, and prompts and sizes of the weight noise, which only says where the pilot begins: a
-forecast is to cost a twentieth of a run."""
+"""Answers of each prompt in the probe, as in the calibration, and prompts and sizes of the weight noise,
+which only says where the pilot begins: a forecast is to cost a twentieth of a run.
+"""
 
 SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
 
@@ -35,31 +42,56 @@ CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
 
 
 @quiet_libraries()
-def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, progress=None) -> ModelForecast:
+def forecast_model(
+    model: str, task, settings: RunSettings, *, pilots: int = 1, progress=None
+) -> ModelForecast:
     """What `settings` will do to `model` on `task`, before any training.
 
-    pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost little where the run is long.
+    pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost
+    little where the run is long.
 
     Raises:
-        InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure` raises; a verified reward on a task
-            without true answers, since the voices know a verifier by its rates of true and false positives alone.
+        InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure`
+            raises; a verified reward on a task without true answers, since the voices know a verifier by its
+            rates of true and false positives alone.
     """
     progress = progress or NullProgress()
     check_reward(settings.reward, task)
     if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
-        raise InputError("pilots", pilots, "a forecast runs at least one pilot, and none for a reward that is not calibrated "
-                         f"({', '.join(CALIBRATED)} are)", "Leave it at 1")
+        raise InputError(
+            "pilots",
+            pilots,
+            "a forecast runs at least one pilot, and none for a reward that is not calibrated "
+            f"({', '.join(CALIBRATED)} are)",
+            "Leave it at 1",
+        )
     if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
-        raise InputError("reward", settings.reward, "a forecast models its verifier by how often it accepts right and wrong answers, and "
-                         f"task {task.name} has no true answers", "Give the data set answers, or train with `sharpening measure`")
+        raise InputError(
+            "reward",
+            settings.reward,
+            "a forecast models its verifier by how often it accepts right and wrong answers, and "
+            f"task {task.name} has no true answers",
+            "Give the data set answers, or train with `sharpening measure`",
+        )
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
-        probe = probe_model(loaded, task, settings, progress=progress, rollouts=ROLLOUTS, noise_prompts=NOISE_PROMPTS, draws=1, noise=COARSE_NOISE)
+        probe = probe_model(
+            loaded,
+            task,
+            settings,
+            progress=progress,
+            rollouts=ROLLOUTS,
+            noise_prompts=NOISE_PROMPTS,
+            draws=1,
+            noise=COARSE_NOISE,
+        )
         run = []
         if settings.reward in CALIBRATED:
             rate = first_rate(probe, settings, loaded.num_parameters)
-            run = run_pilots(loaded, task, settings, pilots, first_rate=rate, cost=probe.cost, progress=progress)
+            run = run_pilots(
+                loaded, task, settings, pilots, first_rate=rate, cost=probe.cost, progress=progress
+            )
     moved = [pilot for pilot in run if not pilot.silent]
     silent = bool(run) and not moved
     bar = progress.start("voices", 4 if moved else 3)
@@ -74,7 +106,10 @@ def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, 
         voices["pilot"], steps["pilot"], dated = pilot_voice(probe, moved, settings, calibration)
         bar.advance()
     else:
-        dated = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps[speaker].items()}
+        dated = {
+            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
+            for name, step in steps[speaker].items()
+        }
     bar.close()
     told, rows, safe = explain(probe, settings, votes=not moved), [], None
     if silent:
@@ -84,23 +119,41 @@ def forecast_model(model: str, task, settings: RunSettings, *, pilots: int = 1, 
     else:
         code, reasons = calibrated_verdict(probe_features(probe, moved, settings), calibration, settings)
         head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
-        rows, safe = sensitivity(probe, moved, settings, head), _finite(safe_learning_rate(probe, moved, settings, head))
+        rows, safe = (
+            sensitivity(probe, moved, settings, head),
+            _finite(safe_learning_rate(probe, moved, settings, head)),
+        )
         told += advice(rows, safe, safe_prompts(probe, moved, settings, head), settings)
         told += attractor_told(*(pilot.attractor for pilot in moved))
     return ModelForecast(
-        model=model, task=task.name, settings=settings, voices=voices, speaker=speaker, why_speaker=why, collapse=dated,
-        voices_collapse=steps, verdict=code, reasons=reasons + told, alignment=_alignment(probe),
-        coupling=probe.coupling | {"radius": _finite(probe.radius.radius)}, prior=probe.prior, cost=probe.cost.as_dict(),
-        sensitivity=rows, safe_learning_rate=safe, pilots=len(moved),
+        model=model,
+        task=task.name,
+        settings=settings,
+        voices=voices,
+        speaker=speaker,
+        why_speaker=why,
+        collapse=dated,
+        voices_collapse=steps,
+        verdict=code,
+        reasons=reasons + told,
+        alignment=_alignment(probe),
+        coupling=probe.coupling | {"radius": _finite(probe.radius.radius)},
+        prior=probe.prior,
+        cost=probe.cost.as_dict(),
+        sensitivity=rows,
+        safe_learning_rate=safe,
+        pilots=len(moved),
     )
 
 
 def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> float:
-    """Where a pilot begins: the learning rate whose first step moves a weight by the retention radius over √(number of weights).
+    """Where a pilot begins: the learning rate whose first step moves a weight by the retention radius over
+    √(number of weights).
 
-    To first order noise of size s on n weights changes an output by about s √n times its mean derivative, a step of size d that all weights
-    take together by up to d n: the two are alike at d = s/√n. A step of Adam moves each weight by the learning rate. One of SGD moves it by
-    the learning rate times its gradient, the mean of which is clock / n.
+    To first order noise of size s on n weights changes an output by about s √n times its mean derivative, a
+    step of size d that all weights take together by up to d n: the two are alike at d = s/√n. A step of Adam
+    moves each weight by the learning rate. One of SGD moves it by the learning rate times its gradient, the
+    mean of which is clock / n.
     """
     movement = min(probe.radius.radius, float(probe.radius.noise[-1])) / math.sqrt(num_parameters)
     if settings.optimizer == "adam" or not probe.coupling["clock"]:
@@ -109,8 +162,9 @@ def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> floa
 
 
 WHY = (
-    "it has seen what this model does under this reward's own updates, and its dates are fitted on measured runs; how good they are on families "
-    "of models and tasks left out of the fit is told in the page on how a forecast is made"
+    "it has seen what this model does under this reward's own updates, and its dates are fitted on measured"
+    " runs; how good they are on families of models and tasks left out of the fit is told in the page on how"
+    " a forecast is made"
 )
 
 
@@ -119,13 +173,20 @@ def speaker_for(reward: str) -> tuple[str, str]:
     if reward in CALIBRATED:
         return SPEAKER, WHY
     if get_reward(reward).card.branch.startswith("intrinsic"):
-        return "radius", (
-            f"no measured run with {reward} is in the calibration; among the plain voices the retention radius orders majority votes best, and is "
-            "taken over untested, without an interval"
+        return (
+            "radius",
+            (
+                f"no measured run with {reward} is in the calibration; among the plain voices the retention"
+                " radius orders majority votes best, and is taken over untested, without an interval"
+            ),
         )
-    return "coupled", (
-        "the retention radius, which speaks about other rewards without a calibration, does not see the reward, and this one looks outside the "
-        "model; the coupled mean field does see it, but was not compared with measured runs, so it gives no interval"
+    return (
+        "coupled",
+        (
+            "the retention radius, which speaks about other rewards without a calibration, does not see the"
+            " reward, and this one looks outside the model; the coupled mean field does see it, but was not"
+            " compared with measured runs, so it gives no interval"
+        ),
     )
 
 

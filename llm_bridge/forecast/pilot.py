@@ -1,4 +1,6 @@
-"""A pilot: a few steps of the run itself, on a throwaway copy, at a learning rate that grows until the answers break."""
+"""A pilot: a few steps of the run itself, on a throwaway copy, at a learning rate that grows until the
+answers break.
+"""
 
 import copy
 import gc
@@ -22,21 +24,25 @@ from llm_bridge.tasks.base import base_rate_floor, run_without_labels
 from sharpening.metrics import group_metrics
 
 STEPS, GROWTH, HELD = 14, 1.5, 0.97
-"""At most fourteen steps that grow by half each: displacement rises by a factor of 580. While HELD of the answers still stand, nothing can be
-read between two steps, and the next one grows by half twice."""
+"""At most fourteen steps that grow by half each: displacement rises by a factor of 580. While HELD of the
+answers still stand, nothing can be read between two steps, and the next one grows by half twice.
+"""
 
 
 @dataclass(frozen=True)
 class Pilot:
     """What a run's own updates do to a model as they are made larger and larger (a learning-rate range test).
 
-    displacement (steps + 1,): Σ of the learning rates so far, 0 first: under Adam about the distance each weight may have moved.
-    metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the start. The others (steps,) are
-    of the rollouts that each step drew on its own training prompts, before its update: `majority_ratio`, `entropy` (nats), `no_answer`
-    and, with labels, `accuracy`, `label_accuracy` and `reward_accuracy`.
+    displacement (steps + 1,): Σ of the learning rates so far, 0 first: under Adam about the distance each
+    weight may have moved.
+    metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the
+    start. The others (steps,) are of the rollouts that each step drew on its own training prompts, before its
+    update: `majority_ratio`, `entropy` (nats), `no_answer` and, with labels, `accuracy`, `label_accuracy` and
+    `reward_accuracy`.
     silent: no step had a gradient, since in every group all answers earned the same; no weight has moved.
-    attractor: what the greedy answers had in common at the first step with retention at most one half, at later ones where that became
-    another, and at the last; empty if half of the answers survived everything, None in a record that does not tell.
+    attractor: what the greedy answers had in common at the first step with retention at most one half, at
+    later ones where that became another, and at the last; empty if half of the answers survived everything,
+    None in a record that does not tell.
     """
 
     displacement: np.ndarray
@@ -46,21 +52,31 @@ class Pilot:
     silent: bool = False
 
     def reach(self, metric: str, level: float) -> float:
-        """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does, the first step's if at once."""
+        """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does,
+        the first step's if at once.
+        """
         return max(crossing(self.displacement, self.metrics[metric], level), float(self.displacement[1]))
 
     def as_dict(self) -> dict:
         """Plain data, five significant digits."""
         short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
         attractor = {} if self.attractor is None else {"attractor": [one.as_dict() for one in self.attractor]}
-        return {"displacement": short(self.displacement), "floor": self.floor, "silent": self.silent,
-                "metrics": {name: short(values) for name, values in self.metrics.items()}} | attractor
+        return {
+            "displacement": short(self.displacement),
+            "floor": self.floor,
+            "silent": self.silent,
+            "metrics": {name: short(values) for name, values in self.metrics.items()},
+        } | attractor
 
     @classmethod
     def from_dict(cls, data: dict) -> "Pilot":
-        attractor = tuple(Attractor.from_dict(one) for one in data["attractor"]) if "attractor" in data else None
+        attractor = (
+            tuple(Attractor.from_dict(one) for one in data["attractor"]) if "attractor" in data else None
+        )
         metrics = {name: np.array(values) for name, values in data["metrics"].items()}
-        return cls(np.array(data["displacement"]), metrics, data["floor"], attractor, data.get("silent", False))
+        return cls(
+            np.array(data["displacement"]), metrics, data["floor"], attractor, data.get("silent", False)
+        )
 
     @property
     def radius(self) -> float:
@@ -68,13 +84,25 @@ class Pilot:
         return self.reach("retention", 0.5)
 
 
-def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, growth: float = GROWTH, prompts: int = 128, cost=None,
-              progress=None) -> Pilot:
-    """Train a copy of `loaded` on `settings`' own reward, batch and optimizer, at a learning rate that grows from `first_rate`.
+def run_pilot(
+    loaded,
+    task,
+    settings,
+    *,
+    first_rate: float,
+    steps: int = STEPS,
+    growth: float = GROWTH,
+    prompts: int = 128,
+    cost=None,
+    progress=None,
+) -> Pilot:
+    """Train a copy of `loaded` on `settings`' own reward, batch and optimizer, at a learning rate that grows
+    from `first_rate`.
 
-    Each step's rate is the last one's times `growth`, or growth² while a share HELD of the greedy answers is unchanged. Ends after `steps`
-    steps, or once it has gone as far as `steps` steps that grow by `growth` each go, or where a weight is no longer finite. The updates are
-    those of `llm_bridge.training.measure.measure`; `settings.learning_rate` is not used. `cost`
+    Each step's rate is the last one's times `growth`, or growth² while a share HELD of the greedy answers is
+    unchanged. Ends after `steps` steps, or once it has gone as far as `steps` steps that grow by `growth`
+    each go, or where a weight is no longer finite. The updates are those of
+    `llm_bridge.training.measure.measure`; `settings.learning_rate` is not used. `cost`
     (llm_bridge.sampling.cost.Cost) is charged. Nothing of `loaded` is changed.
     """
     from llm_bridge.training.trainer import grpo_trainer, schedule
@@ -93,7 +121,8 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
         trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
         watch.listen(counter, train)
         trainer.add_callback(watch)
-        # The Trainer begins by collecting garbage, for which Python walks through every imported module: a tenth of a forecast of a small model.
+        # The Trainer begins by collecting garbage, for which Python walks through every imported module: a
+        # tenth of a forecast of a small model.
         gc.freeze()
         try:
             trainer.train()
@@ -110,8 +139,13 @@ def run_pilot(loaded, task, settings, *, first_rate: float, steps: int = STEPS, 
 
 
 def run_pilots(loaded, task, settings, count: int, **options) -> list[Pilot]:
-    """`count` pilots that differ in their seed alone, the first with `settings`' own; `options` as of `run_pilot`."""
-    return [run_pilot(loaded, task, replace(settings, seed=settings.seed + number), **options) for number in range(count)]
+    """`count` pilots that differ in their seed alone, the first with `settings`' own; `options` as of
+    `run_pilot`.
+    """
+    return [
+        run_pilot(loaded, task, replace(settings, seed=settings.seed + number), **options)
+        for number in range(count)
+    ]
 
 
 class _Watch(TrainerCallback):
@@ -126,21 +160,27 @@ class _Watch(TrainerCallback):
 
     def listen(self, counter, train):
         """Every step's rollouts pass through `counter.heard`."""
+
         def heard(step, drawn):
-            rows = train[step * self.settings.prompts_per_step:(step + 1) * self.settings.prompts_per_step]
+            rows = train[step * self.settings.prompts_per_step : (step + 1) * self.settings.prompts_per_step]
             answers = read_answers(rows, drawn.texts, self.task)
             correct = None if run_without_labels(rows) else answers.correct
             for name, values in group_metrics(answers.ids, correct).items():
                 self.table.setdefault(name, []).append(float(np.mean(values)))
+
         counter.heard = heard
 
     def _greedy(self):
         length = self.settings.max_new_tokens or self.task.max_new_tokens
-        return greedy_replies(self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost)
+        return greedy_replies(
+            self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost
+        )
 
     def attractor(self) -> tuple[Attractor, ...]:
         """From the step on at which half of the answers are gone."""
-        broken = next((step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies))
+        broken = next(
+            (step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies)
+        )
         steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
         return fall([problem.prompt for problem in self.problems], self.replies[0], list(steps))
 
@@ -151,7 +191,9 @@ class _Watch(TrainerCallback):
             group["lr"] = self.rate
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.silent = self.silent and not any(p.grad is not None and p.grad.any() for p in self.twin.model.parameters())
+        self.silent = self.silent and not any(
+            p.grad is not None and p.grad.any() for p in self.twin.model.parameters()
+        )
 
     def on_step_end(self, args, state, control, **kwargs):
         if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):

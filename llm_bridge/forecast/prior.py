@@ -1,5 +1,6 @@
-"""What sampled answers say of a model before any training: its Population, metrics of the prior, and what the answers cost. Needs no torch."""
-
+"""What sampled answers say of a model before any training: its Population, metrics of the prior, and what the
+answers cost. Needs no torch.
+"""
 
 import numpy as np
 
@@ -27,15 +28,22 @@ def answer_population(task, problems, answers) -> Population:
 
 
 def prompt_metrics(ids, correct, group: int) -> dict[str, np.ndarray]:
-    """`group_metrics` of each prompt, (prompts,), averaged over its disjoint groups of `group` rollouts; what is left over is not read.
+    """`group_metrics` of each prompt, (prompts,), averaged over its disjoint groups of `group` rollouts; what
+    is left over is not read.
 
-    ids, correct (prompts, rollouts), correct None without labels; with fewer than `group` rollouts they are one group.
+    ids, correct (prompts, rollouts), correct None without labels; with fewer than `group` rollouts they are
+    one group.
     """
     starts = range(0, max(1, ids.shape[1] // group) * group, group)
-    parts = [group_metrics(ids[:, at:at + group], None if correct is None else correct[:, at:at + group]) for at in starts]
+    parts = [
+        group_metrics(ids[:, at : at + group], None if correct is None else correct[:, at : at + group])
+        for at in starts
+    ]
     return {name: np.mean([part[name] for part in parts], axis=0) for name in PRIOR if name in parts[0]}
 
 
 def prior_metrics(ids, correct, group: int) -> dict[str, float]:
-    """Metrics of the prior, votes taken over groups of the run's own size: `prompt_metrics`, averaged over prompts."""
+    """Metrics of the prior, votes taken over groups of the run's own size: `prompt_metrics`, averaged over
+    prompts.
+    """
     return {name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}

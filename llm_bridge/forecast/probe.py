@@ -1,4 +1,6 @@
-"""Probe a model before any training: rollouts become a Population, per-prompt gradients a coupling, weight noise a retention curve."""
+"""Probe a model before any training: rollouts become a Population, per-prompt gradients a coupling, weight
+noise a retention curve.
+"""
 
 import time
 from dataclasses import dataclass
@@ -23,19 +25,21 @@ from sharpening.metrics import NO_ANSWER
 from sharpening.population import Population
 from sharpening.trajectory import Trajectory, evaluation_steps
 
-GRADIENT_BYTES = 2**31  # memory for per-prompt gradients; where they need more, their products come from random projections
+# memory for per-prompt gradients; where they need more, their products come from random projections
+GRADIENT_BYTES = 2**31
 
 
 @dataclass
 class Probe:
     """What a forecast needs to know of a model on a task.
 
-    population: the answer distributions, from rollouts. private, shared: kernel of the answer logits per unit of preconditioned
-    gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with jackknife errors and the relative `residual`;
-    where the gradients are too large, from projections of them, with `sketch_dimensions` and `gram_error`.
-    clock: ‖g‖₁ of one batch, so that one sign step of size η changes the objective by about η · clock nats. cosine: between the
-    gradients of two disjoint halves of the prompts. gram_ratio: mean off-diagonal over mean diagonal of the preconditioned Gram
-    matrix. radius: retention against weight noise.
+    population: the answer distributions, from rollouts. private, shared: kernel of the answer logits per unit
+    of preconditioned gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with
+    jackknife errors and the relative `residual`; where the gradients are too large, from projections of them,
+    with `sketch_dimensions` and `gram_error`.
+    clock: ‖g‖₁ of one batch, so that one sign step of size η changes the objective by about η · clock nats.
+    cosine: between the gradients of two disjoint halves of the prompts. gram_ratio: mean off-diagonal over
+    mean diagonal of the preconditioned Gram matrix. radius: retention against weight noise.
     """
 
     population: Population
@@ -47,7 +51,9 @@ class Probe:
 
 @dataclass
 class RetentionCurve:
-    """Metrics of the model under isotropic Gaussian weight noise of standard deviation `noise` (0 first), medians over draws."""
+    """Metrics of the model under isotropic Gaussian weight noise of standard deviation `noise` (0 first),
+    medians over draws.
+    """
 
     noise: np.ndarray
     metrics: dict[str, np.ndarray]
@@ -55,11 +61,15 @@ class RetentionCurve:
 
     @property
     def radius(self) -> float:
-        """s*: the noise at which half of the greedy answers survive, log-interpolated; inf if more survive at every noise tried."""
+        """s*: the noise at which half of the greedy answers survive, log-interpolated; inf if more survive at
+        every noise tried.
+        """
         return crossing(self.noise, self.metrics["mode_retention"], 0.5)
 
     def trajectory(self, learning_rate: float, max_steps: int, eval_every: int) -> Trajectory:
-        """The baseline's curve: after t steps of size learning_rate the weights have moved by learning_rate · t (theory, last section)."""
+        """The baseline's curve: after t steps of size learning_rate the weights have moved by learning_rate ·
+        t (theory, last section).
+        """
         steps = evaluation_steps(max_steps, eval_every)
         moved = learning_rate * steps
         metrics = {name: np.interp(moved, self.noise, values) for name, values in self.metrics.items()}
@@ -70,14 +80,26 @@ NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])
 """Standard deviations of the noise that is added to every weight, a factor √2 apart."""
 
 
-def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, rollouts: int = 64, gradient_prompts: int = 64,
-                noise_prompts: int | None = None, draws: int = 3, noise=NOISE) -> Probe:
-    """Rollouts and weight noise (`draws` of each size in `noise`, 0 first) on evaluation prompts of `task`, gradients on training prompts.
+def probe_model(
+    loaded,
+    task,
+    settings,
+    *,
+    progress=None,
+    prompts: int = 128,
+    rollouts: int = 64,
+    gradient_prompts: int = 64,
+    noise_prompts: int | None = None,
+    draws: int = 3,
+    noise=NOISE,
+) -> Probe:
+    """Rollouts and weight noise (`draws` of each size in `noise`, 0 first) on evaluation prompts of `task`,
+    gradients on training prompts.
 
     No weight is changed. Noise is tried on `noise_prompts` of them (None: all).
 
-    Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random projections. States its cost in
-    tokens and seconds.
+    Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random
+    projections. States its cost in tokens and seconds.
     """
     started, progress, cost = time.monotonic(), progress or NullProgress(), Cost()
     model, tokenizer = loaded.model, loaded.tokenizer
@@ -85,23 +107,47 @@ def probe_model(loaded, task, settings, *, progress=None, prompts: int = 128, ro
     problems = evaluation[:prompts]
     bar = progress.start("probe: rollouts", 1)
     length = settings.max_new_tokens or task.max_new_tokens
-    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=rollouts, max_new_tokens=length,
-                   temperature=settings.temperature, generator=seeded(settings.seed, 11))
+    drawn = sample(
+        model,
+        tokenizer,
+        [p.prompt for p in problems],
+        rollouts=rollouts,
+        max_new_tokens=length,
+        temperature=settings.temperature,
+        generator=seeded(settings.seed, 11),
+    )
     cost.add(drawn)
     bar.close()
     answers = read_answers(problems, drawn.texts, task)
     population = answer_population(task, problems, answers)
-    prior = prior_metrics(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
+    prior = prior_metrics(
+        answers.ids, None if population.correct is None else answers.correct, settings.rollouts
+    )
     coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
-    radius = retention_curve(loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise)
+    radius = retention_curve(
+        loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise
+    )
     cost.seconds = time.monotonic() - started
     return Probe(population, prior, coupling, radius, cost)
 
 
-def measure_coupling(loaded, task, problems, settings, cost, progress, *, gradient_bytes: int = GRADIENT_BYTES,
-                     dimensions: int = DIMENSIONS) -> dict[str, float]:
-    """Private and shared strength of the kernel between prompts, and what goes with it: `measure_gradients(...).coupling()`."""
-    products = measure_gradients(loaded, task, problems, settings, cost, progress, gradient_bytes=gradient_bytes, dimensions=dimensions)
+def measure_coupling(
+    loaded,
+    task,
+    problems,
+    settings,
+    cost,
+    progress,
+    *,
+    gradient_bytes: int = GRADIENT_BYTES,
+    dimensions: int = DIMENSIONS,
+) -> dict[str, float]:
+    """Private and shared strength of the kernel between prompts, and what goes with it:
+    `measure_gradients(...).coupling()`.
+    """
+    products = measure_gradients(
+        loaded, task, problems, settings, cost, progress, gradient_bytes=gradient_bytes, dimensions=dimensions
+    )
     if not np.any(products.answer_gradients):
         found = {"private": 0.0, "shared": 0.0, "clock": 0.0, "cosine": 0.0, "gram_ratio": 0.0}
     else:
@@ -109,30 +155,57 @@ def measure_coupling(loaded, task, problems, settings, cost, progress, *, gradie
     return found | {"gradient_prompts": len(products.answer_gradients)}
 
 
-def measure_gradients(loaded, task, problems, settings, cost, progress, *, gradient_bytes: int = GRADIENT_BYTES,
-                      dimensions: int = DIMENSIONS) -> GradientProducts:
+def measure_gradients(
+    loaded,
+    task,
+    problems,
+    settings,
+    cost,
+    progress,
+    *,
+    gradient_bytes: int = GRADIENT_BYTES,
+    dimensions: int = DIMENSIONS,
+) -> GradientProducts:
     """Products of per-prompt policy gradients of the run's own reward (theory C4).
 
-    g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P = 1/√mean_x(g_x²), Adam's
-    preconditioner at its first steps. Where the gradients would need more than `gradient_bytes` together, K is estimated from projections
-    to `dimensions` numbers: each gradient is then taken twice, and three vectors as large as the model are held. What the reward costs
-    (its own forward passes, a verifier's) is counted.
+    g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P =
+    1/√mean_x(g_x²), Adam's preconditioner at its first steps. Where the gradients would need more than
+    `gradient_bytes` together, K is estimated from projections to `dimensions` numbers: each gradient is then
+    taken twice, and three vectors as large as the model are held. What the reward costs (its own forward
+    passes, a verifier's) is counted.
     """
     model, tokenizer = loaded.model, loaded.tokenizer
-    reward = TaskReward(settings.reward, task, settings.rollouts, temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
-                        seed=settings.seed, reference=model)
+    reward = TaskReward(
+        settings.reward,
+        task,
+        settings.rollouts,
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        reference=model,
+    )
     reward.attach(lambda: model, tokenizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     count = sum(p.numel() for p in parameters)
     if settings.asks_rephrasings:
-        problems = with_rephrasings(task, problems[:(len(problems) + 1) // 2], seed=settings.seed)
+        problems = with_rephrasings(task, problems[: (len(problems) + 1) // 2], seed=settings.seed)
     length = settings.max_new_tokens or task.max_new_tokens
-    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=settings.rollouts, max_new_tokens=length,
-                   temperature=settings.temperature, generator=seeded(settings.seed, 12))
+    drawn = sample(
+        model,
+        tokenizer,
+        [p.prompt for p in problems],
+        rollouts=settings.rollouts,
+        max_new_tokens=length,
+        temperature=settings.temperature,
+        generator=seeded(settings.seed, 12),
+    )
     cost.add(drawn)
     answers = read_answers(problems, drawn.texts, task)
     rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
-    cost.generated_tokens, cost.forward_tokens = cost.generated_tokens + reward.cost[0], cost.forward_tokens + reward.cost[1]
+    cost.generated_tokens, cost.forward_tokens = (
+        cost.generated_tokens + reward.cost[0],
+        cost.forward_tokens + reward.cost[1],
+    )
     deviation = rewards - rewards.mean(1, keepdims=True)
     advantages = deviation / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
     exact = 4 * count * len(problems) <= gradient_bytes
@@ -140,7 +213,16 @@ def measure_gradients(loaded, task, problems, settings, cost, progress, *, gradi
     def gradient_of(row, of=policy_gradient if exact else policy_gradient_parts):
         if not np.any(advantages[row]):
             return None
-        return of(model, tokenizer, drawn.prompt_ids[row], drawn.token_ids[row], advantages[row], settings.temperature, parameters, cost)
+        return of(
+            model,
+            tokenizer,
+            drawn.prompt_ids[row],
+            drawn.token_ids[row],
+            advantages[row],
+            settings.temperature,
+            parameters,
+            cost,
+        )
 
     bar = progress.start("probe: gradients", len(problems) * (1 if exact else 2))
     if exact:
@@ -151,14 +233,18 @@ def measure_gradients(loaded, task, problems, settings, cost, progress, *, gradi
             bar.advance()
         estimate = exact_gram(gradients)
     else:
-        estimate = sketched_gram(gradient_of, len(problems), dimensions=dimensions, seed=settings.seed, advance=bar.advance)
+        estimate = sketched_gram(
+            gradient_of, len(problems), dimensions=dimensions, seed=settings.seed, advance=bar.advance
+        )
     bar.close()
     flat = answer_gradients(answers.ids, advantages, len(answers.labels))
     return GradientProducts(estimate, flat, answers.labels, drawn.mean_length)
 
 
 def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
-    """Gradients in answer-logit space: mean_i A_i (onehot(a_i) − π̂), π̂ the group's own frequencies; (prompts, labels + no answer)."""
+    """Gradients in answer-logit space: mean_i A_i (onehot(a_i) − π̂), π̂ the group's own frequencies;
+    (prompts, labels + no answer).
+    """
     columns = np.where(ids == NO_ANSWER, num_labels, ids)
     onehot = np.eye(num_labels + 1)[columns]
     return np.einsum("pr,prk->pk", advantages / ids.shape[1], onehot - onehot.mean(1, keepdims=True))
@@ -166,7 +252,9 @@ def answer_gradients(ids, advantages, num_labels: int) -> np.ndarray:
 
 def policy_gradient(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost):
     """Flat gradient of mean over tokens of A · log π for one prompt's group."""
-    parts = policy_gradient_parts(model, tokenizer, prompt, completions, advantages, temperature, parameters, cost)
+    parts = policy_gradient_parts(
+        model, tokenizer, prompt, completions, advantages, temperature, parameters, cost
+    )
     return torch.cat([g.reshape(-1) for g in parts]).cpu()
 
 
@@ -174,21 +262,35 @@ def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, tem
     """The same gradient as one tensor for each parameter, where the parameter is."""
     width = len(prompt) + max(map(len, completions))
     pad = tokenizer.pad_token_id
-    ids = torch.tensor([[*prompt, *c] + [pad] * (width - len(prompt) - len(c)) for c in completions], device=model.device)
-    mask = torch.tensor([[1] * (len(prompt) + len(c)) + [0] * (width - len(prompt) - len(c)) for c in completions], device=model.device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(prompt) - 1:-1] / temperature
-    log_probs = logits.float().log_softmax(-1).gather(2, ids[:, len(prompt):, None])[..., 0]
-    weights = torch.tensor(advantages, dtype=torch.float32, device=model.device)[:, None] * mask[:, len(prompt):]
-    objective = (log_probs * weights).sum() / mask[:, len(prompt):].sum()
+    ids = torch.tensor(
+        [[*prompt, *c] + [pad] * (width - len(prompt) - len(c)) for c in completions], device=model.device
+    )
+    mask = torch.tensor(
+        [[1] * (len(prompt) + len(c)) + [0] * (width - len(prompt) - len(c)) for c in completions],
+        device=model.device,
+    )
+    logits = (
+        model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(prompt) - 1 : -1]
+        / temperature
+    )
+    log_probs = logits.float().log_softmax(-1).gather(2, ids[:, len(prompt) :, None])[..., 0]
+    weights = (
+        torch.tensor(advantages, dtype=torch.float32, device=model.device)[:, None] * mask[:, len(prompt) :]
+    )
+    objective = (log_probs * weights).sum() / mask[:, len(prompt) :].sum()
     cost.forward_tokens += int(mask.sum())
     cost.backward_tokens += int(mask.sum())
     return torch.autograd.grad(objective, parameters)
 
 
-def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: int = 3, noise=NOISE) -> RetentionCurve:
-    """Greedy answers under weight noise: the retention radius of theory's last section, with every metric that greedy answers allow.
+def retention_curve(
+    loaded, task, problems, settings, cost, progress, *, draws: int = 3, noise=NOISE
+) -> RetentionCurve:
+    """Greedy answers under weight noise: the retention radius of theory's last section, with every metric
+    that greedy answers allow.
 
-    `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once a noise leaves less than 2 %.
+    `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once
+    a noise leaves less than 2 %.
     """
     noisy, original = frozen_copy(loaded.model), list(loaded.model.parameters())
     generator = seeded(settings.seed, 13)
@@ -202,7 +304,11 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
         for _ in range(draws if size else 1):
             with torch.no_grad():
                 for parameter, value in zip(noisy.parameters(), original, strict=True):
-                    parameter.copy_(value if not size else value + size * torch.randn(value.shape, generator=generator).to(value.device))
+                    parameter.copy_(
+                        value
+                        if not size
+                        else value + size * torch.randn(value.shape, generator=generator).to(value.device)
+                    )
             answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost)
             initial = initial or answers
             rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
@@ -212,16 +318,20 @@ def retention_curve(loaded, task, problems, settings, cost, progress, *, draws: 
         if table[-1]["mode_retention"] < 0.02:
             break
     bar.close()
-    return RetentionCurve(np.array(kept), {name: np.array([row[name] for row in table]) for name in table[0]}, floor)
+    return RetentionCurve(
+        np.array(kept), {name: np.array([row[name] for row in table]) for name in table[0]}, floor
+    )
 
 
 def _greedy_metrics(task, problems, answers, initial, labelled) -> dict[str, float]:
     values = {
         "mode_retention": share_kept(answers, initial),
-        "distinct_answers": len({a for a in answers if a is not None}), "no_answer_rate": np.mean([a is None for a in answers]),
+        "distinct_answers": len({a for a in answers if a is not None}),
+        "no_answer_rate": np.mean([a is None for a in answers]),
     }
     if labelled:
         right = np.mean([task.is_correct(p, a) for p, a in zip(problems, answers, strict=True)])
-        # With one greedy rollout the pseudo-reward is 1 for any answer, so it agrees with the truth exactly where the answer is right.
+        # With one greedy rollout the pseudo-reward is 1 for any answer, so it agrees with the truth exactly
+        # where the answer is right.
         values |= {"accuracy": right, "label_accuracy": right, "reward_accuracy": right}
     return {name: float(value) for name, value in values.items()}

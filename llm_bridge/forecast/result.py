@@ -1,4 +1,6 @@
-"""What the two journeys hand over: a forecast of a model, and a measured run of it, about the same task and settings."""
+"""What the two journeys hand over: a forecast of a model, and a measured run of it, about the same task and
+settings.
+"""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForecastStep:
-    """When a criterion should be met: the central step, and an interval [low, high] meant to hold the measured step.
+    """When a criterion should be met: the central step, and an interval [low, high] meant to hold the
+    measured step.
 
-    `level`: the probability with which it should; `step=None` unless the outcome is COLLAPSED; `low` and `high` in optimizer
-    steps; `high=None` beside a `low` means "beyond the horizon".
+    `level`: the probability with which it should; `step=None` unless the outcome is COLLAPSED; `low` and
+    `high` in optimizer steps; `high=None` beside a `low` means "beyond the horizon".
     """
 
     criterion: str
@@ -31,11 +34,13 @@ class ForecastStep:
 class ModelForecast:
     """Everything `sharpening forecast` found before any training.
 
-    `voices` maps "uncoupled", "coupled", "radius" and, where the reward is one it knows, "pilot" to predicted trajectories; `speaker` names
-    the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any other text is shown as it stands); `alignment` is the share of
-    prompts whose initial mode is correct (None without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
-    would change, one row each (setting, median step of the criterion, chance that it is met within the budget); `safe_learning_rate`: the
-    largest one whose chance of collapse within the budget is small (None where it is not known). `pilots`: copies whose pilots speak.
+    `voices` maps "uncoupled", "coupled", "radius" and, where the reward is one it knows, "pilot" to predicted
+    trajectories; `speaker` names the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any
+    other text is shown as it stands); `alignment` is the share of prompts whose initial mode is correct (None
+    without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
+    would change, one row each (setting, median step of the criterion, chance that it is met within the
+    budget); `safe_learning_rate`: the largest one whose chance of collapse within the budget is small (None
+    where it is not known). `pilots`: copies whose pilots speak.
     """
 
     model: str

@@ -1,4 +1,6 @@
-"""`sharpening schedule MODEL`: probe a model as a forecast does, then search the cheapest verification of its run."""
+"""`sharpening schedule MODEL`: probe a model as a forecast does, then search the cheapest verification of its
+run.
+"""
 
 from dataclasses import dataclass, field
 
@@ -21,8 +23,9 @@ from sharpening.verification.search import assume_labels, cheapest_schedule, che
 class ModelSchedule:
     """What `sharpening schedule` found for a model.
 
-    `search`: in the coupled mean field, which alone sees what a verifier does; `other_voice`: when the retention radius, which does not, expects
-    the run without a verifier to collapse (None where it was not measured); `wrong_modes`: the share that was assumed, None with labels.
+    `search`: in the coupled mean field, which alone sees what a verifier does; `other_voice`: when the
+    retention radius, which does not, expects the run without a verifier to collapse (None where it was not
+    measured); `wrong_modes`: the share that was assumed, None with labels.
     """
 
     model: str
@@ -41,18 +44,37 @@ class ModelSchedule:
 
 @quiet_libraries()
 def schedule_model(
-    model: str, task, settings: RunSettings, *, tpr: float, fpr: float, cost: float = 1.0, wrong_modes: float | None = None,
-    least_accuracy: float | None = None, error: float = 0.05, safety: float = 1.5, progress=None,
+    model: str,
+    task,
+    settings: RunSettings,
+    *,
+    tpr: float,
+    fpr: float,
+    cost: float = 1.0,
+    wrong_modes: float | None = None,
+    least_accuracy: float | None = None,
+    error: float = 0.05,
+    safety: float = 1.5,
+    progress=None,
 ) -> ModelSchedule:
-    """The cheapest verification of a run of `model` on `task` with `settings`, before any training: `cheapest_schedule` on the probed population.
+    """The cheapest verification of a run of `model` on `task` with `settings`, before any training:
+    `cheapest_schedule` on the probed population.
 
-    `tpr`, `fpr`, `cost`: of one verifier call; without true answers `wrong_modes` says on what share of the prompts the majority answer is assumed
-    to be wrong. Raises: InputError as `forecast_model` and `cheapest_schedule`, for a task without true answers and no `wrong_modes`, and for
-    one with both.
+    `tpr`, `fpr`, `cost`: of one verifier call; without true answers `wrong_modes` says on what share of the
+    prompts the majority answer is assumed to be wrong. Raises: InputError as `forecast_model` and
+    `cheapest_schedule`, for a task without true answers and no `wrong_modes`, and for one with both.
     """
     progress, verifier = progress or NullProgress(), {"tpr": tpr, "fpr": fpr, "cost": cost}
-    run = dict(criterion=settings.criterion, reward=settings.reward, prompts_per_step=settings.prompts_per_step, rollouts=settings.rollouts,
-               num_steps=settings.max_steps, least_accuracy=least_accuracy, error=error, safety=safety)
+    run = dict(
+        criterion=settings.criterion,
+        reward=settings.reward,
+        prompts_per_step=settings.prompts_per_step,
+        rollouts=settings.rollouts,
+        num_steps=settings.max_steps,
+        least_accuracy=least_accuracy,
+        error=error,
+        safety=safety,
+    )
     check_labels(task, wrong_modes)
     check_search(**verifier, **run)
     check_reward(settings.reward, task)
@@ -63,17 +85,34 @@ def schedule_model(
     population = probe.population if wrong_modes is None else assume_labels(probe.population, wrong_modes)
     if population.correct is None:
         raise _unlabelled(task)
-    kernel = CompoundSymmetric(probe.coupling["private"], probe.coupling["shared"]).for_batch(settings.prompts_per_step)
+    kernel = CompoundSymmetric(probe.coupling["private"], probe.coupling["shared"]).for_batch(
+        settings.prompts_per_step
+    )
     bar = progress.start("schedules", 1)
     search = cheapest_schedule(
-        population.replace(coupling=kernel), **verifier, **run, learning_rate=step_size(probe, settings), dataset_size=settings.dataset_size,
-        eval_every=settings.eval_every, optimizer=settings.optimizer,
+        population.replace(coupling=kernel),
+        **verifier,
+        **run,
+        learning_rate=step_size(probe, settings),
+        dataset_size=settings.dataset_size,
+        eval_every=settings.eval_every,
+        optimizer=settings.optimizer,
     )
     bar.close()
     other = None if probe.radius is None else collapse_step(radius_voice(probe, settings), settings.criterion)
     return ModelSchedule(
-        model, task.name, settings, verifier, search, _notes(search, other, wrong_modes), other, wrong_modes, float(population.alignment),
-        dict(probe.coupling), dict(probe.prior), probe.cost.as_dict(),
+        model,
+        task.name,
+        settings,
+        verifier,
+        search,
+        _notes(search, other, wrong_modes),
+        other,
+        wrong_modes,
+        float(population.alignment),
+        dict(probe.coupling),
+        dict(probe.prior),
+        probe.cost.as_dict(),
     )
 
 
@@ -84,25 +123,43 @@ def check_labels(task, wrong_modes: float | None) -> None:
             raise _unlabelled(task)
         return
     if task.labelled:
-        raise InputError("wrong_modes", wrong_modes, f"task {task.name} has true answers, which say where its modes are wrong", "Leave it out")
+        raise InputError(
+            "wrong_modes",
+            wrong_modes,
+            f"task {task.name} has true answers, which say where its modes are wrong",
+            "Leave it out",
+        )
     if not 0 <= wrong_modes <= 1:
         raise InputError("wrong_modes", wrong_modes, "it is a share of the prompts, in 0..1")
 
 
 def _unlabelled(task) -> InputError:
-    rule = f"task {task.name} has no true answers, and what a verifier does depends on how often the majority answer is wrong"
-    return InputError("wrong_modes", None, rule, "Give an assumed share, e.g. --wrong-modes 0.3, or a data set with answers")
+    rule = (
+        f"task {task.name} has no true answers, and what a verifier does depends on how often the majority"
+        " answer is wrong"
+    )
+    return InputError(
+        "wrong_modes", None, rule, "Give an assumed share, e.g. --wrong-modes 0.3, or a data set with answers"
+    )
 
 
 def _notes(search: ScheduleSearch, other: CollapseStep | None, wrong_modes: float | None) -> list[str]:
     lines = []
     if wrong_modes is not None:
-        lines.append(f"Labels are assumed: on {wrong_modes:.0%} of the prompts the second most frequent answer counts as the truth.")
+        lines.append(
+            f"Labels are assumed: on {wrong_modes:.0%} of the prompts the second most frequent answer counts"
+            " as the truth."
+        )
     sees, alone = other is not None and other.step is not None, search.unverified.collapse.step
     if sees and alone is None:
         found = f"The retention radius expects collapse at step {other.step}, and this mean field none"
-        lines.append(f"{found}: it does not see what would break this model, and cannot say which verification would help.")
+        lines.append(
+            f"{found}: it does not see what would break this model, and cannot say which verification would"
+            " help."
+        )
     elif sees:
-        lines.append(f"The retention radius expects the unverified run to collapse at step {other.step}, this mean field at step {alone}.")
+        lines.append(
+            f"The retention radius expects the unverified run to collapse at step {other.step}, this mean"
+            f" field at step {alone}."
+        )
     return lines
-

@@ -10,27 +10,37 @@ from sharpening.collapse import CRITERIA
 
 
 def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
-    """The failure time of the criterion asked for; of `mode_retention` where it has none, or needs labels that do not exist."""
-    told = settings.criterion in calibration.heads and (labelled or not CRITERIA[settings.criterion].needs_labels)
+    """The failure time of the criterion asked for; of `mode_retention` where it has none, or needs labels
+    that do not exist.
+    """
+    told = settings.criterion in calibration.heads and (
+        labelled or not CRITERIA[settings.criterion].needs_labels
+    )
     return calibration.heads[settings.criterion if told else "mode_retention"]
 
 
 def calibrated_verdict(told: dict[str, float], calibration, settings: RunSettings) -> tuple[str, list[str]]:
-    """The verdict, from the chances that the calibration gives within the budget, and what to do, one sentence each."""
+    """The verdict, from the chances that the calibration gives within the budget, and what to do, one
+    sentence each.
+    """
     budget, half = settings.max_steps, calibration.heads["half_life"]
     head = spoken_head(calibration, settings, labelled="label_accuracy" in told)
     met, lost = (one.probability(told, budget) for one in (head, half))
     gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
     code = verdict(met, lost, gain, rises)
     lines = [
-        f"Within {budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step {head.median(told):,.0f}), half of "
-        f"what there is to lose is lost with {lost:.0%} (step {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}.",
+        f"Within {budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step"
+        f" {head.median(told):,.0f}), half of what there is to lose is lost with {lost:.0%} (step"
+        f" {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}."
     ]
     if rises >= 0.5:
         lines.append(peak_told(told, calibration))
     if lost >= 0.5:
         early = max(1, half.interval(told)[0])
-        lines.append(f"Stop by step {early:,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint before it.")
+        lines.append(
+            f"Stop by step {early:,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint"
+            " before it."
+        )
     if "label_accuracy" in told:
         lines += vote_told(told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"))
     return code, lines
@@ -43,8 +53,11 @@ def peak_told(told: dict[str, float], calibration) -> str:
     told_height = ""
     if "label_accuracy" in told:
         told_height = f" at about {rise.height(told['accuracy'], told['label_accuracy']):.0%}"
-    return (f"Accuracy should first rise and peak{told_height} near step {middle:,.0f} ({low:,.0f} to {high:,.0f}), if it falls at all: runs that "
-            f"rose and fell peaked at {rise.when:.0%} of their half-life.")
+    return (
+        f"Accuracy should first rise and peak{told_height} near step {middle:,.0f} ({low:,.0f} to"
+        f" {high:,.0f}), if it falls at all: runs that rose and fell peaked at {rise.when:.0%} of their"
+        " half-life."
+    )
 
 
 CLEAR = 0.1
@@ -55,36 +68,67 @@ def vote_told(told: dict[str, float], calibration, budget: int, *, ruined: bool)
     """Training on votes against voting without training, and what to verify."""
     vote, accuracy = told["label_accuracy"], told["accuracy"]
     beats = calibration.chance("beats_voting", told, budget)
-    lines = [f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {accuracy:.0%}. Training on votes tends to what "
-             f"the vote says (theory U2): at its best evaluation the run is above voting with a chance of {beats:.0%}."]
+    lines = [
+        f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {accuracy:.0%}."
+        " Training on votes tends to what the vote says (theory U2): at its best evaluation the run is above"
+        f" voting with a chance of {beats:.0%}."
+    ]
     if ruined and 1 - vote >= CLEAR:
-        lines.append(f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of the rollouts, J the verifier's TPR − FPR "
-                     "(theory X2; `sharpening schedule`).")
+        lines.append(
+            f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of the"
+            " rollouts, J the verifier's TPR − FPR (theory X2; `sharpening schedule`)."
+        )
     elif ruined:
-        lines.append(f"Wrong votes are not the cause, they are {1 - vote:.0%}: what prompts share drifts (theory C1). A smaller learning rate, an "
-                     "earlier stop or a verifier helps, better votes do not.")
+        lines.append(
+            f"Wrong votes are not the cause, they are {1 - vote:.0%}: what prompts share drifts (theory C1)."
+            " A smaller learning rate, an earlier stop or a verifier helps, better votes do not."
+        )
     return lines
 
 
 def advice(rows: list[dict], safe: float | None, prompts: float, settings: RunSettings) -> list[str]:
-    """The safe learning rate, what other settings would change, and up to how many prompts training is test-time training, one sentence each."""
-    lines = [] if safe is None else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
-    lines += [f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]]
+    """The safe learning rate, what other settings would change, and up to how many prompts training is
+    test-time training, one sentence each.
+    """
+    lines = (
+        []
+        if safe is None
+        else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
+    )
+    lines += [
+        f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]
+    ]
     if rows and rows[0]["chance"] > TRAINED_ON:
-        held = f"at most {prompts:,.0f} prompts" if prompts >= settings.prompts_per_step else "no number of prompts"
-        lines.append(f"As test-time training, on prompts visited again and again, {held} would bring the chance down to {TRAINED_ON:.0%}.")
+        held = (
+            f"at most {prompts:,.0f} prompts"
+            if prompts >= settings.prompts_per_step
+            else "no number of prompts"
+        )
+        lines.append(
+            f"As test-time training, on prompts visited again and again, {held} would bring the chance down"
+            f" to {TRAINED_ON:.0%}."
+        )
     return lines
 
 
 def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[str]:
-    """The numbers of the probe that a reader can check, one sentence each; `votes`: also how often votes and answers are right."""
+    """The numbers of the probe that a reader can check, one sentence each; `votes`: also how often votes and
+    answers are right.
+    """
     nats = probe.coupling["clock"] * settings.learning_rate
-    lines = [f"One optimizer step moves the objective by about {nats:.2g} nats (learning rate × ‖gradient‖₁)."]
+    lines = [
+        f"One optimizer step moves the objective by about {nats:.2g} nats (learning rate × ‖gradient‖₁)."
+    ]
     radius = probe.radius.radius
     if math.isfinite(radius):
         steps = radius / settings.learning_rate
-        lines.append(f"Half of the greedy answers survive weight noise of {radius:.2g}, which is {steps:.0f} steps of this learning rate.")
+        lines.append(
+            f"Half of the greedy answers survive weight noise of {radius:.2g}, which is {steps:.0f} steps of"
+            " this learning rate."
+        )
     if votes and "label_accuracy" in probe.prior:
         right, accuracy = probe.prior["label_accuracy"], probe.prior["accuracy"]
-        lines.append(f"The majority answer is right on {right:.0%} of the prompts; accuracy is {accuracy:.0%}.")
+        lines.append(
+            f"The majority answer is right on {right:.0%} of the prompts; accuracy is {accuracy:.0%}."
+        )
     return lines

@@ -8,7 +8,9 @@ LEVELS = ("info", "warning", "critical")
 
 @dataclass(frozen=True)
 class Finding:
-    """`name` stable, for scripts; `level` one of LEVELS; `step` in optimizer updates as the log counts them, None for the whole run."""
+    """`name` stable, for scripts; `level` one of LEVELS; `step` in optimizer updates as the log counts them,
+    None for the whole run.
+    """
 
     name: str
     level: str

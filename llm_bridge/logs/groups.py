@@ -45,17 +45,36 @@ class LoggedAnswers(Task):
 class Voted:
     """A group with its vote counted: `metrics` by name, the labels that lead, and how each label fared."""
 
-    def __init__(self, group: Group, metrics: dict[str, float], leaders: set[str], labels: list[str | None], correct: int):
-        self.group, self.metrics, self.leaders, self.labels, self.correct = group, metrics, leaders, labels, correct
+    def __init__(
+        self,
+        group: Group,
+        metrics: dict[str, float],
+        leaders: set[str],
+        labels: list[str | None],
+        correct: int,
+    ):
+        self.group, self.metrics, self.leaders, self.labels, self.correct = (
+            group,
+            metrics,
+            leaders,
+            labels,
+            correct,
+        )
 
     @cached_property
     def fresh_retention(self) -> float:
-        """Expected share of leaders that a fresh group with these answer frequencies would keep; the noise of a vote alone."""
+        """Expected share of leaders that a fresh group with these answer frequencies would keep; the noise of
+        a vote alone.
+        """
         table = Counter(self.labels)
-        draws = np.random.default_rng(0).multinomial(len(self.labels), np.array(list(table.values())) / len(self.labels), size=_RESAMPLES)
+        draws = np.random.default_rng(0).multinomial(
+            len(self.labels), np.array(list(table.values())) / len(self.labels), size=_RESAMPLES
+        )
         names, shares = list(table), []
         for counts in draws:
-            votes = {name: count for name, count in zip(names, counts, strict=True) if name is not None and count}
+            votes = {
+                name: count for name, count in zip(names, counts, strict=True) if name is not None and count
+            }
             top = max(votes.values(), default=0)
             leaders = {name for name, count in votes.items() if count == top}
             shares.append(len(leaders & self.leaders) / len(leaders) if leaders else 0.0)
@@ -65,18 +84,30 @@ class Voted:
 def groups_log(rollouts: Rollouts, source: str, answer_pattern: str | None) -> RunLog:
     """Metrics of every step from its groups; with true answers the labelled ones too.
 
-    mode_retention: of prompts that recur, the share of majority answers that were already those of the prompt's first group,
-    over the share that a fresh draw of that first group would keep; the first step is 1 by definition.
+    mode_retention: of prompts that recur, the share of majority answers that were already those of the
+    prompt's first group, over the share that a fresh draw of that first group would keep; the first step is 1
+    by definition.
     """
     log = RunLog(source, unknown=rollouts.unknown)
     if rollouts.repeated:
-        log.findings.append(Finding("repeated_rows", "info", f"{len(rollouts.repeated)} files repeat the completions of the one before and were "
-                                                             f"left out."))
+        log.findings.append(
+            Finding(
+                "repeated_rows",
+                "info",
+                f"{len(rollouts.repeated)} files repeat the completions of the one before and were left out.",
+            )
+        )
     whole = [group for group in rollouts.groups if len(group.completions) > 1]
     if len(whole) < len(rollouts.groups):
         single = len(rollouts.groups) - len(whole)
-        log.findings.append(Finding("single_rollouts", "warning", f"{single} of {len(rollouts.groups)} prompts have one completion in their step. "
-                                    "A vote of one always agrees with itself, so they are left out."))
+        log.findings.append(
+            Finding(
+                "single_rollouts",
+                "warning",
+                f"{single} of {len(rollouts.groups)} prompts have one completion in their step. "
+                "A vote of one always agrees with itself, so they are left out.",
+            )
+        )
     for step in dict.fromkeys(group.step for group in rollouts.groups):
         if rewards := [reward for group in rollouts.groups if group.step == step for reward in group.rewards]:
             log.add("reward", step, np.mean(rewards), lag=1)
@@ -113,9 +144,19 @@ def _unreadable(voted: list[Voted], answer_pattern: str | None, log: RunLog) -> 
     pattern = answer_pattern or "text (the whole completion)"
     if empty < 0.95 and apart < 0.95:
         return False
-    what = f"{empty:.0%} of the completions have no answer" if empty >= 0.95 else f"in {apart:.0%} of the groups all answers differ"
-    log.findings.append(Finding("answer_pattern", "warning", f"Read by {pattern}, {what}, so the votes say nothing and were not judged. Give "
-                                "--answer-pattern last-number, boxed or regex:PATTERN, whichever finds the answer in a completion."))
+    what = (
+        f"{empty:.0%} of the completions have no answer"
+        if empty >= 0.95
+        else f"in {apart:.0%} of the groups all answers differ"
+    )
+    log.findings.append(
+        Finding(
+            "answer_pattern",
+            "warning",
+            f"Read by {pattern}, {what}, so the votes say nothing and were not judged. Give --answer-pattern"
+            " last-number, boxed or regex:PATTERN, whichever finds the answer in a completion.",
+        )
+    )
     return True
 
 
@@ -123,16 +164,28 @@ def _check_labels(voted: list[Voted], answer_pattern: str | None, log: RunLog) -
     labelled = [found for found in voted if "accuracy" in found.metrics]
     if not labelled:
         if any(found.group.truth is not None for found in voted):
-            log.findings.append(Finding("labels_unused", "info", "Some prompts have a true answer and some do not: metrics that need labels were "
-                                                                 "not formed."))
+            log.findings.append(
+                Finding(
+                    "labels_unused",
+                    "info",
+                    "Some prompts have a true answer and some do not: metrics that need labels were "
+                    "not formed.",
+                )
+            )
         return
     if answer_pattern is None and not any(found.correct for found in labelled):
         for found in labelled:
             for name in ("accuracy", "label_accuracy", "reward_accuracy"):
                 found.metrics.pop(name)
-        log.findings.append(Finding("labels_unused", "warning", "No whole completion equals its true answer, which more likely means that "
-                                                                "answers are not "
-                                    "read than that all are wrong: metrics that need labels were not formed. Give --answer-pattern."))
+        log.findings.append(
+            Finding(
+                "labels_unused",
+                "warning",
+                "No whole completion equals its true answer, which more likely means that answers are not"
+                " read than that all are wrong: metrics that need labels were not formed. Give"
+                " --answer-pattern.",
+            )
+        )
         return
     truths = {found.group.prompt: found.group.truth for found in labelled}
     log.floor = max(Counter(truths.values()).values()) / len(truths)
@@ -152,8 +205,18 @@ def _fill(log: RunLog, voted: list[Voted]) -> None:
         if not first:
             log.add("mode_retention", step, 1.0, lag=1)
         elif len(pairs) >= RECURRING:
-            kept = np.mean([len(now.leaders & before.leaders) / len(now.leaders) if now.leaders else 0.0 for before, now in pairs])
-            log.add("mode_retention", step, min(1.0, kept / max(1e-9, np.mean([before.fresh_retention for before, _ in pairs]))), lag=1)
+            kept = np.mean(
+                [
+                    len(now.leaders & before.leaders) / len(now.leaders) if now.leaders else 0.0
+                    for before, now in pairs
+                ]
+            )
+            log.add(
+                "mode_retention",
+                step,
+                min(1.0, kept / max(1e-9, np.mean([before.fresh_retention for before, _ in pairs]))),
+                lag=1,
+            )
         for found in batch:
             first.setdefault(found.group.prompt, found)
     if len(log.series["mode_retention"]) < 2:

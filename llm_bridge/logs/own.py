@@ -1,4 +1,6 @@
-"""Our own files: collapse_monitor.json, trajectory.json, and the JSON of measure, compare, forecast and simulate."""
+"""Our own files: collapse_monitor.json, trajectory.json, and the JSON of measure, compare, forecast and
+simulate.
+"""
 
 from pathlib import Path
 
@@ -17,19 +19,31 @@ def read_monitor(data: dict, path: Path) -> RunLog:
 
 
 def read_curve(data: dict, path: Path) -> RunLog:
-    """A document with a `curve`: a saved trajectory, a measurement, a forecast or a simulation (of a comparison, the measurement)."""
+    """A document with a `curve`: a saved trajectory, a measurement, a forecast or a simulation (of a
+    comparison, the measurement).
+    """
     if data.get("kind") == "comparison":
         data = data["measurement"]
     curve = data.get("curve")
     if not isinstance(curve, dict) or not isinstance(curve.get("step"), list):
-        raise InputError("log", str(path), "it has no curve with steps", "Give the JSON of `sharpening measure`, or a trajectory.json")
+        raise InputError(
+            "log",
+            str(path),
+            "it has no curve with steps",
+            "Give the JSON of `sharpening measure`, or a trajectory.json",
+        )
     kind = data.get("kind") or data.get("source") or "curve"
     log = RunLog(f"{kind} in {path.name}", floor=data.get("floor"))
     for name, values in curve.items():
         if name == "step":
             continue
         if len(values) != len(curve["step"]):
-            raise InputError("log", str(path), f"its curve has {len(curve['step'])} steps and {len(values)} values of {name}", "Write the file anew")
+            raise InputError(
+                "log",
+                str(path),
+                f"its curve has {len(curve['step'])} steps and {len(values)} values of {name}",
+                "Write the file anew",
+            )
         for step, value in zip(curve["step"], values, strict=True):
             if value is not None:
                 log.add(name, int(step), value)

@@ -16,19 +16,21 @@ from llm_bridge.logs.stopping import stopping
 from sharpening.errors import InputError
 
 SUPPORTED = (
-    "Give collapse_monitor.json, trajectory.json or the JSON of `sharpening measure`; TRL's output folder or its completions folder; verl's "
-    "rollout_data_dir; trainer_state.json; or JSONL or CSV with a step and metrics"
+    "Give collapse_monitor.json, trajectory.json or the JSON of `sharpening measure`; TRL's output folder or"
+    " its completions folder; verl's rollout_data_dir; trainer_state.json; or JSONL or CSV with a step and"
+    " metrics"
 )
 
 
 def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Finding]:
     """What the log of a run says: findings, the worst first.
 
-    A folder is searched for everything that is known. `answer_pattern` (completions only): "last-number", "boxed", "text" or
-    "regex:PATTERN"; None takes the whole completion as the answer.
+    A folder is searched for everything that is known. `answer_pattern` (completions only): "last-number",
+    "boxed", "text" or "regex:PATTERN"; None takes the whole completion as the answer.
 
     Raises:
-        InputError: a path that does not exist, a file that nothing here can read, a broken line, an unknown pattern.
+        InputError: a path that does not exist, a file that nothing here can read, a broken line, an unknown
+        pattern.
     """
     path = Path(path)
     if answer_pattern is not None:
@@ -41,20 +43,36 @@ def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Fin
 
 
 def _folder(path: Path, answer_pattern: str | None) -> list[RunLog]:
-    logs = [_file(path / name, answer_pattern) for name in ("collapse_monitor.json", "trajectory.json") if (path / name).is_file()][:1]
+    logs = [
+        _file(path / name, answer_pattern)
+        for name in ("collapse_monitor.json", "trajectory.json")
+        if (path / name).is_file()
+    ][:1]
     inner = path / "completions" if (path / "completions").is_dir() else path
     if parquet := list(inner.glob("*.parquet")):
         logs.append(groups_log(read_trl(parquet), f"TRL completions ({len(parquet)} files)", answer_pattern))
     if verl := [file for file in path.glob("*.jsonl") if file.stem.isdigit()]:
         logs.append(groups_log(read_verl(verl), f"verl rollouts ({len(verl)} files)", answer_pattern))
-    states = {_number(file.parent): file for file in path.glob("checkpoint-*/trainer_state.json") if _number(file.parent) is not None}
-    state = path / "trainer_state.json" if (path / "trainer_state.json").is_file() else states[max(states)] if states else None
+    states = {
+        _number(file.parent): file
+        for file in path.glob("checkpoint-*/trainer_state.json")
+        if _number(file.parent) is not None
+    }
+    state = (
+        path / "trainer_state.json"
+        if (path / "trainer_state.json").is_file()
+        else states[max(states)]
+        if states
+        else None
+    )
     if state is not None and (history := _json(state)).get("log_history"):
         logs.append(read_trainer_state(history, state))
     if not logs:
         raise InputError("log", str(path), "the folder holds no log that is known here", SUPPORTED)
     beside = path.parent if path.name == "completions" else path
-    checkpoints = sorted(number for folder in beside.glob("checkpoint-*") if (number := _number(folder)) is not None)
+    checkpoints = sorted(
+        number for folder in beside.glob("checkpoint-*") if (number := _number(folder)) is not None
+    )
     for log in logs:
         log.checkpoints = checkpoints
     return logs

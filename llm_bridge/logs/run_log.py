@@ -14,8 +14,8 @@ NARROWED = 0.3
 class Series:
     """One metric over a run: step -> value. A step without a value is absent, never zero.
 
-    `lag`: updates between the model that was measured and the step it is logged at: 1 for the rollouts of training batches, which
-    the model gave before that step's update, 0 for evaluations.
+    `lag`: updates between the model that was measured and the step it is logged at: 1 for the rollouts of
+    training batches, which the model gave before that step's update, 0 for evaluations.
     """
 
     values: dict[int, float]
@@ -41,7 +41,9 @@ class Series:
 
 @dataclass
 class RunLog:
-    """`source` in words; `series` by canonical name; `unknown` keys that no rule reads; `floor` of reward accuracy, if known."""
+    """`source` in words; `series` by canonical name; `unknown` keys that no rule reads; `floor` of reward
+    accuracy, if known.
+    """
 
     source: str
     series: dict[str, Series] = field(default_factory=dict)
@@ -64,7 +66,9 @@ class RunLog:
 
 
 def fewer(distinct: Series) -> bool:
-    """Whether the number of distinct majority answers fell by 30 % or more from the first to the last fifth of the run."""
+    """Whether the number of distinct majority answers fell by 30 % or more from the first to the last fifth
+    of the run.
+    """
     many, few = distinct.ends()
     return few <= (1 - NARROWED) * many
 
@@ -75,9 +79,18 @@ def describe(log: RunLog) -> Finding:
     if not steps:
         return Finding("input", "info", f"{log.source}: no metric that is known here.")
     gaps = np.diff(steps)
-    spacing = f", a value every {int(np.median(gaps))} steps, so no step named here is finer than that" if len(gaps) and np.median(gaps) > 1 else ""
+    spacing = (
+        f", a value every {int(np.median(gaps))} steps, so no step named here is finer than that"
+        if len(gaps) and np.median(gaps) > 1
+        else ""
+    )
     names = ", ".join(name for name in log.series if name[0] != "_")
-    return Finding("input", "info", f"{log.source}: {len(steps)} steps from {steps[0]} to {steps[-1]}{spacing}. Metrics: {names}.", steps[-1])
+    return Finding(
+        "input",
+        "info",
+        f"{log.source}: {len(steps)} steps from {steps[0]} to {steps[-1]}{spacing}. Metrics: {names}.",
+        steps[-1],
+    )
 
 
 def merge(logs: list[RunLog]) -> RunLog:

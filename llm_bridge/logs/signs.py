@@ -1,4 +1,6 @@
-"""What the metrics mean, beside the criteria: reward accuracy, narrowing answers, consensus, entropy, and what is missing."""
+"""What the metrics mean, beside the criteria: reward accuracy, narrowing answers, consensus, entropy, and
+what is missing.
+"""
 
 from llm_bridge.logs.finding import Finding
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
@@ -7,7 +9,15 @@ from sharpening.collapse import CRITERIA
 REWARD_ROSE, CERTAIN = 0.05, 0.9
 CONSENSUS = 0.5
 ENTROPY_LEFT = 0.2
-WANTED = ("accuracy", "label_accuracy", "reward_accuracy", "mode_retention", "excess_kl", "distinct_answers", "majority_ratio")
+WANTED = (
+    "accuracy",
+    "label_accuracy",
+    "reward_accuracy",
+    "mode_retention",
+    "excess_kl",
+    "distinct_answers",
+    "majority_ratio",
+)
 NEVER_ZERO = ("majority_ratio", "token_entropy", "perplexity", "mean_length")
 
 
@@ -16,14 +26,37 @@ def placeholders(log: RunLog) -> list[Finding]:
     zero = [name for name in NEVER_ZERO if (series := log.get(name)) and not series.array.any()]
     for name in zero:
         del log.series[name]
-    return [Finding("placeholder_zeros", "warning", f"Exactly zero at every step, which cannot be: {', '.join(zero)}. A writer that puts zero "
-                                                    f"where its "
-                    "input is missing makes a dead run look alive; these were taken as missing.")] if zero else []
+    return (
+        [
+            Finding(
+                "placeholder_zeros",
+                "warning",
+                f"Exactly zero at every step, which cannot be: {', '.join(zero)}. A writer that puts zero "
+                "where its "
+                "input is missing makes a dead run look alive; these were taken as missing.",
+            )
+        ]
+        if zero
+        else []
+    )
 
 
 def signs(log: RunLog) -> list[Finding]:
     """Every sign that the log allows to judge."""
-    found = [sign(log) for sign in (reward_accuracy, narrowing, consensus, entropy, no_answer, ties, against_voting, missing, unknown)]
+    found = [
+        sign(log)
+        for sign in (
+            reward_accuracy,
+            narrowing,
+            consensus,
+            entropy,
+            no_answer,
+            ties,
+            against_voting,
+            missing,
+            unknown,
+        )
+    ]
     return [finding for finding in found if finding is not None]
 
 
@@ -35,16 +68,27 @@ def reward_accuracy(log: RunLog) -> Finding | None:
     start, end = series.ends()
     last, peak = series.steps[-1], float(series.array.max())
     if max(start, peak) - end < 0.05:
-        return Finding("reward_accuracy", "info", f"Reward accuracy {start:.2f} at the start, {end:.2f} at the end: the share of rollouts whose "
-                                                  f"reward is "
-                       "what the true answer would have given. It is no accuracy: a wrong rollout outside a wrong majority counts as right.", last)
+        return Finding(
+            "reward_accuracy",
+            "info",
+            f"Reward accuracy {start:.2f} at the start, {end:.2f} at the end: the share of rollouts whose"
+            " reward is what the true answer would have given. It is no accuracy: a wrong rollout outside a"
+            " wrong majority counts as right.",
+            last,
+        )
     text = (
-        f"Reward accuracy fell to {end:.2f} (start {start:.2f}, highest {peak:.2f}): a majority vote rewards more and more rollouts otherwise than "
-        "the true answers would, so each further step of a majority reward trains towards wrong answers. Majorities that were right have become wrong"
+        f"Reward accuracy fell to {end:.2f} (start {start:.2f}, highest {peak:.2f}): a majority vote rewards"
+        " more and more rollouts otherwise than the true answers would, so each further step of a majority"
+        " reward trains towards wrong answers. Majorities that were right have become wrong"
     )
     if labels := log.get("label_accuracy"):
         text += f" (label accuracy {labels.ends()[0]:.2f} to {labels.ends()[1]:.2f})"
-    return Finding("reward_accuracy_falls", "warning", text + ". A larger group or a lower temperature does not bring them back.", last)
+    return Finding(
+        "reward_accuracy_falls",
+        "warning",
+        text + ". A larger group or a lower temperature does not bring them back.",
+        last,
+    )
 
 
 def narrowing(log: RunLog) -> Finding | None:
@@ -61,9 +105,9 @@ def narrowing(log: RunLog) -> Finding | None:
     fell = accuracy is not None and accuracy.ends()[1] <= accuracy.ends()[0] - 0.05
     counts = log.get("distinct_answers") or distinct[1]
     text = (
-        f"{reward[0]} goes from {before:.2f} to {after:.2f} while distinct majority answers fall from {counts.ends()[0]:.3g} to "
-        f"{counts.ends()[1]:.3g}: "
-        "different prompts get the same answer. That is how a collapse looks, not a task that has become too easy; harder prompts do not help."
+        f"{reward[0]} goes from {before:.2f} to {after:.2f} while distinct majority answers fall from"
+        f" {counts.ends()[0]:.3g} to {counts.ends()[1]:.3g}: different prompts get the same answer. That is"
+        " how a collapse looks, not a task that has become too easy; harder prompts do not help."
     )
     if fell:
         text += f" Accuracy fell from {accuracy.ends()[0]:.2f} to {accuracy.ends()[1]:.2f}."
@@ -77,12 +121,18 @@ def consensus(log: RunLog) -> Finding | None:
         return None
     start, end = series.ends()
     text = (
-        f"In {end:.0%} of the groups ({start:.0%} at the start) all rollouts got the same reward (frac_reward_zero_std). That is consensus, not "
-        "correctness: a unanimous wrong answer counts too. Such groups give no gradient when rewards are scaled by group."
+        f"In {end:.0%} of the groups ({start:.0%} at the start) all rollouts got the same reward"
+        " (frac_reward_zero_std). That is consensus, not correctness: a unanimous wrong answer counts too."
+        " Such groups give no gradient when rewards are scaled by group."
     )
     if log.get("distinct_answers") is None and end >= CONSENSUS:
-        text += " This log cannot tell success from collapse: record completions (log_completions=True) or add CollapseMonitor."
-    return Finding("consensus", "warning" if end >= CONSENSUS and end > start else "info", text, series.steps[-1])
+        text += (
+            " This log cannot tell success from collapse: record completions (log_completions=True) or add"
+            " CollapseMonitor."
+        )
+    return Finding(
+        "consensus", "warning" if end >= CONSENSUS and end > start else "info", text, series.steps[-1]
+    )
 
 
 def entropy(log: RunLog) -> Finding | None:
@@ -94,10 +144,14 @@ def entropy(log: RunLog) -> Finding | None:
     start, end = series.ends()
     if start <= 0 or end > ENTROPY_LEFT * start:
         return None
-    return Finding("entropy_falls", "warning", f"{name} is down to {end / start:.0%} of its start ({start:.3g} to {end:.3g} nats). Majority "
-                                               f"rewards sharpen by "
-                   "design, so alone this is no collapse: read it with mode_retention or distinct_answers. No absolute value of it means anything.",
-                   series.steps[-1])
+    return Finding(
+        "entropy_falls",
+        "warning",
+        f"{name} is down to {end / start:.0%} of its start ({start:.3g} to {end:.3g} nats). Majority rewards"
+        " sharpen by design, so alone this is no collapse: read it with mode_retention or distinct_answers."
+        " No absolute value of it means anything.",
+        series.steps[-1],
+    )
 
 
 def no_answer(log: RunLog) -> Finding | None:
@@ -108,9 +162,14 @@ def no_answer(log: RunLog) -> Finding | None:
     start, end = series.ends()
     if end < 0.5 and end < start + 0.2:
         return None
-    return Finding("no_answer", "warning", f"{end:.0%} of the completions have no answer ({start:.0%} at the start). They neither vote nor earn "
-                                           f"reward, and "
-                   "reward accuracy counts them as right where the majority is wrong.", series.steps[-1])
+    return Finding(
+        "no_answer",
+        "warning",
+        f"{end:.0%} of the completions have no answer ({start:.0%} at the start). They neither vote nor earn "
+        "reward, and "
+        "reward accuracy counts them as right where the majority is wrong.",
+        series.steps[-1],
+    )
 
 
 def ties(log: RunLog) -> Finding | None:
@@ -118,9 +177,13 @@ def ties(log: RunLog) -> Finding | None:
     series = log.get("tie_rate")
     if series is None or series.ends()[1] < 0.1:
         return None
-    return Finding("ties", "info", f"{series.ends()[1]:.0%} of the votes end in a tie, which is shared among the leaders here. A trainer that "
-                                   f"lets the order "
-                   "of rollouts decide rewards at random there; an odd or larger group ties less.", series.steps[-1])
+    return Finding(
+        "ties",
+        "info",
+        f"{series.ends()[1]:.0%} of the votes end in a tie, which is shared among the leaders here. A trainer"
+        " that lets the order of rollouts decide rewards at random there; an odd or larger group ties less.",
+        series.steps[-1],
+    )
 
 
 def against_voting(log: RunLog) -> Finding | None:
@@ -129,10 +192,19 @@ def against_voting(log: RunLog) -> Finding | None:
     if accuracy is None or labels is None:
         return None
     best, voted = float(accuracy.array.max()), float(labels.array[0])
-    verdict = "no better than voting without any training" if best <= voted else "better than voting without any training"
-    return Finding("against_voting", "info", f"A majority vote of the untrained model is right on {voted:.0%} of the prompts; training brought a "
-                                             f"single answer "
-                   f"from {accuracy.array[0]:.0%} to at best {best:.0%}: {verdict}.", accuracy.steps[int(accuracy.array.argmax())])
+    verdict = (
+        "no better than voting without any training"
+        if best <= voted
+        else "better than voting without any training"
+    )
+    return Finding(
+        "against_voting",
+        "info",
+        f"A majority vote of the untrained model is right on {voted:.0%} of the prompts; training brought a "
+        "single answer "
+        f"from {accuracy.array[0]:.0%} to at best {best:.0%}: {verdict}.",
+        accuracy.steps[int(accuracy.array.argmax())],
+    )
 
 
 def missing(log: RunLog) -> Finding | None:
@@ -140,7 +212,11 @@ def missing(log: RunLog) -> Finding | None:
     absent = [name for name in WANTED if log.get(name) is None]
     if not absent:
         return None
-    blocked = [name for name, rule in CRITERIA.items() if log.get(rule.metric) is None or (rule.needs_floor and log.floor is None)]
+    blocked = [
+        name
+        for name, rule in CRITERIA.items()
+        if log.get(rule.metric) is None or (rule.needs_floor and log.floor is None)
+    ]
     text = f"Not recorded at two steps or more, hence missing and not zero: {', '.join(absent)}."
     if blocked:
         text += f" Criteria that cannot be evaluated: {', '.join(blocked)}."
@@ -151,4 +227,9 @@ def unknown(log: RunLog) -> Finding | None:
     """Keys that no rule reads."""
     if not log.unknown:
         return None
-    return Finding("unknown_keys", "info", f"Not read, because their names are not known here or they hold no numbers: {', '.join(log.unknown)}.")
+    return Finding(
+        "unknown_keys",
+        "info",
+        "Not read, because their names are not known here or they hold no numbers:"
+        f" {', '.join(log.unknown)}.",
+    )

@@ -1,4 +1,6 @@
-"""When to stop and which checkpoint to keep: every collapse criterion that the log allows, and the last evaluation before the onset."""
+"""When to stop and which checkpoint to keep: every collapse criterion that the log allows, and the last
+evaluation before the onset.
+"""
 
 from llm_bridge.logs.finding import Finding, worst
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
@@ -23,11 +25,24 @@ def stopping(log: RunLog) -> list[Finding]:
     held = [name for name, found in steps.items() if found.outcome is Outcome.CENSORED]
     if held:
         horizon = max(steps[name].horizon for name in held)
-        findings.append(Finding("no_collapse", "info", f"Not met up to step {horizon}: {', '.join(held)}. The run may collapse later.", horizon))
+        findings.append(
+            Finding(
+                "no_collapse",
+                "info",
+                f"Not met up to step {horizon}: {', '.join(held)}. The run may collapse later.",
+                horizon,
+            )
+        )
     elif not met and not findings:
-        findings.append(Finding("cannot_tell", "info", "This log holds none of the metrics from which a collapse step is found, so nothing here "
-                                                       "says whether "
-                                "to stop. Add CollapseMonitor(prompts=[...]) to the trainer, or record completions (TRL: log_completions=True)."))
+        findings.append(
+            Finding(
+                "cannot_tell",
+                "info",
+                "This log holds none of the metrics from which a collapse step is found, so nothing here says"
+                " whether to stop. Add CollapseMonitor(prompts=[...]) to the trainer, or record completions"
+                " (TRL: log_completions=True).",
+            )
+        )
     return findings
 
 
@@ -37,13 +52,24 @@ def _step(log: RunLog, name: str) -> CollapseStep:
     if series is None:
         return CollapseStep(name, None, Outcome.UNAVAILABLE, None, metric, 0)
     start = series.steps[0]
-    curve = Trajectory([step - start for step in series.steps], {metric: series.array}, floor=log.floor, source="measured")
+    curve = Trajectory(
+        [step - start for step in series.steps], {metric: series.array}, floor=log.floor, source="measured"
+    )
     found = collapse_step(curve, name)
-    return CollapseStep(name, None if found.step is None else found.step + start, found.outcome, found.threshold, metric, found.horizon + start)
+    return CollapseStep(
+        name,
+        None if found.step is None else found.step + start,
+        found.outcome,
+        found.threshold,
+        metric,
+        found.horizon + start,
+    )
 
 
 def _accuracy(log: RunLog) -> str | None:
-    """Whether accuracy "rose", "fell" or stayed "flat" from the first to the last fifth; None without labels."""
+    """Whether accuracy "rose", "fell" or stayed "flat" from the first to the last fifth; None without
+    labels.
+    """
     series = log.get("accuracy")
     if series is None:
         return None
@@ -58,38 +84,72 @@ def _judged(log: RunLog, name: str, found: CollapseStep) -> Finding:
     if name in ("half_life", "loss_spike"):
         level = "warning"
     if rule.metric in ("mode_retention", "excess_kl", "loss_spike") and accuracy == "rose":
-        level, why = "info", " But accuracy is higher than at the start: the model changed, and for the better."
+        level, why = (
+            "info",
+            " But accuracy is higher than at the start: the model changed, and for the better.",
+        )
     elif rule.metric in ("mode_retention", "excess_kl") and accuracy == "flat":
         level, why = "warning", " Accuracy has not fallen."
     elif rule.metric == "mode_retention" and accuracy is None and excess and excess.ends()[1] <= BUDGET:
         level = "warning"
-        why = f" Yet excess_kl ends at {excess.ends()[1]:.2g} nats: answers moved where the prior pointed, which a run that corrects itself does too."
-    elif rule.metric == "mode_retention" and accuracy is None and not excess and (distinct := log.first(*DISTINCT)) and not fewer(distinct[1]):
+        why = (
+            f" Yet excess_kl ends at {excess.ends()[1]:.2g} nats: answers moved where the prior pointed,"
+            " which a run that corrects itself does too."
+        )
+    elif (
+        rule.metric == "mode_retention"
+        and accuracy is None
+        and not excess
+        and (distinct := log.first(*DISTINCT))
+        and not fewer(distinct[1])
+    ):
         level = "warning"
-        why = " As many different answers win as at the start, so the model may as well have learnt: without labels or excess_kl nothing says which."
+        why = (
+            " As many different answers win as at the start, so the model may as well have learnt: without"
+            " labels or excess_kl nothing says which."
+        )
     elif rule.metric == "mode_retention" and accuracy is None:
-        why = " Majority answers that the model began with are gone, and without labels nothing says that better ones came."
+        why = (
+            " Majority answers that the model began with are gone, and without labels nothing says that"
+            " better ones came."
+        )
     threshold = "" if name == "accuracy_peak" else f" (threshold {found.threshold:.3g})"
     where = "Accuracy peaked" if name == "accuracy_peak" else "Met"
-    return Finding(f"collapse_{name}", level, f"{where} at step {found.step}: {rule.meaning}{threshold}.{why}", found.step)
+    return Finding(
+        f"collapse_{name}",
+        level,
+        f"{where} at step {found.step}: {rule.meaning}{threshold}.{why}",
+        found.step,
+    )
 
 
 def _not_met(log: RunLog, name: str, found: CollapseStep) -> Finding | None:
     rule = CRITERIA[name]
     if found.outcome is Outcome.NEVER_STARTED:
-        return Finding(f"collapse_{name}", "warning" if name in ("relative", "mode_retention") else "info",
-                       f"`{name}` is met at the first evaluation already: {rule.meaning}. There was nothing left to "
-                       f"lose.", log.get(rule.metric).steps[0])
+        return Finding(
+            f"collapse_{name}",
+            "warning" if name in ("relative", "mode_retention") else "info",
+            f"`{name}` is met at the first evaluation already: {rule.meaning}. There was nothing left to "
+            "lose.",
+            log.get(rule.metric).steps[0],
+        )
     if found.outcome is Outcome.CENSORED and rule.kind != "peak":
         series = log.get(rule.metric)
         if rule.holds(series.array, found.threshold)[-1]:
-            return Finding(f"threshold_{name}", "warning", f"At the last evaluation, step {series.steps[-1]}, `{name}` holds: {rule.meaning}. "
-                           "If the next one confirms it, that is the collapse step.", series.steps[-1])
+            return Finding(
+                f"threshold_{name}",
+                "warning",
+                f"At the last evaluation, step {series.steps[-1]}, `{name}` holds: {rule.meaning}. "
+                "If the next one confirms it, that is the collapse step.",
+                series.steps[-1],
+            )
     return None
 
 
 def _advice(log: RunLog, met: dict[str, CollapseStep], level: str) -> list[Finding]:
-    """`stop` at the onset and `keep_checkpoint` at the last evaluation before it, from the criterion that was met first."""
+    """`stop` at the onset and `keep_checkpoint` at the last evaluation before it, from the criterion that was
+    met first.
+    """
     onsets = {}
     for name, found in met.items():
         series = log.get(found.metric)
@@ -102,7 +162,10 @@ def _advice(log: RunLog, met: dict[str, CollapseStep], level: str) -> list[Findi
     lag = log.get(met[name].metric).lag
     keep = max(0, before - lag)
     told = ", ".join(f"{name} {step}" for name, (step, _) in onsets.items())
-    stop = f"Stop at step {onset}, the onset: the first step of the criteria met ({told}). Later steps only lose."
+    stop = (
+        f"Stop at step {onset}, the onset: the first step of the criteria met ({told}). Later steps only"
+        " lose."
+    )
     return [
         Finding("stop", level, stop, onset),
         Finding("keep_checkpoint", "warning", _keep(log, keep, before, lag), keep),
@@ -117,9 +180,15 @@ def _end_of_peak(values, peak: int, threshold: float) -> int:
 
 def _keep(log: RunLog, keep: int, before: int, lag: int) -> str:
     if keep == 0:
-        text = f"Keep the initial model: {before} is the last step evaluated before the onset, so no trained checkpoint is known to be better."
+        text = (
+            f"Keep the initial model: {before} is the last step evaluated before the onset, so no trained"
+            " checkpoint is known to be better."
+        )
     elif lag:
-        text = f"Keep the checkpoint of step {keep}: it gave the rollouts of step {before}, the last ones before the onset."
+        text = (
+            f"Keep the checkpoint of step {keep}: it gave the rollouts of step {before}, the last ones before"
+            " the onset."
+        )
     else:
         text = f"Keep the checkpoint of step {keep}, the last evaluation before the onset."
     if accuracy := log.get("accuracy"):
@@ -127,5 +196,9 @@ def _keep(log: RunLog, keep: int, before: int, lag: int) -> str:
         text += f" The best accuracy recorded is {accuracy.array.max():.3g}, at step {best}."
     if log.checkpoints and keep:
         usable = [step for step in log.checkpoints if step <= keep]
-        text += f" In this folder that is checkpoint-{max(usable)}." if usable else " This folder has none that early any more: save more often."
+        text += (
+            f" In this folder that is checkpoint-{max(usable)}."
+            if usable
+            else " This folder has none that early any more: save more often."
+        )
     return text

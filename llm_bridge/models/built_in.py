@@ -27,7 +27,12 @@ def built_in_folder(name: str) -> Path:
         raise InputError("model", name, f"built-in models are {', '.join(RECIPES)}", "Choose one of them")
     folder = SHIPPED / name
     if not (folder / "model.safetensors").is_file():
-        raise InputError("model", name, "its weights are not in this installation", f"Make them with `sharpening zoo build {name}`")
+        raise InputError(
+            "model",
+            name,
+            "its weights are not in this installation",
+            f"Make them with `sharpening zoo build {name}`",
+        )
     return folder
 
 
@@ -37,9 +42,12 @@ def default_task(name: str) -> str | None:
 
 
 def list_models() -> list[dict]:
-    """One record a model: name, task, architecture, recipe and, where the weights are shipped, the measured prior."""
+    """One record a model: name, task, architecture, recipe and, where the weights are shipped, the measured
+    prior.
+    """
     return [
-        {"name": name, "task": recipe.task, "architecture": recipe.architecture, "about": recipe.about} | _prior(name)
+        {"name": name, "task": recipe.task, "architecture": recipe.architecture, "about": recipe.about}
+        | _prior(name)
         for name, recipe in RECIPES.items()
     ]
 

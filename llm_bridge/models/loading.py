@@ -1,4 +1,6 @@
-"""Load a causal language model: a Hugging Face folder or hub id, a GGUF file, or a built-in tiny one. No remote code runs."""
+"""Load a causal language model: a Hugging Face folder or hub id, a GGUF file, or a built-in tiny one. No
+remote code runs.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -37,7 +39,9 @@ class LoadedModel:
 
 @contextmanager
 def fitting_threads(loaded: LoadedModel) -> Iterator[None]:
-    """One torch thread while a small model works: more would wait for one another, and sums would depend on their number."""
+    """One torch thread while a small model works: more would wait for one another, and sums would depend on
+    their number.
+    """
     threads = torch.get_num_threads()
     if loaded.is_small:
         torch.set_num_threads(1)
@@ -48,22 +52,32 @@ def fitting_threads(loaded: LoadedModel) -> Iterator[None]:
 
 
 def load_model(name: str) -> LoadedModel:
-    """Load `name` in float32 on the CPU, ready for sampling; a trainer moves it to an accelerator if there is one.
+    """Load `name` in float32 on the CPU, ready for sampling; a trainer moves it to an accelerator if there is
+    one.
 
     Raises:
-        InputError: no such model, a folder without weights or tokenizer, weights that are not safetensors or GGUF.
+        InputError: no such model, a folder without weights or tokenizer, weights that are not safetensors or
+        GGUF.
     """
     source, options = locate_model(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
         if options:
-            model = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False, dtype=torch.float32, **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, trust_remote_code=False, dtype=torch.float32, **options
+            )
         else:
             model, report = AutoModelForCausalLM.from_pretrained(
-                source, trust_remote_code=False, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                source,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
             )
             if missing := sorted(report["missing_keys"]):
-                raise InputError("model", name, f"its weights lack {len(missing)} tensors, such as {missing[0]}", MODEL_FIX)
+                raise InputError(
+                    "model", name, f"its weights lack {len(missing)} tensors, such as {missing[0]}", MODEL_FIX
+                )
     except InputError:
         raise
     except Exception as error:
@@ -79,6 +93,7 @@ def frozen_copy(model):
     """A copy of `model` that nothing trains, for use as an Evaluator's reference."""
     reference = copy.deepcopy(model)
     for module in reference.modules():
-        # A trainer's wrapper around `forward` still calls the model it was made for, whose weights go on changing.
+        # A trainer's wrapper around `forward` still calls the model it was made for, whose weights go on
+        # changing.
         module.__dict__.pop("forward", None)
     return reference.requires_grad_(False).eval()

@@ -1,4 +1,6 @@
-"""What a model's name can mean, decided without loading torch: a built-in name, a folder, a GGUF file or a hub id."""
+"""What a model's name can mean, decided without loading torch: a built-in name, a folder, a GGUF file or a
+hub id.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,8 @@ def locate_model(name: str) -> tuple[str, dict]:
     """Where `from_pretrained` finds the model: (folder or hub id, extra options). Weights are not read.
 
     Raises:
-        InputError: no such model, a folder without config or safetensors weights, a hub that does not know the name.
+        InputError: no such model, a folder without config or safetensors weights, a hub that does not know
+        the name.
     """
     if name in names():
         return str(built_in_folder(name)), {}
@@ -26,18 +29,38 @@ def locate_model(name: str) -> tuple[str, dict]:
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise InputError("model", name, "the folder has no config.json, so it is not a Hugging Face model", MODEL_FIX)
+            raise InputError(
+                "model", name, "the folder has no config.json, so it is not a Hugging Face model", MODEL_FIX
+            )
         if not list(path.glob("*.safetensors")):
-            raise InputError("model", name, "the folder has no safetensors weights (pickled weights are not loaded)", MODEL_FIX)
+            raise InputError(
+                "model",
+                name,
+                "the folder has no safetensors weights (pickled weights are not loaded)",
+                MODEL_FIX,
+            )
         return str(path), {}
-    if path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "/" not in name:
-        raise InputError("model", name, f"it is neither a folder, a GGUF file nor a built-in name ({', '.join(names())})", MODEL_FIX)
+    if (
+        path.exists()
+        or path.is_absolute()
+        or name.startswith((".", "~"))
+        or name.count("/") > 1
+        or "/" not in name
+    ):
+        raise InputError(
+            "model",
+            name,
+            f"it is neither a folder, a GGUF file nor a built-in name ({', '.join(names())})",
+            MODEL_FIX,
+        )
     from huggingface_hub import hf_hub_download
 
     try:
         hf_hub_download(name, "config.json")
     except Exception as error:
-        raise InputError("model", name, f"the hub has no such model or cannot be reached ({first_line(error)})", MODEL_FIX) from error
+        raise InputError(
+            "model", name, f"the hub has no such model or cannot be reached ({first_line(error)})", MODEL_FIX
+        ) from error
     return name, {}
 
 

@@ -1,7 +1,14 @@
-"""A forecast, a measurement, or both as JSON (schema version 1), terminal tables, figures and one self-contained HTML page."""
+"""A forecast, a measurement, or both as JSON (schema version 1), terminal tables, figures and one
+self-contained HTML page.
+"""
 
 from llm_bridge.report.comparison import Distance, distance, voice_distances
-from llm_bridge.report.document import comparison_document, forecast_document, measurement_document, simulation_document
+from llm_bridge.report.document import (
+    comparison_document,
+    forecast_document,
+    measurement_document,
+    simulation_document,
+)
 from llm_bridge.report.files import report_files
 from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
 from llm_bridge.report.page import render_page

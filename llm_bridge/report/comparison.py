@@ -1,4 +1,6 @@
-"""How far a forecast is from a measurement: as a factor between collapse steps, and as a mean distance between curves."""
+"""How far a forecast is from a measurement: as a factor between collapse steps, and as a mean distance
+between curves.
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +15,8 @@ from llm_bridge.training.measurement import Measurement
 class Distance:
     """Later step over earlier step: `factor` >= 1.
 
-    direction: "late" (the forecast comes after the measured step), "early", "same"; None where one of the two says nothing.
+    direction: "late" (the forecast comes after the measured step), "early", "same"; None where one of the two
+    says nothing.
     bound: "exact", or "at_least" where one side is censored: the factor is then the smallest one possible.
     Both censored: direction "same", factor None, since neither step is known.
     """
@@ -43,10 +46,11 @@ NOTHING = Distance(None, None, None)
 
 
 def distance(predicted, measured) -> Distance:
-    """Distance between two steps that have `step`, `outcome` and `horizon` (a CollapseStep or a ForecastStep).
+    """Distance between two steps that have `step`, `outcome` and `horizon` (a CollapseStep or a
+    ForecastStep).
 
-    Only "collapsed" and "censored" can be compared. A censored side lies after its horizon: where that horizon comes before
-    the other side's step, nothing can be said.
+    Only "collapsed" and "censored" can be compared. A censored side lies after its horizon: where that
+    horizon comes before the other side's step, nothing can be said.
     """
     if predicted is None or measured is None:
         return NOTHING
@@ -63,11 +67,18 @@ def distance(predicted, measured) -> Distance:
 
 
 def within_interval(predicted, measured) -> bool | None:
-    """Whether the measured step lies in [low, high] of a ForecastStep; None where the interval or the measurement says nothing.
+    """Whether the measured step lies in [low, high] of a ForecastStep; None where the interval or the
+    measurement says nothing.
 
-    A censored measurement lies inside an interval without an upper end, and outside one that ended before the run did.
+    A censored measurement lies inside an interval without an upper end, and outside one that ended before the
+    run did.
     """
-    if predicted is None or measured is None or predicted.low is None or measured.outcome.value not in ("collapsed", "censored"):
+    if (
+        predicted is None
+        or measured is None
+        or predicted.low is None
+        or measured.outcome.value not in ("collapsed", "censored")
+    ):
         return None
     high = math.inf if predicted.high is None else predicted.high
     if measured.step is not None:
@@ -80,7 +91,11 @@ def _ratio(predicted: int, measured: int) -> Distance:
         return Distance(1.0, "same", "exact")
     if min(predicted, measured) <= 0:
         return NOTHING
-    return Distance(max(predicted, measured) / min(predicted, measured), "late" if predicted > measured else "early", "exact")
+    return Distance(
+        max(predicted, measured) / min(predicted, measured),
+        "late" if predicted > measured else "early",
+        "exact",
+    )
 
 
 def _bound(horizon: int | None, step: int, direction: str) -> Distance:
@@ -99,9 +114,11 @@ def voice_distances(forecast: ModelForecast, measurement: Measurement) -> dict[s
 
 
 def curve_errors(forecast: ModelForecast, measurement: Measurement) -> dict[str, dict[str, float]]:
-    """For every voice and metric both sides have: mean |forecast - measured| over the measured evaluations, in the metric's unit.
+    """For every voice and metric both sides have: mean |forecast - measured| over the measured evaluations,
+    in the metric's unit.
 
-    The forecast is interpolated linearly between its own steps; measured evaluations beyond its last step are left out.
+    The forecast is interpolated linearly between its own steps; measured evaluations beyond its last step are
+    left out.
     """
     measured = measurement.trajectory
     errors = {}
@@ -109,9 +126,16 @@ def curve_errors(forecast: ModelForecast, measurement: Measurement) -> dict[str,
         reach = measured.step <= trajectory.horizon
         errors[voice] = {
             name: float(
-                np.mean(np.abs(np.interp(measured.step[reach], trajectory.step, trajectory[name]) - measured[name][reach]))
+                np.mean(
+                    np.abs(
+                        np.interp(measured.step[reach], trajectory.step, trajectory[name])
+                        - measured[name][reach]
+                    )
+                )
             )
             for name in measured.metrics
-            if trajectory.has(name) and np.isfinite(trajectory[name]).all() and np.isfinite(measured[name][reach]).all()
+            if trajectory.has(name)
+            and np.isfinite(trajectory[name]).all()
+            and np.isfinite(measured[name][reach]).all()
         }
     return errors

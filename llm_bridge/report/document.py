@@ -18,7 +18,9 @@ TINY = 1e-12  # rounding noise in every metric's unit; smaller values are writte
 
 
 def plain(value):
-    """Plain JSON data: floats to six significant digits (0 below 1e-12), NaN and infinities to null, enums to their values."""
+    """Plain JSON data: floats to six significant digits (0 below 1e-12), NaN and infinities to null, enums to
+    their values.
+    """
     if isinstance(value, enum.Enum):
         return plain(value.value)
     if isinstance(value, Mapping):
@@ -39,7 +41,9 @@ def plain(value):
 
 
 def forecast_document(forecast: ModelForecast) -> dict:
-    """The JSON of `sharpening forecast`: the speaker's curve and steps, every voice, verdict, reasons, prior and cost."""
+    """The JSON of `sharpening forecast`: the speaker's curve and steps, every voice, verdict, reasons, prior
+    and cost.
+    """
     return plain(
         {
             **_head("forecast", forecast),
@@ -58,7 +62,10 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "why_speaker": forecast.why_speaker,
             "voices": {
                 name: {
-                    "collapse": {criterion: _step(step) for criterion, step in forecast.voices_collapse.get(name, {}).items()},
+                    "collapse": {
+                        criterion: _step(step)
+                        for criterion, step in forecast.voices_collapse.get(name, {}).items()
+                    },
                     "curve": trajectory.curve(),
                 }
                 for name, trajectory in forecast.voices.items()
@@ -84,11 +91,12 @@ def measurement_document(measurement: Measurement) -> dict:
 
 
 def comparison_document(forecast: ModelForecast, measurement: Measurement) -> dict:
-    """The JSON of `sharpening compare`: both documents, and for every voice how far its steps and curves are off.
+    """The JSON of `sharpening compare`: both documents, and for every voice how far its steps and curves are
+    off.
 
-    `distance[voice][criterion]`: `factor` >= 1 (later over earlier step; `bound` is "at_least" where a run ended first),
-    `direction` of the forecast.
-    `curve_error[voice][metric]`: mean absolute difference over the measured evaluations.
+    `distance[voice][criterion]`: `factor` >= 1 (later over earlier step; `bound` is "at_least" where a run
+    ended first), `direction` of the forecast. `curve_error[voice][metric]`: mean absolute difference over the
+    measured evaluations.
     """
     return plain(
         {
@@ -97,7 +105,8 @@ def comparison_document(forecast: ModelForecast, measurement: Measurement) -> di
             "measurement": measurement_document(measurement),
             "speaker": forecast.speaker,
             "within_interval": {
-                name: within_interval(step, measurement.collapse.get(name)) for name, step in forecast.collapse.items()
+                name: within_interval(step, measurement.collapse.get(name))
+                for name, step in forecast.collapse.items()
             },
             "distance": {
                 voice: {name: found.as_dict() for name, found in distances.items()}
@@ -123,7 +132,13 @@ def simulation_document(trajectory, settings: dict, collapse: dict) -> dict:
 
 
 def _head(kind: str, result) -> dict:
-    return {"schema": SCHEMA, "kind": kind, "model": result.model, "task": result.task, "settings": result.settings.as_dict()}
+    return {
+        "schema": SCHEMA,
+        "kind": kind,
+        "model": result.model,
+        "task": result.task,
+        "settings": result.settings.as_dict(),
+    }
 
 
 def _step(step) -> dict:

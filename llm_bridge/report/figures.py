@@ -14,7 +14,8 @@ def draw_collapse(forecast: ModelForecast | None, measurement: Measurement | Non
 
     args, options = found
     caption = (
-        "A diamond marks the step at which a criterion is met; a triangle at the edge, that it is not met within the horizon."
+        "A diamond marks the step at which a criterion is met; a triangle at the edge, that it is not met"
+        " within the horizon."
     )
     caption += " The bar is the forecast's interval." if options["intervals"] else ""
     return html.figure(
@@ -51,7 +52,10 @@ def png_figures(forecast: ModelForecast | None, measurement: Measurement | None)
 
 def curve_arguments(forecast: ModelForecast | None, measurement: Measurement | None) -> tuple[dict, dict]:
     """Positional and keyword arguments of `plot_trajectories`."""
-    series = {**({"measured": measurement.trajectory} if measurement else {}), **(forecast.voices if forecast else {})}
+    series = {
+        **({"measured": measurement.trajectory} if measurement else {}),
+        **(forecast.voices if forecast else {}),
+    }
     return series, {
         "speaker": forecast.speaker if forecast else None,
         "criterion": (forecast or measurement).settings.criterion,
@@ -60,7 +64,9 @@ def curve_arguments(forecast: ModelForecast | None, measurement: Measurement | N
     }
 
 
-def collapse_arguments(forecast: ModelForecast | None, measurement: Measurement | None) -> tuple[dict, dict] | None:
+def collapse_arguments(
+    forecast: ModelForecast | None, measurement: Measurement | None
+) -> tuple[dict, dict] | None:
     """Positional and keyword arguments of `plot_collapse_steps`; None if no criterion can be evaluated."""
     steps = _steps(forecast, measurement)
     if not any(step.outcome.value != "unavailable" for found in steps.values() for step in found.values()):
@@ -75,8 +81,15 @@ def collapse_arguments(forecast: ModelForecast | None, measurement: Measurement 
 
 
 def _steps(forecast, measurement) -> dict:
-    return {**({"measured": measurement.collapse} if measurement else {}), **(forecast.voices_collapse if forecast else {})}
+    return {
+        **({"measured": measurement.collapse} if measurement else {}),
+        **(forecast.voices_collapse if forecast else {}),
+    }
 
 
 def _intervals(forecast) -> dict:
-    return {name: (step.low, step.high) for name, step in forecast.collapse.items() if step.low is not None} if forecast else {}
+    return (
+        {name: (step.low, step.high) for name, step in forecast.collapse.items() if step.low is not None}
+        if forecast
+        else {}
+    )

@@ -9,9 +9,15 @@ from llm_bridge.training.measurement import Measurement
 
 
 def report_files(
-    document: dict, *, forecast: ModelForecast | None = None, measurement: Measurement | None = None, command: str | None = None
+    document: dict,
+    *,
+    forecast: ModelForecast | None = None,
+    measurement: Measurement | None = None,
+    command: str | None = None,
 ) -> dict[str, bytes]:
-    """File name -> content: report.html (self-contained), PNG figures, result.json (the `--json` document)."""
+    """File name -> content: report.html (self-contained), PNG figures, result.json (the `--json`
+    document).
+    """
     return {
         "report.html": render_page(forecast, measurement, command=command).encode(),
         **png_figures(forecast, measurement),
@@ -26,7 +32,9 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
     from sharpening.plots import figure_bytes, plot_trajectories, plot_trajectory
 
     settings = document["settings"]
-    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None)
+    facts = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None
+    )
     rows = [("", [html.text(name), html.text(step_text(step))]) for name, step in collapse.items()]
     body = (
         html.section(
@@ -41,7 +49,10 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
             "Every metric",
             html.figure(
                 lambda theme: figure_bytes(
-                    plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse}, theme=theme), "svg"
+                    plot_trajectories(
+                        {"simulated": trajectory}, collapse={"simulated": collapse}, theme=theme
+                    ),
+                    "svg",
                 ),
                 "Curves of the metrics over training steps",
                 "Left: metrics that need true labels. Right: metrics that anyone can watch.",
@@ -54,7 +65,9 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
     return {
         "report.html": page.encode(),
         "rise_and_fall.png": figure_bytes(plot_trajectory(trajectory)),
-        "curves.png": figure_bytes(plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse})),
+        "curves.png": figure_bytes(
+            plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse})
+        ),
         "result.json": _json(document),
     }
 

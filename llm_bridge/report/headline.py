@@ -11,7 +11,9 @@ from llm_bridge.training.measurement import Measurement
 
 @dataclass(frozen=True)
 class Headline:
-    """`tone` good | caution | bad | neutral; `title` one short sentence; `number` and `caption` the key figure and what it is."""
+    """`tone` good | caution | bad | neutral; `title` one short sentence; `number` and `caption` the key
+    figure and what it is.
+    """
 
     tone: str
     title: str
@@ -41,7 +43,9 @@ def interval_text(step: ForecastStep, horizon: int | None = None) -> str:
 
 
 def spoken_criterion(chosen: str, *steps: Mapping) -> str:
-    """The chosen criterion, or `mode_retention` (which needs no labels) where one of the sides cannot evaluate the chosen one."""
+    """The chosen criterion, or `mode_retention` (which needs no labels) where one of the sides cannot
+    evaluate the chosen one.
+    """
 
     def evaluated(name):
         return all(name in found and found[name].outcome.value != "unavailable" for found in steps)
@@ -77,9 +81,13 @@ def measurement_headline(measurement: Measurement) -> Headline:
         "never_started": "There was nothing to lose: the criterion held before training",
     }.get(step.outcome.value if step else "", "The criterion could not be evaluated")
     if measurement.interrupted:
-        title = f"Interrupted at step {horizon}" + (f"; collapsed at {step.step}" if step and step.step is not None else "")
+        title = f"Interrupted at step {horizon}" + (
+            f"; collapsed at {step.step}" if step and step.step is not None else ""
+        )
     caption = f"measured collapse step ({_named(criterion, measurement.settings.criterion)})"
-    return Headline(_tone(step) if not measurement.interrupted else "caution", title, step_text(step, horizon), caption)
+    return Headline(
+        _tone(step) if not measurement.interrupted else "caution", title, step_text(step, horizon), caption
+    )
 
 
 def comparison_headline(forecast: ModelForecast, measurement: Measurement) -> Headline:
@@ -88,13 +96,21 @@ def comparison_headline(forecast: ModelForecast, measurement: Measurement) -> He
     predicted, measured = forecast.collapse.get(criterion), measurement.collapse.get(criterion)
     horizon = measurement.trajectory.horizon
     found = distance(predicted, measured)
-    caption = f"forecast {step_text(predicted, forecast.settings.max_steps)}, measured {step_text(measured, horizon)}"
+    caption = (
+        f"forecast {step_text(predicted, forecast.settings.max_steps)}, measured"
+        f" {step_text(measured, horizon)}"
+    )
     caption += f" ({_named(criterion, measurement.settings.criterion)})"
     inside = within_interval(predicted, measured)
     if inside is not None:
-        caption += f", {'inside' if inside else 'outside'} the interval {interval_text(predicted, forecast.settings.max_steps)}"
+        caption += (
+            f", {'inside' if inside else 'outside'} the interval"
+            f" {interval_text(predicted, forecast.settings.max_steps)}"
+        )
     if found.direction is None:
-        return Headline("neutral", "Forecast and measurement cannot be compared under this criterion", "–", caption)
+        return Headline(
+            "neutral", "Forecast and measurement cannot be compared under this criterion", "–", caption
+        )
     if found.factor is None:
         return Headline("good", "The forecast was right: no collapse", "agree", caption)
     at_least = "at least " if found.bound == "at_least" else ""

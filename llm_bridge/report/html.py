@@ -1,4 +1,6 @@
-"""Small pieces of HTML. Everything from outside passes through `html.escape`; figures are embedded as data."""
+"""Small pieces of HTML. Everything from outside passes through `html.escape`; figures are embedded as
+data.
+"""
 
 import base64
 import re
@@ -31,18 +33,30 @@ def paragraph(content: str, css: str = "") -> str:
 
 
 def table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], *, text_columns: int = 1) -> str:
-    """A table of cells that are HTML already; a row is (css class, cells). The first `text_columns` are left-aligned."""
+    """A table of cells that are HTML already; a row is (css class, cells). The first `text_columns` are
+    left-aligned.
+    """
 
     def cells(values, tag):
-        return "".join(f"<{tag}{' class=text' if 0 < i < text_columns else ''}>{value}</{tag}>" for i, value in enumerate(values))
+        return "".join(
+            f"<{tag}{' class=text' if 0 < i < text_columns else ''}>{value}</{tag}>"
+            for i, value in enumerate(values)
+        )
 
-    body = "\n".join(f"<tr{f' class={css}' if css else ''}>{cells(values, 'td')}</tr>" for css, values in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    body = "\n".join(
+        f"<tr{f' class={css}' if css else ''}>{cells(values, 'td')}</tr>" for css, values in rows
+    )
+    return (
+        "<div"
+        f' class="scroll"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    )
 
 
 def cards(facts: Iterable[tuple[str, str]]) -> str:
     """Key figures: (value, what it is)."""
-    inner = "".join(f'<div class="card"><b>{text(value)}</b><span>{text(name)}</span></div>' for value, name in facts)
+    inner = "".join(
+        f'<div class="card"><b>{text(value)}</b><span>{text(name)}</span></div>' for value, name in facts
+    )
     return f'<div class="cards">{inner}</div>'
 
 
@@ -51,14 +65,21 @@ def bullet_list(items: Iterable[str]) -> str:
 
 
 def definitions(entries: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in entries) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in entries)
+        + "</dl>"
+    )
 
 
 def figure(draw: Callable[[str], bytes], alt: str, caption: str) -> str:
     """A figure drawn twice, `draw("light")` and `draw("dark")` (SVG); the reader's setting chooses."""
-    light, dark = (f"data:image/svg+xml;base64,{base64.b64encode(draw(theme)).decode()}" for theme in ("light", "dark"))
+    light, dark = (
+        f"data:image/svg+xml;base64,{base64.b64encode(draw(theme)).decode()}" for theme in ("light", "dark")
+    )
     picture = (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}" alt="{text(alt)}"></picture>'
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}"'
+        f' alt="{text(alt)}"></picture>'
     )
     return f'<figure><div class="figure">{picture}</div><figcaption>{text(caption)}</figcaption></figure>'
 

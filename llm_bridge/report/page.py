@@ -1,4 +1,6 @@
-"""One self-contained HTML page for a forecast, a measurement, or both: verdict, then when, how, why, and how it was made."""
+"""One self-contained HTML page for a forecast, a measurement, or both: verdict, then when, how, why, and how
+it was made.
+"""
 
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
@@ -19,7 +21,10 @@ from llm_bridge.training.measurement import Measurement
 
 
 def render_page(
-    forecast: ModelForecast | None = None, measurement: Measurement | None = None, *, command: str | None = None
+    forecast: ModelForecast | None = None,
+    measurement: Measurement | None = None,
+    *,
+    command: str | None = None,
 ) -> str:
     """The page for whichever of the two is given; for both, how far apart they are. `command` made it."""
     result = measurement or forecast
@@ -33,17 +38,28 @@ def render_page(
     if forecast and forecast.reasons:
         said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""
         parts.append(
-            html.section("What the forecast said, and why" if measurement else "Why", said, html.bullet_list(forecast.reasons))
+            html.section(
+                "What the forecast said, and why" if measurement else "Why",
+                said,
+                html.bullet_list(forecast.reasons),
+            )
         )
     parts += [collapse_section(forecast, measurement), curves_section(forecast, measurement)]
     if forecast and measurement:
         parts.append(errors_section(forecast, measurement))
     if forecast:
-        parts += [voices_section(forecast), prior_section(forecast), html.section(OTHERS, html.bullet_list(REFERENCES))]
+        parts += [
+            voices_section(forecast),
+            prior_section(forecast),
+            html.section(OTHERS, html.bullet_list(REFERENCES)),
+        ]
     parts += [f'<div class="two">{settings_section(result)}{cost_section(forecast, measurement)}</div>']
     parts += [glossary_section(forecast, measurement), making_section(forecast, measurement, command)]
     return html.document(
-        f"{result.model} on {result.task}", f"Sharpening · {kind}", _subtitle(result), "".join(part for part in parts if part)
+        f"{result.model} on {result.task}",
+        f"Sharpening · {kind}",
+        _subtitle(result),
+        "".join(part for part in parts if part),
     )
 
 
@@ -58,7 +74,11 @@ def banner(headline: Headline) -> str:
 
 def _subtitle(result) -> str:
     settings = result.settings
-    data = "fresh prompts at every step" if settings.dataset_size is None else f"{settings.dataset_size} training prompts"
+    data = (
+        "fresh prompts at every step"
+        if settings.dataset_size is None
+        else f"{settings.dataset_size} training prompts"
+    )
     return (
         f"{settings.reward} reward, {settings.optimizer} at {settings.learning_rate:g}, "
         f"{settings.prompts_per_step} prompts × {settings.rollouts} rollouts a step, "

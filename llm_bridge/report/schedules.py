@@ -28,24 +28,48 @@ def print_schedule(console: Console, subject: str, search: ScheduleSearch, notes
         console.print(Text(f"• {line}"))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for heading in COLUMNS:
-        table.add_column(heading, justify="right" if heading in ("Calls", "Cost") else "left", no_wrap=heading not in ("What is done", "Collapse"))
+        table.add_column(
+            heading,
+            justify="right" if heading in ("Calls", "Cost") else "left",
+            no_wrap=heading not in ("What is done", "Collapse"),
+        )
     table.add_row("none", *_cells(search.unverified))
     for one in search.best:
         chosen = one is search.plan
         table.add_row(one.family + (" *" if chosen else ""), *_cells(one), style="bold" if chosen else None)
     if search.theory is not None:
         table.add_row("theory X2", *_cells(search.theory))
-    table.caption = "* the cheapest that works. Accuracy: at the start and at the end. Collapse: the step, or – for none."
+    table.caption = (
+        "* the cheapest that works. Accuracy: at the start and at the end. Collapse: the step, or – for none."
+    )
     table.caption_justify = "left"
     console.print(table)
 
 
-def schedule_document(search: ScheduleSearch, *, settings: dict, verifier: dict, notes: list[str], **more) -> dict:
-    """The JSON of `sharpening schedule` where schedules were searched; `more`: model, task, alignment, coupling, prior, cost."""
-    head = {"schema": SCHEMA, "kind": "schedule", "settings": settings, "verifier": verifier, "adaptive_plans_searched": True}
+def schedule_document(
+    search: ScheduleSearch, *, settings: dict, verifier: dict, notes: list[str], **more
+) -> dict:
+    """The JSON of `sharpening schedule` where schedules were searched; `more`: model, task, alignment,
+    coupling, prior, cost.
+    """
+    head = {
+        "schema": SCHEMA,
+        "kind": "schedule",
+        "settings": settings,
+        "verifier": verifier,
+        "adaptive_plans_searched": True,
+    }
     return plain(head | more | search.as_dict() | {"notes": notes})
 
 
 def _cells(one: VerificationSchedule) -> list[str]:
-    collapse = number_text(one.collapse.step) + ("" if one.works or one.collapse.step is not None else ", but too low")
-    return [one.rule, f"{one.calls:,.0f}", number_text(float(one.cost)), f"{one.initial_accuracy:.2f} → {one.accuracy:.2f}", collapse]
+    collapse = number_text(one.collapse.step) + (
+        "" if one.works or one.collapse.step is not None else ", but too low"
+    )
+    return [
+        one.rule,
+        f"{one.calls:,.0f}",
+        number_text(float(one.cost)),
+        f"{one.initial_accuracy:.2f} → {one.accuracy:.2f}",
+        collapse,
+    ]

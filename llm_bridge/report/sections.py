@@ -30,19 +30,34 @@ def collapse_section(forecast: ModelForecast | None, measurement: Measurement | 
     heads += ["measured"] if measurement else []
     heads += ["factor off"] if forecast and measurement else []
     measured = measurement.collapse if measurement else {}
-    distances = voice_distances(forecast, measurement).get(forecast.speaker, {}) if forecast and measurement else {}
+    distances = (
+        voice_distances(forecast, measurement).get(forecast.speaker, {}) if forecast and measurement else {}
+    )
     settings = (forecast or measurement).settings
     for name in forecast.collapse if forecast else measured:
-        cells = [f'<span title="{html.text(CRITERIA[name].meaning if name in CRITERIA else name)}">{html.text(name)}</span>']
-        cells += [html.text(step_text(forecast.voices_collapse[voice].get(name), settings.max_steps)) for voice in voices]
+        cells = [
+            "<span"
+            f' title="{html.text(CRITERIA[name].meaning if name in CRITERIA else name)}">{html.text(name)}</span>'
+        ]
+        cells += [
+            html.text(step_text(forecast.voices_collapse[voice].get(name), settings.max_steps))
+            for voice in voices
+        ]
         cells += [html.text(interval_text(forecast.collapse[name], settings.max_steps))] if forecast else []
         cells += [html.text(step_text(measured.get(name)))] if measurement else []
-        cells += [html.text(distances[name].text if name in distances else "–")] if forecast and measurement else []
+        cells += (
+            [html.text(distances[name].text if name in distances else "–")]
+            if forecast and measurement
+            else []
+        )
         rows.append(("chosen" if name == settings.criterion else "", cells))
     note = "Steps are optimizer updates. Bold: the criterion of the verdict. "
     note += "> N: not met within N steps; at start: met before training; –: cannot be evaluated."
     return html.section(
-        "When does it collapse?", draw_collapse(forecast, measurement), html.table(heads, rows), html.paragraph(note, "note")
+        "When does it collapse?",
+        draw_collapse(forecast, measurement),
+        html.table(heads, rows),
+        html.paragraph(note, "note"),
     )
 
 
@@ -63,16 +78,21 @@ def errors_section(forecast: ModelForecast, measurement: Measurement) -> str:
         for name in forecast.collapse
         if any(name in found and found[name].direction for found in distances.values())
     ]
-    metrics = [name for name in measurement.trajectory.metrics if any(name in found for found in errors.values())]
-    curves = [("", [html.text(name), *(number_text(found.get(name)) for found in errors.values())]) for name in metrics]
+    metrics = [
+        name for name in measurement.trajectory.metrics if any(name in found for found in errors.values())
+    ]
+    curves = [
+        ("", [html.text(name), *(number_text(found.get(name)) for found in errors.values())])
+        for name in metrics
+    ]
     return html.section(
         "How far off was each voice?",
         html.table(heads, steps),
         "<h3>Mean distance of the curves</h3>",
         html.table(["Metric", *(_voice(name, forecast) for name in errors)], curves),
         html.paragraph(
-            "Factor: later step over earlier step, and whether the forecast came late or early; ≥ where a run ended first. "
-            "Distance: in the metric's own unit.",
+            "Factor: later step over earlier step, and whether the forecast came late or early; ≥ where a run"
+            " ended first. Distance: in the metric's own unit.",
             "note",
         ),
     )
@@ -80,19 +100,34 @@ def errors_section(forecast: ModelForecast, measurement: Measurement) -> str:
 
 def voices_section(forecast: ModelForecast) -> str:
     """Which voice speaks and why, and what each voice is."""
-    entries = [(name + (" (speaks)" if name == forecast.speaker else ""), VOICES.get(name, "")) for name in forecast.voices]
+    entries = [
+        (name + (" (speaks)" if name == forecast.speaker else ""), VOICES.get(name, ""))
+        for name in forecast.voices
+    ]
     return html.section(
-        "Who speaks?", html.paragraph(f"The {forecast.speaker} voice speaks: {forecast.why_speaker}"), html.definitions(entries)
+        "Who speaks?",
+        html.paragraph(f"The {forecast.speaker} voice speaks: {forecast.why_speaker}"),
+        html.definitions(entries),
     )
 
 
 def prior_section(forecast: ModelForecast) -> str:
     """What the probe found before training."""
-    facts = {"alignment": forecast.alignment} if isinstance(forecast.alignment, int | float) else dict(forecast.alignment or {})
+    facts = (
+        {"alignment": forecast.alignment}
+        if isinstance(forecast.alignment, int | float)
+        else dict(forecast.alignment or {})
+    )
     facts = [
-        (number_text(value), name.replace("_", " ")) for name, value in {**facts, **forecast.prior}.items() if _scalar(value)
+        (number_text(value), name.replace("_", " "))
+        for name, value in {**facts, **forecast.prior}.items()
+        if _scalar(value)
     ]
-    coupling = [(number_text(value), name.replace("_", " ")) for name, value in forecast.coupling.items() if _scalar(value)]
+    coupling = [
+        (number_text(value), name.replace("_", " "))
+        for name, value in forecast.coupling.items()
+        if _scalar(value)
+    ]
     parts = [html.cards(facts)] if facts else []
     parts += ["<h3>Coupling between prompts</h3>", html.cards(coupling)] if coupling else []
     return html.section("The model before training", *parts) if parts else ""
@@ -108,24 +143,52 @@ def settings_section(result: ModelForecast | Measurement) -> str:
             if value is None
             else number_text(value)
         )
-        rows.append(("" if value == getattr(default, name) else "chosen", [html.text(name.replace("_", " ")), html.text(shown)]))
-    return html.section("Settings", html.table(["Setting", "value"], rows), html.paragraph("Bold: not the default.", "note"))
+        rows.append(
+            (
+                "" if value == getattr(default, name) else "chosen",
+                [html.text(name.replace("_", " ")), html.text(shown)],
+            )
+        )
+    return html.section(
+        "Settings", html.table(["Setting", "value"], rows), html.paragraph("Bold: not the default.", "note")
+    )
 
 
 def cost_section(forecast: ModelForecast | None, measurement: Measurement | None) -> str:
     """Tokens and time."""
-    costs = [(name, found.cost) for name, found in (("forecast", forecast), ("measured", measurement)) if found]
+    costs = [
+        (name, found.cost) for name, found in (("forecast", forecast), ("measured", measurement)) if found
+    ]
     rows = [
-        ("", [key.replace("_", " "), *(f"{cost[key]:,}" if cost.get(key) is not None else "–" for _, cost in costs)])
+        (
+            "",
+            [
+                key.replace("_", " "),
+                *(f"{cost[key]:,}" if cost.get(key) is not None else "–" for _, cost in costs),
+            ],
+        )
         for key in _COSTS
     ]
     rows.append(
-        ("", ["time", *(format_seconds(cost["seconds"]) if cost.get("seconds") is not None else "–" for _, cost in costs)])
+        (
+            "",
+            [
+                "time",
+                *(
+                    format_seconds(cost["seconds"]) if cost.get("seconds") is not None else "–"
+                    for _, cost in costs
+                ),
+            ],
+        )
     )
     parts = [html.table(["Cost", *(name for name, _ in costs)], rows)]
     tokens = [sum(cost.get(key) or 0 for key in _COSTS) for _, cost in costs]
     if len(tokens) == 2 and min(tokens) > 0:
-        parts.append(html.paragraph(f"The forecast used {tokens[1] / tokens[0]:,.0f} times fewer tokens than the measurement."))
+        parts.append(
+            html.paragraph(
+                f"The forecast used {tokens[1] / tokens[0]:,.0f} times fewer tokens than the measurement."
+            )
+        )
     return html.section("Cost", *parts)
 
 
@@ -133,7 +196,10 @@ def glossary_section(forecast: ModelForecast | None, measurement: Measurement | 
     """The metrics on this page, the criteria and the outcomes."""
     shown = {
         name
-        for found in (*(forecast.voices.values() if forecast else ()), *((measurement.trajectory,) if measurement else ()))
+        for found in (
+            *(forecast.voices.values() if forecast else ()),
+            *((measurement.trajectory,) if measurement else ()),
+        )
         for name in found.metrics
     }
     metrics = [
@@ -153,7 +219,9 @@ def glossary_section(forecast: ModelForecast | None, measurement: Measurement | 
     return html.folded("Glossary", *parts)
 
 
-def making_section(forecast: ModelForecast | None, measurement: Measurement | None, command: str | None = None) -> str:
+def making_section(
+    forecast: ModelForecast | None, measurement: Measurement | None, command: str | None = None
+) -> str:
     """The command that makes this page again, in words and in versions."""
     result = measurement or forecast
     name = "compare" if forecast and measurement else "forecast" if forecast else "measure"
@@ -162,15 +230,16 @@ def making_section(forecast: ModelForecast | None, measurement: Measurement | No
     if forecast:
         parts.append(
             html.paragraph(
-                "The forecast sampled completions of the untrained model, read off how its answers are distributed and how its "
-                "gradients pull prompts together, and played training forward on that summary. No weight was changed."
+                "The forecast sampled completions of the untrained model, read off how its answers are"
+                " distributed and how its gradients pull prompts together, and played training forward on"
+                " that summary. No weight was changed."
             )
         )
     if measurement:
         parts.append(
             html.paragraph(
-                "The measurement trained the model with TRL's GRPOTrainer and evaluated it on the same held-out prompts "
-                "throughout; none of them was trained on."
+                "The measurement trained the model with TRL's GRPOTrainer and evaluated it on the same"
+                " held-out prompts throughout; none of them was trained on."
             )
         )
     parts.append(
@@ -191,16 +260,30 @@ def making_section(forecast: ModelForecast | None, measurement: Measurement | No
 
 def versions(packages: tuple[str, ...] = _PACKAGES) -> str:
     """The installed versions of these packages, in one paragraph."""
-    return html.paragraph("Versions: " + ", ".join(f"{name} {found}" for name in packages if (found := _version(name))))
+    return html.paragraph(
+        "Versions: " + ", ".join(f"{name} {found}" for name in packages if (found := _version(name)))
+    )
 
 
-def command_line(command: str, model: str, task: str, settings: RunSettings, answer_pattern: str | None = None) -> str:
+def command_line(
+    command: str, model: str, task: str, settings: RunSettings, answer_pattern: str | None = None
+) -> str:
     """The command line of these settings, those at their defaults left out."""
-    words = ["sharpening", command, model, "--task", task, *(["--answer-pattern", answer_pattern] if answer_pattern else [])]
+    words = [
+        "sharpening",
+        command,
+        model,
+        "--task",
+        task,
+        *(["--answer-pattern", answer_pattern] if answer_pattern else []),
+    ]
     for field in fields(RunSettings):
         value = getattr(settings, field.name)
         if value is not None and value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [
+                f"--{field.name.replace('_', '-')}",
+                f"{value:g}" if isinstance(value, float) else str(value),
+            ]
     return shlex.join(words)
 
 

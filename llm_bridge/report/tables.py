@@ -1,4 +1,6 @@
-"""Terminal tables (rich): the verdict in a panel first, then criteria against voices, interval, measurement and error."""
+"""Terminal tables (rich): the verdict in a panel first, then criteria against voices, interval, measurement
+and error.
+"""
 
 from rich import box
 from rich.console import Console, Group
@@ -30,7 +32,10 @@ def print_forecast(console: Console, forecast: ModelForecast) -> None:
     console.print(panel(forecast_headline(forecast), _subject(forecast), forecast.reasons))
     console.print(_steps_table(forecast, None))
     console.print(Text(f"Why the {forecast.speaker} voice speaks: {forecast.why_speaker}"))
-    facts = {**forecast.prior, **({"alignment": forecast.alignment} if isinstance(forecast.alignment, int | float) else {})}
+    facts = {
+        **forecast.prior,
+        **({"alignment": forecast.alignment} if isinstance(forecast.alignment, int | float) else {}),
+    }
     _print_line(console, "Prior", facts)
     _print_line(console, "Coupling", forecast.coupling)
     console.print(Text(f"{OTHERS}. {' '.join(REFERENCES)}", style="dim"))
@@ -49,7 +54,9 @@ def print_comparison(console: Console, forecast: ModelForecast, measurement: Mea
     console.print(panel(comparison_headline(forecast, measurement), _subject(measurement), forecast.reasons))
     console.print(_steps_table(forecast, measurement))
     errors = curve_errors(forecast, measurement)
-    metrics = [name for name in measurement.trajectory.metrics if any(name in found for found in errors.values())]
+    metrics = [
+        name for name in measurement.trajectory.metrics if any(name in found for found in errors.values())
+    ]
     if metrics:
         table = _table("Mean distance of curves", *(_mark(voice, forecast) for voice in errors))
         for name in metrics:
@@ -103,7 +110,8 @@ def _steps_table(forecast: ModelForecast, measurement: Measurement | None) -> Ta
             row += [step_text(measured.get(name)), distances[name].text if name in distances else "–"]
         table.add_row(*row, style="bold" if name == forecast.settings.criterion else None)
     table.caption = (
-        "* the criterion of the verdict; > N: not met within N steps; at start: met before training; –: cannot be evaluated"
+        "* the criterion of the verdict; > N: not met within N steps; at start: met before training; –:"
+        " cannot be evaluated"
     )
     table.caption_justify = "left"
     return table
@@ -123,7 +131,9 @@ def _curve_table(trajectory) -> Table:
     peak = int(trajectory["accuracy"].argmax()) if trajectory.has("accuracy") else last // 2
     chosen = sorted({0, peak, last // 4, last // 2, 3 * last // 4, last})
     table = _table("Metric", *(f"step {trajectory.step[index]}" for index in chosen))
-    for name, values in sorted(trajectory.metrics.items(), key=lambda item: [*METRICS, item[0]].index(item[0])):
+    for name, values in sorted(
+        trajectory.metrics.items(), key=lambda item: [*METRICS, item[0]].index(item[0])
+    ):
         table.add_row(name, *(number_text(float(values[index])) for index in chosen))
     return table
 
@@ -155,11 +165,18 @@ def panel(headline: Headline, subject: str, reasons: list[str]) -> Panel:
 def _subject(result) -> str:
     settings = result.settings
     data = "fresh prompts" if settings.dataset_size is None else f"{settings.dataset_size} prompts"
-    return f"{result.model} on {result.task}: {settings.reward} reward, {settings.optimizer} {settings.learning_rate:g}, {data}"
+    return (
+        f"{result.model} on {result.task}: {settings.reward} reward, {settings.optimizer}"
+        f" {settings.learning_rate:g}, {data}"
+    )
 
 
 def _print_line(console: Console, title: str, facts: dict) -> None:
-    shown = [f"{name} {number_text(value)}" for name, value in facts.items() if isinstance(value, int | float | str)]
+    shown = [
+        f"{name} {number_text(value)}"
+        for name, value in facts.items()
+        if isinstance(value, int | float | str)
+    ]
     if shown:
         console.print(Text.assemble((f"{title}: ", "bold"), ", ".join(shown)))
 

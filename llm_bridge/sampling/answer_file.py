@@ -13,9 +13,11 @@ ANSWERS_FILE = "served_answers.jsonl"
 
 
 class AnswerFile:
-    """Completions by prompt, kept in memory and, with a folder, in a JSONL file that a later sitting goes on with.
+    """Completions by prompt, kept in memory and, with a folder, in a JSONL file that a later sitting goes on
+    with.
 
-    identity: what the answers depend on; a file of other answers is refused. A last line that was cut off is dropped.
+    identity: what the answers depend on; a file of other answers is refused. A last line that was cut off is
+    dropped.
     """
 
     def __init__(self, folder: str | os.PathLike | None, identity: dict):
@@ -29,21 +31,41 @@ class AnswerFile:
 
     def _read(self, folder) -> None:
         data = self.path.read_bytes() if self.path.exists() else b""
-        whole = data[:data.rfind(b"\n") + 1]
+        whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         try:
             head, *rows = [json.loads(line) for line in whole.splitlines()] or [None]
             if head is not None and head["identity"] != self.identity:
-                other = {name: head["identity"].get(name) for name, value in self.identity.items() if head["identity"].get(name) != value}
-                raise InputError("folder", str(folder), f"its answers were drawn with {other}", "Use another folder, or the same settings")
+                other = {
+                    name: head["identity"].get(name)
+                    for name, value in self.identity.items()
+                    if head["identity"].get(name) != value
+                }
+                raise InputError(
+                    "folder",
+                    str(folder),
+                    f"its answers were drawn with {other}",
+                    "Use another folder, or the same settings",
+                )
             self.chat = None if head is None else head["chat"]
             for row in rows:
-                self._keep((row["prompt"], row["copy"]), row["texts"], row["prompt_tokens"], row["completion_tokens"], row["seconds"])
+                self._keep(
+                    (row["prompt"], row["copy"]),
+                    row["texts"],
+                    row["prompt_tokens"],
+                    row["completion_tokens"],
+                    row["seconds"],
+                )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError("folder", str(folder), f"{ANSWERS_FILE} in it is not what this command writes", "Use another folder") from error
+            raise InputError(
+                "folder",
+                str(folder),
+                f"{ANSWERS_FILE} in it is not what this command writes",
+                "Use another folder",
+            ) from error
 
     def _keep(self, key, texts, prompt_tokens, completion_tokens, seconds) -> None:
         self._texts.setdefault(key, []).extend(texts)
@@ -56,7 +78,9 @@ class AnswerFile:
         return self._texts.get(key, [])
 
     def add(self, key: tuple[str, int], drawn: tuple[list[str], int, int], chat: bool) -> None:
-        """Keep the texts and tokens of one request, unless `close` came first; what is on disk is whole lines."""
+        """Keep the texts and tokens of one request, unless `close` came first; what is on disk is whole
+        lines.
+        """
         with self._lock:
             if self._closed:
                 return

@@ -17,5 +17,9 @@ class Cost:
         self.forward_tokens += drawn.forward_tokens
 
     def as_dict(self) -> dict:
-        return {"generated_tokens": self.generated_tokens, "forward_tokens": self.forward_tokens,
-                "backward_tokens": self.backward_tokens, "seconds": round(self.seconds, 1)}
+        return {
+            "generated_tokens": self.generated_tokens,
+            "forward_tokens": self.forward_tokens,
+            "backward_tokens": self.backward_tokens,
+            "seconds": round(self.seconds, 1),
+        }

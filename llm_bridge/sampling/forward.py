@@ -1,4 +1,6 @@
-"""Forward passes over prompts with completions, without gradients: token statistics of completions, logits of the next token."""
+"""Forward passes over prompts with completions, without gradients: token statistics of completions, logits of
+the next token.
+"""
 
 import contextlib
 import inspect
@@ -9,7 +11,9 @@ from llm_bridge.sampling.token_statistics import token_statistics
 from sharpening.rewards.tokens import TokenStatistics
 
 LOGITS = 2**25
-"""Logits that one forward pass may return (128 MiB in float32); a batch with more is run in parts, one sequence at least."""
+"""Logits that one forward pass may return (128 MiB in float32); a batch with more is run in parts, one
+sequence at least.
+"""
 
 
 @contextlib.contextmanager
@@ -24,20 +28,34 @@ def evaluating(model):
         model.train(was_training)
 
 
-def completion_statistics(model, tokenizer, prompt_ids, completion_ids, *, temperature: float = 1.0, logits: int = LOGITS) -> TokenStatistics:
-    """TokenStatistics of completions (prompts, rollouts) of token ids under `model`, on the CPU, and nothing kept of the logits.
+def completion_statistics(
+    model, tokenizer, prompt_ids, completion_ids, *, temperature: float = 1.0, logits: int = LOGITS
+) -> TokenStatistics:
+    """TokenStatistics of completions (prompts, rollouts) of token ids under `model`, on the CPU, and nothing
+    kept of the logits.
 
-    prompt_ids: one list of token ids a prompt. The end-of-sequence token counts as a token of the completion, where it was written.
-    How the batch is padded and cut into parts changes nothing but rounding.
+    prompt_ids: one list of token ids a prompt. The end-of-sequence token counts as a token of the completion,
+    where it was written. How the batch is padded and cut into parts changes nothing but rounding.
     """
     rollouts = len(completion_ids[0])
-    rows = [(list(prompt), list(completion)) for prompt, group in zip(prompt_ids, completion_ids, strict=True) for completion in group]
+    rows = [
+        (list(prompt), list(completion))
+        for prompt, group in zip(prompt_ids, completion_ids, strict=True)
+        for completion in group
+    ]
     width = max(1, max(len(completion) for _, completion in rows))
     step = max(1, logits // ((width + 1) * model.config.get_text_config().vocab_size))
     with evaluating(model):
-        parts = [_part(model, tokenizer, rows[start:start + step], width, temperature) for start in range(0, len(rows), step)]
-    joined = {name: torch.cat([getattr(part, name) for part in parts]).cpu().reshape(len(prompt_ids), rollouts, width)
-              for name in ("mask", "log_prob", "entropy", "uniform_cross_entropy", "gap")}
+        parts = [
+            _part(model, tokenizer, rows[start : start + step], width, temperature)
+            for start in range(0, len(rows), step)
+        ]
+    joined = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        .cpu()
+        .reshape(len(prompt_ids), rollouts, width)
+        for name in ("mask", "log_prob", "entropy", "uniform_cross_entropy", "gap")
+    }
     return TokenStatistics(**joined, vocab_size=parts[0].vocab_size)
 
 
@@ -66,6 +84,14 @@ def _padded(tokenizer, rows, width):
 def _run(model, ids, mask, keep: int):
     """Logits of the last `keep` positions."""
     ids, mask = ids.to(model.device), mask.to(model.device)
-    options = {"logits_to_keep": keep} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    output = model(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=False, **options)
+    options = (
+        {"logits_to_keep": keep} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    )
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        use_cache=False,
+        **options,
+    )
     return output.logits[:, -keep:]

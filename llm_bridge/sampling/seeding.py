@@ -5,5 +5,9 @@ import torch
 
 
 def seeded(*parts: int) -> torch.Generator:
-    """A CPU generator whose seed is derived from `parts` (run seed, step, purpose), so that no draw depends on history."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
+    """A CPU generator whose seed is derived from `parts` (run seed, step, purpose), so that no draw depends
+    on history.
+    """
+    return torch.Generator().manual_seed(
+        int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    )

@@ -1,4 +1,6 @@
-"""The sampling-only tier: a Population of a model whose weights cannot be loaded, from an OpenAI-compatible server."""
+"""The sampling-only tier: a Population of a model whose weights cannot be loaded, from an OpenAI-compatible
+server.
+"""
 
 import logging
 import os
@@ -20,12 +22,16 @@ from sharpening.errors import InputError
 log = logging.getLogger(__name__)
 
 
-CHAT_NOTE = "The answers come from `/chat/completions`, whose template changes their law: a run that trains on plain prompts has another."
+CHAT_NOTE = (
+    "The answers come from `/chat/completions`, whose template changes their law: a run that trains on plain"
+    " prompts has another."
+)
 
 
 @dataclass(frozen=True)
 class ServedAnswers:
-    """What a server's model said: the problems asked, their answers, the base `url` and endpoint that gave them, and what they cost.
+    """What a server's model said: the problems asked, their answers, the base `url` and endpoint that gave
+    them, and what they cost.
 
     notes: what the reader of any number made of them has to know, one sentence each.
     """
@@ -44,12 +50,30 @@ class ServedAnswers:
 
 
 def served_answers(
-    url: str, model: str, task, *, prompts: int = 128, rollouts: int = 64, temperature: float = 1.0, max_new_tokens: int | None = None,
-    api_key: str | None = None, seed: int = 0, votes: int = 8, folder: str | os.PathLike | None = None, concurrency: int = 4,
-    timeout: float = 600.0, retries: int = 6, progress=None,
+    url: str,
+    model: str,
+    task,
+    *,
+    prompts: int = 128,
+    rollouts: int = 64,
+    temperature: float = 1.0,
+    max_new_tokens: int | None = None,
+    api_key: str | None = None,
+    seed: int = 0,
+    votes: int = 8,
+    folder: str | os.PathLike | None = None,
+    concurrency: int = 4,
+    timeout: float = 600.0,
+    retries: int = 6,
+    progress=None,
 ) -> ServedAnswers:
     """The answers themselves, read and graded; arguments and errors as in `served_population`."""
-    for name, value in (("prompts", prompts), ("rollouts", rollouts), ("votes", votes), ("concurrency", concurrency)):
+    for name, value in (
+        ("prompts", prompts),
+        ("rollouts", rollouts),
+        ("votes", votes),
+        ("concurrency", concurrency),
+    ):
         if value < 1:
             raise InputError(name, value, "it must be at least 1")
     length = task.max_new_tokens if max_new_tokens is None else max_new_tokens
@@ -57,25 +81,48 @@ def served_answers(
         if not value > 0:
             raise InputError(name, value, "it must be greater than zero")
     if seed < 0 or retries < 0:
-        raise InputError(*(("seed", seed) if seed < 0 else ("retries", retries)), "it must be an integer >= 0")
-    server = CompletionServer(url, model, api_key=api_key, temperature=temperature, max_new_tokens=length, timeout=timeout, retries=retries)
+        raise InputError(
+            *(("seed", seed) if seed < 0 else ("retries", retries)), "it must be an integer >= 0"
+        )
+    server = CompletionServer(
+        url,
+        model,
+        api_key=api_key,
+        temperature=temperature,
+        max_new_tokens=length,
+        timeout=timeout,
+        retries=retries,
+    )
     problems = task.split(min(prompts, len(task.problems) - 1))[1]
-    identity = {"model": model, "task": task.name, "temperature": temperature, "max_new_tokens": length, "seed": seed}
+    identity = {
+        "model": model,
+        "task": task.name,
+        "temperature": temperature,
+        "max_new_tokens": length,
+        "seed": seed,
+    }
     kept = AnswerFile(folder, identity)
     server.chat = kept.chat
     texts = _draw_all(server, kept, problems, rollouts, seed, concurrency, progress or NullProgress())
     notes = [CHAT_NOTE] if server.chat else []
     if temperature > 0 and rollouts > 1 and all(len(set(group)) == 1 for group in texts):
-        notes.append(f"Every prompt got the same completion {rollouts} times from {server.url}: does the server ignore the temperature?")
+        notes.append(
+            f"Every prompt got the same completion {rollouts} times from {server.url}: does the server ignore"
+            " the temperature?"
+        )
         log.warning(notes[-1])
     endpoint = "chat/completions" if server.chat else "completions"
-    return ServedAnswers(problems, read_answers(problems, texts, task), server.url, endpoint, notes, kept.cost)
+    return ServedAnswers(
+        problems, read_answers(problems, texts, task), server.url, endpoint, notes, kept.cost
+    )
 
 
 def _draw_all(server, kept, problems, rollouts, seed, concurrency, progress) -> list[list[str]]:
-    """`rollouts` completions of each problem; those that are missing are asked for, the first of them alone, so as to learn the server's ways.
+    """`rollouts` completions of each problem; those that are missing are asked for, the first of them alone,
+    so as to learn the server's ways.
 
-    Where one request fails, or on Ctrl-C, nothing more is asked for; requests under way are not waited for, and what they bring is dropped.
+    Where one request fails, or on Ctrl-C, nothing more is asked for; requests under way are not waited for,
+    and what they bring is dropped.
     """
     seen, keys = Counter(), []
     for problem in problems:

@@ -1,4 +1,6 @@
-"""One model behind an OpenAI-compatible server: its address, its completions, and what went wrong in a sentence."""
+"""One model behind an OpenAI-compatible server: its address, its completions, and what went wrong in a
+sentence.
+"""
 
 import logging
 from urllib.parse import urlsplit
@@ -18,12 +20,24 @@ MOST_AT_ONCE = 128
 
 
 def base_url(url: str) -> str:
-    """The address whose `/completions` is asked: scheme, host and path, `/v1` where there is no path; raises InputError for anything else."""
+    """The address whose `/completions` is asked: scheme, host and path, `/v1` where there is no path; raises
+    InputError for anything else.
+    """
     parts = urlsplit(url)
     if parts.username or parts.password:
-        raise InputError("url", "an address with a name or password", "addresses are shown and written down", "Give the secret as the API key")
+        raise InputError(
+            "url",
+            "an address with a name or password",
+            "addresses are shown and written down",
+            "Give the secret as the API key",
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError("url", url, "it is the http or https address of a server", "Give the base, such as http://localhost:8000/v1")
+        raise InputError(
+            "url",
+            url,
+            "it is the http or https address of a server",
+            "Give the base, such as http://localhost:8000/v1",
+        )
     path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat")
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
@@ -34,22 +48,49 @@ class CompletionServer:
     chat: True once it turned out that only `/chat/completions` is there, None before the first answer.
     """
 
-    def __init__(self, url: str, model: str, *, api_key: str | None, temperature: float, max_new_tokens: int, timeout: float, retries: int):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str | None,
+        temperature: float,
+        max_new_tokens: int,
+        timeout: float,
+        retries: int,
+    ):
         self.url = base_url(url)
         if not model:
-            raise InputError("model", model, "a server has to be told which model answers", "Give the name that the server lists under /models")
+            raise InputError(
+                "model",
+                model,
+                "a server has to be told which model answers",
+                "Give the name that the server lists under /models",
+            )
         if api_key and not (api_key.isascii() and api_key.isprintable()):
-            raise InputError("api_key", "a key", "it holds characters that no request can carry", "Copy it anew")
+            raise InputError(
+                "api_key", "a key", "it holds characters that no request can carry", "Copy it anew"
+            )
         import openai
 
         self.model, self.chat, self.most, self.key = model, None, MOST_AT_ONCE, api_key
-        self.options = {"model": model, "temperature": temperature, "max_tokens": max_new_tokens, "top_p": 1.0}
+        self.options = {
+            "model": model,
+            "temperature": temperature,
+            "max_tokens": max_new_tokens,
+            "top_p": 1.0,
+        }
         self.tries, self.timeout = retries + 1, timeout
-        # Without a key of its own the client would send the one meant for OpenAI, from the environment, to any server.
-        self.client = openai.OpenAI(base_url=self.url, api_key=api_key or "none", timeout=timeout, max_retries=retries)
+        # Without a key of its own the client would send the one meant for OpenAI, from the environment, to
+        # any server.
+        self.client = openai.OpenAI(
+            base_url=self.url, api_key=api_key or "none", timeout=timeout, max_retries=retries
+        )
 
     def reach(self) -> None:
-        """ConnectionError at once, without the retries that a busy server is worth, if nothing listens at the address."""
+        """ConnectionError at once, without the retries that a busy server is worth, if nothing listens at the
+        address.
+        """
         import openai
 
         try:
@@ -61,7 +102,9 @@ class CompletionServer:
             pass  # a server need not list its models
 
     def complete(self, prompt: str, count: int, seed: int) -> tuple[list[str], int, int]:
-        """At least one and at most `count` completions of a prompt: (texts, prompt tokens, completion tokens), tokens as the server counts."""
+        """At least one and at most `count` completions of a prompt: (texts, prompt tokens, completion
+        tokens), tokens as the server counts.
+        """
         import openai
 
         count = min(count, self.most)
@@ -71,8 +114,12 @@ class CompletionServer:
             if self.chat is None and error.status_code in (404, 405, 501):
                 self.chat = True
                 found = self.complete(prompt, count, seed)
-                log.warning("%s has no completions endpoint (%s): chat completions it is, whose template changes the law of the answers",
-                            self.url, error.status_code)
+                log.warning(
+                    "%s has no completions endpoint (%s): chat completions it is, whose template changes the"
+                    " law of the answers",
+                    self.url,
+                    error.status_code,
+                )
                 return found
             if error.status_code in (400, 422) and count > 1:
                 self.most = 1
@@ -90,7 +137,9 @@ class CompletionServer:
     def _ask(self, prompt, count, seed):
         options = self.options | {"seed": seed} | ({"n": count} if count > 1 else {})
         if self.chat:
-            return self.client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **options)
+            return self.client.chat.completions.create(
+                messages=[{"role": "user", "content": prompt}], **options
+            )
         return self.client.completions.create(prompt=prompt, **options)
 
     def _read(self, reply, count):
@@ -101,10 +150,14 @@ class CompletionServer:
         if not all(isinstance(text, str) for text in texts):
             raise self._not_such_a_server("a choice holds no text")
         usage = getattr(reply, "usage", None)
-        return texts, *(int(getattr(usage, name, None) or 0) for name in ("prompt_tokens", "completion_tokens"))
+        return texts, *(
+            int(getattr(usage, name, None) or 0) for name in ("prompt_tokens", "completion_tokens")
+        )
 
     def _text(self, choice):
-        """What a choice says; a chat message without content, such as a refusal, says nothing, and a choice without a message is none."""
+        """What a choice says; a chat message without content, such as a refusal, says nothing, and a choice
+        without a message is none.
+        """
         if not self.chat:
             return getattr(choice, "text", None)
         message = getattr(choice, "message", None)
@@ -113,27 +166,52 @@ class CompletionServer:
     def _explained(self, error) -> Exception:
         told, status = first_line(error), error.status_code
         if status in (401, 403):
-            fix = f"Give the key that this server asks for (command line: in the environment variable {API_KEY})"
-            return InputError("api_key", "a key" if self.key else None, f"{self.url} refuses it ({status})", fix)
+            fix = (
+                "Give the key that this server asks for (command line: in the environment variable"
+                f" {API_KEY})"
+            )
+            return InputError(
+                "api_key", "a key" if self.key else None, f"{self.url} refuses it ({status})", fix
+            )
         if status == 404:
-            return InputError("model", self.model, f"{self.url} does not know it ({told})", self._models() or "Check the URL; /v1 is its usual end")
+            return InputError(
+                "model",
+                self.model,
+                f"{self.url} does not know it ({told})",
+                self._models() or "Check the URL; /v1 is its usual end",
+            )
         if status in (408, 409, 429) or status >= 500:
             return self._silent(f"is too busy or broken ({told})")
-        return InputError("url", self.url, f"the server rejects the request ({told})", "Check the model, --max-new-tokens and the server's log")
+        return InputError(
+            "url",
+            self.url,
+            f"the server rejects the request ({told})",
+            "Check the model, --max-new-tokens and the server's log",
+        )
 
     def _models(self) -> str:
         """The names that the server lists, as a hint; nothing if it lists none."""
         import openai
 
         try:
-            names = [entry.id for entry in self.client.with_options(max_retries=0, timeout=10.0).models.list().data]
+            names = [
+                entry.id for entry in self.client.with_options(max_retries=0, timeout=10.0).models.list().data
+            ]
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return ""
         return f"It serves {', '.join(map(str, names[:8]))}" if names else ""
 
     def _silent(self, what: str, tries: int | None = None) -> ConnectionError:
         asked = {1: "once"}.get(tries or self.tries, f"{tries or self.tries} times")
-        return ConnectionError(f"{self.url} {what}, asked {asked}. Start the server or wait, check the address, and run the same again")
+        return ConnectionError(
+            f"{self.url} {what}, asked {asked}. Start the server or wait, check the address, and run the same"
+            " again"
+        )
 
     def _not_such_a_server(self, why: str) -> InputError:
-        return InputError("url", self.url, f"what answers there does not speak OpenAI's protocol: {why}", "Give the base URL; /v1 is its usual end")
+        return InputError(
+            "url",
+            self.url,
+            f"what answers there does not speak OpenAI's protocol: {why}",
+            "Give the base URL; /v1 is its usual end",
+        )

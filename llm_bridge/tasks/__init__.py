@@ -5,7 +5,17 @@ from llm_bridge.tasks.base import Problem, Task
 from llm_bridge.tasks.registry import TASKS, get_task
 from llm_bridge.tasks.spelling import spellable
 
-__all__ = ["TASKS", "Answers", "Problem", "Task", "answer_ids", "equivalent", "get_task", "read_answers", "spellable"]
+__all__ = [
+    "TASKS",
+    "Answers",
+    "Problem",
+    "Task",
+    "answer_ids",
+    "equivalent",
+    "get_task",
+    "read_answers",
+    "spellable",
+]
 
 
 def __getattr__(name: str):

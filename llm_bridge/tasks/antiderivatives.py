@@ -16,10 +16,11 @@ _LONGEST_TEXT = MAX_LABEL
 class Antiderivatives(Task):
     """Monomials, sums of two, sines, cosines, exponentials and 1/x with small whole numbers: 648 integrands.
 
-    The answer is the first line of the completion up to a full stop that ends a sentence, a "F(x) =" before it left out; it must be a
-    formula of x, e, pi and a constant of integration (`llm_bridge.answers.formulas`), else it is no answer. Right is what
-    `llm_bridge.answers.primitives.is_antiderivative` accepts, so many answers are right, and two answers are the same if their
-    derivatives are: "x^3", "x^3 + C" and "x*x^2 - 7". `Problem.answer` is one right answer.
+    The answer is the first line of the completion up to a full stop that ends a sentence, a "F(x) =" before
+    it left out; it must be a formula of x, e, pi and a constant of integration
+    (`llm_bridge.answers.formulas`), else it is no answer. Right is what
+    `llm_bridge.answers.primitives.is_antiderivative` accepts, so many answers are right, and two answers are
+    the same if their derivatives are: "x^3", "x^3 + C" and "x*x^2 - 7". `Problem.answer` is one right answer.
     """
 
     name = "antiderivatives"
@@ -29,7 +30,8 @@ class Antiderivatives(Task):
 
     def _build(self) -> tuple[Problem, ...]:
         return tuple(
-            Problem(f"an antiderivative of {integrand} is", answer, {"integrand": integrand}) for integrand, answer in _integrands()
+            Problem(f"an antiderivative of {integrand} is", answer, {"integrand": integrand})
+            for integrand, answer in _integrands()
         )
 
     def extract(self, completion: str) -> str | None:
@@ -67,8 +69,14 @@ def _same(first: str, second: str) -> bool:
 
 
 def _integrands() -> list[tuple[str, str]]:
-    found = [(_monomial(Fraction(a), n), _monomial(Fraction(a, n + 1), n + 1)) for a in range(1, 13) for n in range(9)]
-    for (m, n), a, b in ((pair, a, b) for pair in combinations(range(4, -1, -1), 2) for a in range(1, 7) for b in range(1, 7)):
+    found = [
+        (_monomial(Fraction(a), n), _monomial(Fraction(a, n + 1), n + 1))
+        for a in range(1, 13)
+        for n in range(9)
+    ]
+    for (m, n), a, b in (
+        (pair, a, b) for pair in combinations(range(4, -1, -1), 2) for a in range(1, 7) for b in range(1, 7)
+    ):
         found.append(
             (
                 f"{_monomial(Fraction(a), m)} + {_monomial(Fraction(b), n)}",

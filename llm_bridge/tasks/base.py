@@ -1,4 +1,6 @@
-"""What a task is: prompts with known answers, how an answer is read from a completion, and which answers are the same."""
+"""What a task is: prompts with known answers, how an answer is read from a completion, and which answers are
+the same.
+"""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,8 +16,8 @@ from sharpening.errors import InputError
 class Problem:
     """One prompt and its true answer, or None where it is not known.
 
-    `answer` is the canonical true label (Countdown: the target, since many expressions are right). `data` holds what only
-    the task itself reads; it takes no part in comparison.
+    `answer` is the canonical true label (Countdown: the target, since many expressions are right). `data`
+    holds what only the task itself reads; it takes no part in comparison.
     """
 
     prompt: str
@@ -26,8 +28,9 @@ class Problem:
 class Task(ABC):
     """Prompts, answer extraction, equivalence and truth.
 
-    A label is read from a completion once, by `extract`, and both the vote and the grading use that one label: grading never
-    reads a label a second time. None means "no answer": it never wins a vote and is never correct.
+    A label is read from a completion once, by `extract`, and both the vote and the grading use that one
+    label: grading never reads a label a second time. None means "no answer": it never wins a vote and is
+    never correct.
     """
 
     name: str
@@ -35,7 +38,8 @@ class Task(ABC):
     max_new_tokens: int
     default_eval_prompts: int = 256
     exact_labels: bool = True
-    """True where two labels are equivalent only if they are the same string, so that nothing needs comparing."""
+    """True where two labels are equivalent only if they are the same string, so that nothing needs comparing.
+    """
 
     @abstractmethod
     def _build(self) -> tuple[Problem, ...]:
@@ -43,7 +47,9 @@ class Task(ABC):
 
     @abstractmethod
     def extract(self, completion: str) -> str | None:
-        """The canonical label that a completion votes for; None for no answer. Never raises, whatever the text."""
+        """The canonical label that a completion votes for; None for no answer. Never raises, whatever the
+        text.
+        """
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
@@ -51,11 +57,15 @@ class Task(ABC):
         return self._build()
 
     def equivalent(self, first: str, second: str) -> bool:
-        """Whether two labels say the same; symmetric and reflexive. `votes` takes its transitive closure within a prompt."""
+        """Whether two labels say the same; symmetric and reflexive. `votes` takes its transitive closure
+        within a prompt.
+        """
         return first == second
 
     def is_correct(self, problem: Problem, label: str | None) -> bool:
-        """Whether a label, as `extract` gave it, answers the problem; False for no answer and for a problem without a true one."""
+        """Whether a label, as `extract` gave it, answers the problem; False for no answer and for a problem
+        without a true one.
+        """
         return label is not None and problem.answer is not None and self.equivalent(problem.answer, label)
 
     def settled(self, completion: str) -> bool:
@@ -68,7 +78,9 @@ class Task(ABC):
         return self.problems[0].answer is not None
 
     def solution(self, problem: Problem) -> str | None:
-        """A completion, as a model should write it after the prompt, whose label is correct; None without a true answer."""
+        """A completion, as a model should write it after the prompt, whose label is correct; None without a
+        true answer.
+        """
         return problem.answer
 
     def rephrase(self, problem: Problem) -> tuple[str, ...]:
@@ -76,25 +88,36 @@ class Task(ABC):
         return tuple(problem.data.get("rephrasings", ()))
 
     def meaning(self, label: str) -> str:
-        """What a label says: labels of one meaning form one semantic cluster of a prompt. By default every label its own."""
+        """What a label says: labels of one meaning form one semantic cluster of a prompt. By default every
+        label its own.
+        """
         return label
 
-    def split(self, eval_prompts: int, dataset_size: int | None = None) -> tuple[list[Problem], list[Problem]]:
+    def split(
+        self, eval_prompts: int, dataset_size: int | None = None
+    ) -> tuple[list[Problem], list[Problem]]:
         """Training and evaluation problems: (train, eval).
 
-        The problems are put in one fixed order (by SHA-256 of the prompt, so it depends on no seed, platform or version); the
-        first `eval_prompts` are evaluated and never trained on, whatever the data set; the rest is the pool, and
-        `dataset_size=N` trains on its first N (None: on all of it). A prompt that occurs twice is never on both sides.
+        The problems are put in one fixed order (by SHA-256 of the prompt, so it depends on no seed, platform
+        or version); the first `eval_prompts` are evaluated and never trained on, whatever the data set; the
+        rest is the pool, and `dataset_size=N` trains on its first N (None: on all of it). A prompt that
+        occurs twice is never on both sides.
 
         Raises InputError if the task has too few problems.
         """
         if eval_prompts < 1:
             raise InputError(
-                "eval_prompts", eval_prompts, "at least one prompt must be evaluated", "Use --eval-prompts 1 or more"
+                "eval_prompts",
+                eval_prompts,
+                "at least one prompt must be evaluated",
+                "Use --eval-prompts 1 or more",
             )
         if dataset_size is not None and dataset_size < 1:
             raise InputError(
-                "dataset_size", dataset_size, "it must be at least 1", "Leave --dataset-size out to train on every other prompt"
+                "dataset_size",
+                dataset_size,
+                "it must be at least 1",
+                "Leave --dataset-size out to train on every other prompt",
             )
         evaluated = self._in_split_order[:eval_prompts]
         prompts = {problem.prompt for problem in evaluated}
@@ -110,14 +133,18 @@ class Task(ABC):
             raise InputError(
                 "dataset_size",
                 dataset_size,
-                f"task {self.name} has {len(pool)} problems left for training beside {eval_prompts} evaluation prompts",
+                f"task {self.name} has {len(pool)} problems left for training beside {eval_prompts}"
+                " evaluation prompts",
                 f"Use --dataset-size {len(pool)} or fewer, or lower --eval-prompts",
             )
         return pool[:dataset_size], evaluated
 
     @cached_property
     def _in_split_order(self) -> list[Problem]:
-        return sorted(self.problems, key=lambda problem: hashlib.sha256(problem.prompt.encode("utf-8", "surrogatepass")).digest())
+        return sorted(
+            self.problems,
+            key=lambda problem: hashlib.sha256(problem.prompt.encode("utf-8", "surrogatepass")).digest(),
+        )
 
 
 def plain_digits(completion: str) -> str | None:
@@ -134,7 +161,9 @@ def plain_digits(completion: str) -> str | None:
 
 
 def digits_settled(completion: str) -> bool:
-    """Whether `plain_digits` is None for good: the text holds something that is neither an outer space nor a digit."""
+    """Whether `plain_digits` is None for good: the text holds something that is neither an outer space nor a
+    digit.
+    """
     text = completion.strip()
     return len(completion) > MAX_LABEL or bool(text) and not (text.isascii() and text.isdigit())
 
@@ -146,7 +175,8 @@ def run_without_labels(problems) -> bool:
 
 def base_rate_floor(task, problems) -> float:
     """The largest share of labelled problems for which one and the same answer is right."""
-    # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is not.
+    # The completion that is right, not the answer: Countdown's target is shared by prompts, the expression is
+    # not.
     solutions = [task.solution(problem) for problem in problems]
     answers = [solution if (label := task.extract(solution)) is None else label for solution in solutions]
     return max(answers.count(answer) for answer in set(answers)) / len(answers)

@@ -19,14 +19,15 @@ _LONGEST_TEXT = _LONGEST_GAP + 2 * _LONGEST_WORD
 class Capitals(Task):
     """One problem a country; the answer is the **first word** of the completion.
 
-    A word is the first run of letters, apostrophes, hyphens and full stops inside it included ("N'Djamena", "Port-au-Prince").
-    Case and diacritics do not matter ("bogota" is "Bogotá"), and known other spellings are one label ("Kiev" is "Kyiv"). **A
-    capital of several words is judged by its first word alone** ("San" for San José, "Port" for Port Louis), since a few tokens
-    hold no more. Where a country has two seats, or the city two names, either is correct, and they are different answers in the
-    vote.
+    A word is the first run of letters, apostrophes, hyphens and full stops inside it included ("N'Djamena",
+    "Port-au-Prince"). Case and diacritics do not matter ("bogota" is "Bogotá"), and known other spellings are
+    one label ("Kiev" is "Kyiv"). **A capital of several words is judged by its first word alone** ("San" for
+    San José, "Port" for Port Louis), since a few tokens hold no more. Where a country has two seats, or the
+    city two names, either is correct, and they are different answers in the vote.
 
-    Left out: countries whose capital begins with the country's own name (Singapore, Mexico, Kuwait ...), because a model that
-    merely repeats the question would be right there; and countries whose capital is in dispute.
+    Left out: countries whose capital begins with the country's own name (Singapore, Mexico, Kuwait ...),
+    because a model that merely repeats the question would be right there; and countries whose capital is in
+    dispute.
     """
 
     name = "capitals"
@@ -40,7 +41,9 @@ class Capitals(Task):
             accepted = tuple(dict.fromkeys(first_word(name) for name in (capital, *others)))
             problems.append(
                 Problem(
-                    f"The capital of {country} is", accepted[0], {"country": country, "capital": capital, "accepted": accepted}
+                    f"The capital of {country} is",
+                    accepted[0],
+                    {"country": country, "capital": capital, "accepted": accepted},
                 )
             )
         return tuple(problems)
@@ -70,7 +73,8 @@ class Capitals(Task):
 
 
 def first_word(text: str) -> str | None:
-    """The label of a text: its first word without case and diacritics, other spellings folded; None if it has no word.
+    """The label of a text: its first word without case and diacritics, other spellings folded; None if it has
+    no word.
 
     A word must begin within the first 200 characters and have at most 60.
     """

@@ -13,12 +13,13 @@ LARGEST_TARGET = 99
 class Countdown(Task):
     """Three numbers in 1..14, ascending, and every target in 1..99 that +, - and * reach from them.
 
-    An answer is an expression that uses **each number exactly once** (a number given twice is used twice) with +, -, * and
-    brackets, and evaluates to the target; usually several are right. Whatever parses is an answer, right or wrong, and votes;
-    a text that is not one whole expression is no answer.
+    An answer is an expression that uses **each number exactly once** (a number given twice is used twice)
+    with +, -, * and brackets, and evaluates to the target; usually several are right. Whatever parses is an
+    answer, right or wrong, and votes; a text that is not one whole expression is no answer.
 
-    The label is the canonical expression: no spaces, no idle brackets, order kept, so "3*5+7" and "7+3*5" are two answers,
-    both correct. Two labels are the same answer only if they are the same string. `Problem.answer` is the target.
+    The label is the canonical expression: no spaces, no idle brackets, order kept, so "3*5+7" and "7+3*5" are
+    two answers, both correct. Two labels are the same answer only if they are the same string.
+    `Problem.answer` is the target.
     """
 
     name = "countdown"
@@ -27,7 +28,11 @@ class Countdown(Task):
 
     def _build(self) -> tuple[Problem, ...]:
         return tuple(
-            Problem(f"{a},{b},{c}>{target}:", str(target), {"numbers": (a, b, c), "target": target, "solution": text})
+            Problem(
+                f"{a},{b},{c}>{target}:",
+                str(target),
+                {"numbers": (a, b, c), "target": target, "solution": text},
+            )
             for a, b, c in combinations_with_replacement(range(1, LARGEST_NUMBER + 1), 3)
             for target, text in sorted(_shortest((a, b, c)).items())
         )
@@ -45,7 +50,9 @@ class Countdown(Task):
         )
 
     def settled(self, completion: str) -> bool:
-        return len(completion) > MAX_LENGTH or any(character not in "0123456789+-*() \t\r\n" for character in completion)
+        return len(completion) > MAX_LENGTH or any(
+            character not in "0123456789+-*() \t\r\n" for character in completion
+        )
 
     def rephrase(self, problem: Problem) -> tuple[str, ...]:
         """The numbers in every other order."""

@@ -1,6 +1,8 @@
-"""Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer` with "####".
+"""Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer`
+with "####".
 
-A file without any `answer` is a task without labels. A line may hold `rephrasings`, a list of other prompts for the same question.
+A file without any `answer` is a task without labels. A line may hold `rephrasings`, a list of other prompts
+for the same question.
 """
 
 import json
@@ -22,16 +24,18 @@ _NEW_TOKENS = {"last-number": 256, "boxed": 512, "text": 32, "regex": 256}
 class JsonlTask(Task):
     r"""A task that a file describes.
 
-    Answer patterns: "last-number", "boxed", "text", "regex:PATTERN" (see `extraction`). None chooses: last-number if every true
-    answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else text. Where no line has an `answer`, no label is
-    ever correct, there is no solution, and None chooses text.
+    Answer patterns: "last-number", "boxed", "text", "regex:PATTERN" (see `extraction`). None chooses:
+    last-number if every true answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else
+    text. Where no line has an `answer`, no label is ever correct, there is no solution, and None chooses
+    text.
 
-    Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and regex where the true answers are
-    numbers or LaTeX, use `equivalence.equivalent`; text, and any other regex, compare strings. Blank lines are skipped.
+    Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and regex where
+    the true answers are numbers or LaTeX, use `equivalence.equivalent`; text, and any other regex, compare
+    strings. Blank lines are skipped.
 
-    Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file are named), a
-    missing field, answers on some lines only, an empty data set, a true answer that does not fit the pattern, and an unknown
-    pattern.
+    Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file
+    are named), a missing field, answers on some lines only, an empty data set, a true answer that does not
+    fit the pattern, and an unknown pattern.
     """
 
     def __init__(self, path: str | Path, answer_pattern: str | None = None):
@@ -42,7 +46,10 @@ class JsonlTask(Task):
         rows = list(_rows(self.path))
         if not rows:
             raise InputError(
-                "task", str(path), "the data set is empty", 'Give a file with one {"prompt": ..., "answer": ...} a line'
+                "task",
+                str(path),
+                "the data set is empty",
+                'Give a file with one {"prompt": ..., "answer": ...} a line',
             )
         answers = [answer for _, _, answer, _ in rows if answer is not None]
         if 0 < len(answers) < len(rows):
@@ -51,18 +58,27 @@ class JsonlTask(Task):
                 "task",
                 str(path),
                 f"line {line} of {path} has no field answer, and other lines have one",
-                "Each line needs prompt and answer (or question and answer), or no line an answer: a task without labels",
+                "Each line needs prompt and answer (or question and answer), or no line an answer: a task"
+                " without labels",
             )
         self.answer_pattern = answer_pattern or default_pattern(answers)
         self._kind = self.answer_pattern.partition(":")[0]
-        self._mathematics = self._kind == "boxed" or self._kind == "regex" and default_pattern(answers) != "text"
+        self._mathematics = (
+            self._kind == "boxed" or self._kind == "regex" and default_pattern(answers) != "text"
+        )
         self.exact_labels = not self._mathematics
         self._read = extractor(self.answer_pattern)
         self.max_new_tokens = _NEW_TOKENS[self._kind]
         without = "" if answers else " without true answers"
-        self.description = f"{len(rows)} problems{without} from {self.path.name}, answers read by {self.answer_pattern}"
+        self.description = (
+            f"{len(rows)} problems{without} from {self.path.name}, answers read by {self.answer_pattern}"
+        )
         self._loaded = tuple(
-            Problem(prompt, self._truth(line, answer), {"line": line, "answer": answer, "rephrasings": rephrasings})
+            Problem(
+                prompt,
+                self._truth(line, answer),
+                {"line": line, "answer": answer, "rephrasings": rephrasings},
+            )
             for line, prompt, answer, rephrasings in rows
         )
 
@@ -128,16 +144,22 @@ def _rows(path: Path):
         if not raw.strip():
             continue
         try:
-            row = json.loads(raw.decode("utf-8"), parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+            row = json.loads(
+                raw.decode("utf-8"), parse_float=_Number, parse_int=_Number, parse_constant=_Number
+            )
         except (ValueError, RecursionError) as error:
-            raise InputError("task", str(path), f"line {line} of {path} is not valid JSON ({error})", fix) from error
+            raise InputError(
+                "task", str(path), f"line {line} of {path} is not valid JSON ({error})", fix
+            ) from error
         if not isinstance(row, dict):
             raise InputError("task", str(path), f"line {line} of {path} is not a JSON object", fix)
         yield line, *_fields(path, line, row), _rephrasings(path, line, row.get("rephrasings", []))
 
 
 def _rephrasings(path: Path, line: int, found) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(text, str) and not isinstance(text, _Number) and text.strip() for text in found):
+    if not isinstance(found, list) or not all(
+        isinstance(text, str) and not isinstance(text, _Number) and text.strip() for text in found
+    ):
         raise InputError(
             "task",
             str(path),
@@ -154,7 +176,8 @@ def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:
             "task",
             str(path),
             f"line {line} of {path} has no field {prompt_field} (it has {', '.join(row) or 'none'})",
-            "Each line needs prompt and answer, or question and answer; without any answer it is a task without labels",
+            "Each line needs prompt and answer, or question and answer; without any answer it is a task"
+            " without labels",
         )
     prompt, answer = row[prompt_field], row.get("answer", _ABSENT)
     if prompt_field == "question" and isinstance(answer, str) and "####" in answer:
@@ -162,7 +185,11 @@ def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:
     for name, value, kinds in ((prompt_field, prompt, "text"), ("answer", answer, "text or a number")):
         if value is _ABSENT:
             continue
-        if not isinstance(value, str) or (name != "answer" and isinstance(value, _Number)) or not value.strip():
+        if (
+            not isinstance(value, str)
+            or (name != "answer" and isinstance(value, _Number))
+            or not value.strip()
+        ):
             raise InputError(
                 "task",
                 str(path),

@@ -6,8 +6,9 @@ from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits
 class ModularMultiplication(Task):
     """All products a*b modulo 97 with a and b in 1..96: 9,216 problems.
 
-    Zero is left out, so each answer 1..96 is equally frequent and a constant guess scores exactly 1/96.
-    The whole completion, stripped of outer white space, must be ASCII digits; anything else is no answer. "042" counts as 42.
+    Zero is left out, so each answer 1..96 is equally frequent and a constant guess scores exactly 1/96. The
+    whole completion, stripped of outer white space, must be ASCII digits; anything else is no answer. "042"
+    counts as 42.
     """
 
     name = "modmul"
@@ -17,7 +18,11 @@ class ModularMultiplication(Task):
 
     def _build(self) -> tuple[Problem, ...]:
         p = self.prime
-        return tuple(Problem(f"{a}*{b}%{p}=", str(a * b % p), {"a": a, "b": b}) for a in range(1, p) for b in range(1, p))
+        return tuple(
+            Problem(f"{a}*{b}%{p}=", str(a * b % p), {"a": a, "b": b})
+            for a in range(1, p)
+            for b in range(1, p)
+        )
 
     def extract(self, completion: str) -> str | None:
         return plain_digits(completion)

@@ -13,9 +13,10 @@ _ALLOWED = frozenset("0123456789+-*^x \t\r\n")
 class Polynomials(Task):
     """The 729 integrands 3a*x^2+2b*x+c with a, b, c in 1..9, for tiny models that know no words.
 
-    The whole completion must be a polynomial with whole coefficients, at most 64 characters and powers up to 9. The label is that
-    polynomial, powers falling, like terms collected and the constant left out: "9*x+x^3+4" and "x^3+9*x" are one answer. A completion
-    whose polynomial is a constant is the answer "0". The largest base rate of one answer is 1 in 729.
+    The whole completion must be a polynomial with whole coefficients, at most 64 characters and powers up to
+    9. The label is that polynomial, powers falling, like terms collected and the constant left out:
+    "9*x+x^3+4" and "x^3+9*x" are one answer. A completion whose polynomial is a constant is the answer "0".
+    The largest base rate of one answer is 1 in 729.
     """
 
     name = "polynomials"
@@ -32,14 +33,20 @@ class Polynomials(Task):
 
     def extract(self, completion: str) -> str | None:
         polynomial = read_polynomial(completion)
-        return None if polynomial is None else _written({power: value for power, value in polynomial.items() if power}) or "0"
+        return (
+            None
+            if polynomial is None
+            else _written({power: value for power, value in polynomial.items() if power}) or "0"
+        )
 
     def settled(self, completion: str) -> bool:
         return len(completion) > _LONGEST or not _ALLOWED.issuperset(completion)
 
 
 def read_polynomial(text: str) -> Counter | None:
-    """{power: coefficient} of the polynomial that the whole text is, spaces ignored outside; None if it is none."""
+    """{power: coefficient} of the polynomial that the whole text is, spaces ignored outside; None if it is
+    none.
+    """
     text, found, at = text.strip() if len(text) <= _LONGEST else "", Counter(), 0
     while at < len(text):
         term = _TERM.match(text, at)

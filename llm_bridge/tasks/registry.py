@@ -16,17 +16,30 @@ from llm_bridge.tasks.worked_addition import WorkedAddition
 from sharpening.errors import InputError
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Addition, ModularMultiplication, Countdown, Capitals, WorkedAddition, Antiderivatives, Polynomials, Sorting)
+    task.name: task
+    for task in (
+        Addition,
+        ModularMultiplication,
+        Countdown,
+        Capitals,
+        WorkedAddition,
+        Antiderivatives,
+        Polynomials,
+        Sorting,
+    )
 }
 """The built-in tasks by name."""
 
 
 def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Task:
-    """The built-in task of that name, the task that a JSONL file describes, or the next words of a text file (.txt), read and checked here.
+    """The built-in task of that name, the task that a JSONL file describes, or the next words of a text file
+    (.txt), read and checked here.
 
-    `answer_pattern` (JSONL only): "last-number", "boxed", "text" or "regex:PATTERN"; None chooses by the true answers.
+    `answer_pattern` (JSONL only): "last-number", "boxed", "text" or "regex:PATTERN"; None chooses by the true
+    answers.
 
-    Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or misplaced pattern.
+    Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or
+    misplaced pattern.
     """
     name = str(name_or_path)
     if name in TASKS:
@@ -41,11 +54,19 @@ def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Tas
     path = Path(name)
     if not path.suffix and path.name == name and not _exists(path):
         raise InputError(
-            "task", name, f"known tasks are {', '.join(TASKS)}", "Give one of these names or the path of a JSONL file"
+            "task",
+            name,
+            f"known tasks are {', '.join(TASKS)}",
+            "Give one of these names or the path of a JSONL file",
         )
     if path.suffix == ".txt":
         if answer_pattern is not None:
-            raise InputError("answer_pattern", answer_pattern, "the answers of raw text are its next words", "Leave --answer-pattern out")
+            raise InputError(
+                "answer_pattern",
+                answer_pattern,
+                "the answers of raw text are its next words",
+                "Leave --answer-pattern out",
+            )
         return CorpusTask(path)
     return JsonlTask(path, answer_pattern)
 

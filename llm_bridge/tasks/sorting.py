@@ -8,8 +8,9 @@ from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits
 class Sorting(Task):
     """All 6,561 strings of four digits 1..9, to be put in ascending order.
 
-    The whole completion, stripped of outer white space, must be ASCII digits; anything else is no answer. Zero is left out, so that no
-    answer begins with it. The largest base rate of one answer is that of four different digits: 24/6561.
+    The whole completion, stripped of outer white space, must be ASCII digits; anything else is no answer.
+    Zero is left out, so that no answer begins with it. The largest base rate of one answer is that of four
+    different digits: 24/6561.
     """
 
     name = "sorting"
@@ -17,7 +18,10 @@ class Sorting(Task):
     max_new_tokens = 6
 
     def _build(self) -> tuple[Problem, ...]:
-        return tuple(Problem(f"{''.join(digits)}>", "".join(sorted(digits)), {"digits": digits}) for digits in product("123456789", repeat=4))
+        return tuple(
+            Problem(f"{''.join(digits)}>", "".join(sorted(digits)), {"digits": digits})
+            for digits in product("123456789", repeat=4)
+        )
 
     def extract(self, completion: str) -> str | None:
         return plain_digits(completion)

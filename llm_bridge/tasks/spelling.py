@@ -11,8 +11,9 @@ SAMPLE = 256
 def spellable(task: Task, tokenizer) -> None:
     """Check that a tokenizer spells the prompts and true answers of a task; None if it does.
 
-    Up to 256 problems, evenly spread over the task, are encoded and decoded: no unknown token may occur and the text must come
-    back, white space, case and Unicode compatibility forms aside. Problems without a true answer are judged by their prompts.
+    Up to 256 problems, evenly spread over the task, are encoded and decoded: no unknown token may occur and
+    the text must come back, white space, case and Unicode compatibility forms aside. Problems without a true
+    answer are judged by their prompts.
 
     Raises InputError that names the first text the tokenizer cannot spell.
     """

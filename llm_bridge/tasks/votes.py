@@ -1,4 +1,6 @@
-"""From completions to votes: each label is read once, equivalent labels of a prompt share one id, no answer is -1."""
+"""From completions to votes: each label is read once, equivalent labels of a prompt share one id, no answer
+is -1.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +23,8 @@ _pools: WeakKeyDictionary[Task, dict[frozenset[str], dict[str, str]]] = WeakKeyD
 class Answers:
     """What the rollouts of some prompts said.
 
-    `ids` (prompts, rollouts) integers, -1 = no answer; `labels[id]` the text of an id, the same for every prompt;
-    `correct` (prompts, rollouts) bool, never true for no answer, and equal for equal ids of a prompt.
+    `ids` (prompts, rollouts) integers, -1 = no answer; `labels[id]` the text of an id, the same for every
+    prompt; `correct` (prompts, rollouts) bool, never true for no answer, and equal for equal ids of a prompt.
     """
 
     ids: np.ndarray
@@ -30,29 +32,41 @@ class Answers:
     correct: np.ndarray
 
 
-def read_answers(problems: Sequence[Problem], completions_by_prompt: Sequence[Sequence[str]], task: Task) -> Answers:
+def read_answers(
+    problems: Sequence[Problem], completions_by_prompt: Sequence[Sequence[str]], task: Task
+) -> Answers:
     """Read, pool and grade completions, (prompts, rollouts) texts, in one pass.
 
-    The label of each completion is extracted once; votes and grades both come from it. Within a prompt, labels that the task
-    calls equivalent are one answer: the transitive closure, since equivalence is not transitive (if a is b and b is c, then a,
-    b, c are one answer). Its name is the first of its labels in sorted order, ids number the names in sorted order: the order
-    of rollouts and prompts changes nothing. An answer is correct if one of its labels is. Pooling never sees the truth.
+    The label of each completion is extracted once; votes and grades both come from it. Within a prompt,
+    labels that the task calls equivalent are one answer: the transitive closure, since equivalence is not
+    transitive (if a is b and b is c, then a, b, c are one answer). Its name is the first of its labels in
+    sorted order, ids number the names in sorted order: the order of rollouts and prompts changes nothing. An
+    answer is correct if one of its labels is. Pooling never sees the truth.
 
     Raises ValueError if the shapes do not fit.
     """
-    if len(problems) != len(completions_by_prompt) or len({len(group) for group in completions_by_prompt}) > 1:
+    if (
+        len(problems) != len(completions_by_prompt)
+        or len({len(group) for group in completions_by_prompt}) > 1
+    ):
         raise ValueError(
-            f"{len(problems)} problems need as many groups of equally many completions, "
-            f"got {len(completions_by_prompt)} groups of sizes {sorted({len(group) for group in completions_by_prompt})}"
+            f"{len(problems)} problems need as many groups of equally many completions, got"
+            f" {len(completions_by_prompt)} groups of sizes"
+            f" {sorted({len(group) for group in completions_by_prompt})}"
         )
-    return pool_labels(problems, [[task.extract(text) for text in group] for group in completions_by_prompt], task)
+    return pool_labels(
+        problems, [[task.extract(text) for text in group] for group in completions_by_prompt], task
+    )
 
 
-def pool_labels(problems: Sequence[Problem], labels_by_prompt: Sequence[Sequence[str | None]], task: Task) -> Answers:
-    """The second half of `read_answers`: pool and grade labels, (prompts, rollouts) as `task.extract` gave them, None = no answer.
+def pool_labels(
+    problems: Sequence[Problem], labels_by_prompt: Sequence[Sequence[str | None]], task: Task
+) -> Answers:
+    """The second half of `read_answers`: pool and grade labels, (prompts, rollouts) as `task.extract` gave
+    them, None = no answer.
 
-    Comparing the labels of a prompt may take 2 s of processor time for each distinct one in all; where hostile labels use it up,
-    those not yet compared are different answers.
+    Comparing the labels of a prompt may take 2 s of processor time for each distinct one in all; where
+    hostile labels use it up, those not yet compared are different answers.
     """
     pools = [_pool(task, frozenset(group) - {None}) for group in labels_by_prompt]
     labels = sorted({name for pool in pools for name in pool.values()})
@@ -65,7 +79,9 @@ def pool_labels(problems: Sequence[Problem], labels_by_prompt: Sequence[Sequence
         ids.append(row)
         correct.append([one in right for one in row])
     shape = (len(ids), len(ids[0]) if ids else 0)
-    return Answers(np.array(ids, dtype=np.int64).reshape(shape), labels, np.array(correct, dtype=bool).reshape(shape))
+    return Answers(
+        np.array(ids, dtype=np.int64).reshape(shape), labels, np.array(correct, dtype=bool).reshape(shape)
+    )
 
 
 def answer_ids(

@@ -1,4 +1,6 @@
-"""Two-digit addition in as many tokens as the model likes: "37+48=" is to be continued with ":85", "15,8:85" or "15,8,,,,:85"."""
+"""Two-digit addition in as many tokens as the model likes: "37+48=" is to be continued with ":85", "15,8:85"
+or "15,8,,,,:85".
+"""
 
 import re
 
@@ -10,11 +12,12 @@ _BEGINNING = re.compile(r"\s*[0-9,]*(:[0-9]*)?\s*", re.ASCII)
 
 
 class WorkedAddition(Task):
-    """All 10,000 sums a+b with a and b in 0..99, answered after a colon, with anything made of digits and commas before it.
+    """All 10,000 sums a+b with a and b in 0..99, answered after a colon, with anything made of digits and
+    commas before it.
 
-    So the length is free: a bare answer (":85"), the steps first ("15,8:85": the units' sum, the tens' with the carry), or filler.
-    The label is the number after the colon, which must end the text; leading zeros mean nothing; any other text is no answer.
-    The largest base rate of one answer is that of 99: 1 %.
+    So the length is free: a bare answer (":85"), the steps first ("15,8:85": the units' sum, the tens' with
+    the carry), or filler. The label is the number after the colon, which must end the text; leading zeros
+    mean nothing; any other text is no answer. The largest base rate of one answer is that of 99: 1 %.
     """
 
     name = "worked-addition"
@@ -22,7 +25,9 @@ class WorkedAddition(Task):
     max_new_tokens = 40
 
     def _build(self) -> tuple[Problem, ...]:
-        return tuple(Problem(f"{a}+{b}=", str(a + b), {"a": a, "b": b}) for a in range(100) for b in range(100))
+        return tuple(
+            Problem(f"{a}+{b}=", str(a + b), {"a": a, "b": b}) for a in range(100) for b in range(100)
+        )
 
     def extract(self, completion: str) -> str | None:
         found = _FORM.fullmatch(completion) if len(completion) <= MAX_LABEL else None

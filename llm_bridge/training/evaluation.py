@@ -1,4 +1,6 @@
-"""Evaluate a model on a fixed prompt set: every metric of the glossary that its labels, or their absence, allow."""
+"""Evaluate a model on a fixed prompt set: every metric of the glossary that its labels, or their absence,
+allow.
+"""
 
 import math
 from dataclasses import dataclass
@@ -16,21 +18,28 @@ FREQUENT = 4
 
 
 def repetition(token_ids, ends) -> float:
-    """Mean over completions of the share of tokens after the first that equal their predecessor; end tokens are no content.
+    """Mean over completions of the share of tokens after the first that equal their predecessor; end tokens
+    are no content.
 
-    0 for completions of fewer than two content tokens. token_ids (prompts, rollouts) lists; the same as in `sharpening.trees`.
+    0 for completions of fewer than two content tokens. token_ids (prompts, rollouts) lists; the same as in
+    `sharpening.trees`.
     """
     contents = [[token for token in ids if token not in ends] for group in token_ids for ids in group]
-    shares = [sum(map(int.__eq__, ids[1:], ids)) / (len(ids) - 1) if len(ids) > 1 else 0.0 for ids in contents]
+    shares = [
+        sum(map(int.__eq__, ids[1:], ids)) / (len(ids) - 1) if len(ids) > 1 else 0.0 for ids in contents
+    ]
     return float(np.mean(shares)) if shares else 0.0
 
 
 @dataclass
 class InitialModel:
-    """What the undisturbed model answers on the evaluation prompts: the reference of `mode_retention` and of `excess_kl`.
+    """What the undisturbed model answers on the evaluation prompts: the reference of `mode_retention` and of
+    `excess_kl`.
 
-    answers[p] maps each answer label (None: no answer) to its number of draws out of `draws`; `modes[p]` are the leading labels.
-    retention: the share of prompts that fresh groups of the *initial* model keep, by which later retention is divided.
+    answers[p] maps each answer label (None: no answer) to its number of draws out of `draws`; `modes[p]` are
+    the leading labels.
+    retention: the share of prompts that fresh groups of the *initial* model keep, by which later retention is
+    divided.
     """
 
     draws: int
@@ -44,7 +53,8 @@ class InitialModel:
 
     def as_dict(self) -> dict:
         return {
-            "draws": self.draws, "retention": self.retention,
+            "draws": self.draws,
+            "retention": self.retention,
             "answers": [[[label, count] for label, count in table.items()] for table in self.answers],
         }
 
@@ -73,13 +83,25 @@ class Evaluator:
     """Draws `rollouts` answers of each fixed prompt and reduces them to one number a metric.
 
     Parameters:
-        reference: a frozen copy of the initial model, which scores answers that its own draws never showed. `None` leaves
-            `excess_kl` and `kl` out.
-        initial_rollouts: draws of the initial model that find its modes; another 2 × `rollouts` measure its own retention.
+        reference: a frozen copy of the initial model, which scores answers that its own draws never showed.
+            `None` leaves `excess_kl` and `kl` out.
+        initial_rollouts: draws of the initial model that find its modes; another 2 × `rollouts` measure its
+        own retention.
     """
 
-    def __init__(self, task, problems, tokenizer, *, rollouts, temperature=1.0, max_new_tokens=None, seed=0, initial_rollouts=64,
-                 reference=None):
+    def __init__(
+        self,
+        task,
+        problems,
+        tokenizer,
+        *,
+        rollouts,
+        temperature=1.0,
+        max_new_tokens=None,
+        seed=0,
+        initial_rollouts=64,
+        reference=None,
+    ):
         self.task, self.problems, self.tokenizer = task, list(problems), tokenizer
         self.rollouts, self.temperature, self.seed = rollouts, temperature, seed
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
@@ -90,18 +112,29 @@ class Evaluator:
 
     @property
     def floor(self) -> float | None:
-        """The largest base rate of one true answer in the set: reward accuracy of a model that gives one answer to every prompt."""
+        """The largest base rate of one true answer in the set: reward accuracy of a model that gives one
+        answer to every prompt.
+        """
         return base_rate_floor(self.task, self.problems) if self.labelled else None
 
     def _draw(self, model, rollouts, *seed):
         drawn = sample(
-            model, self.tokenizer, [problem.prompt for problem in self.problems], rollouts=rollouts,
-            max_new_tokens=self.max_new_tokens, temperature=self.temperature, generator=seeded(self.seed, *seed),
+            model,
+            self.tokenizer,
+            [problem.prompt for problem in self.problems],
+            rollouts=rollouts,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            generator=seeded(self.seed, *seed),
         )
         self.generated_tokens += drawn.generated_tokens
         self.forward_tokens += drawn.forward_tokens
         answers = read_answers(self.problems, drawn.texts, self.task)
-        return drawn, answers, [[answers.labels[i] if i != NO_ANSWER else None for i in row] for row in answers.ids]
+        return (
+            drawn,
+            answers,
+            [[answers.labels[i] if i != NO_ANSWER else None for i in row] for row in answers.ids],
+        )
 
     def start(self, model) -> InitialModel:
         """Find the initial model's modes and its own retention; keep them for every later evaluation."""
@@ -118,7 +151,9 @@ class Evaluator:
         return initial
 
     def _retention(self, initial, rows) -> float:
-        """Mean over prompts of the share of current leaders that are initial modes; a prompt that never had a mode is left out."""
+        """Mean over prompts of the share of current leaders that are initial modes; a prompt that never had a
+        mode is left out.
+        """
         shares = []
         for modes, row in zip(initial.modes, rows, strict=True):
             if modes:
@@ -133,7 +168,11 @@ class Evaluator:
         drawn, answers, rows = self._draw(model, self.rollouts, 1, step)
         ids = answers.ids
         groups = group_metrics(ids, answers.correct if self.labelled else None)
-        values = {name: float(np.mean(groups[name])) for name in ("accuracy", "label_accuracy", "reward_accuracy") if name in groups}
+        values = {
+            name: float(np.mean(groups[name]))
+            for name in ("accuracy", "label_accuracy", "reward_accuracy")
+            if name in groups
+        }
         values |= {
             "majority_ratio": float(np.mean(groups["majority_ratio"])),
             "entropy": float(np.mean(groups["entropy"])),
@@ -153,7 +192,9 @@ class Evaluator:
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def _prompt_loss(self, model, prompt_ids) -> float:
-        """Held-out language-model loss: nats per token of the evaluation prompts' own text, their first token given."""
+        """Held-out language-model loss: nats per token of the evaluation prompts' own text, their first token
+        given.
+        """
         heads, tails = [ids[:1] for ids in prompt_ids], [ids[1:] for ids in prompt_ids]
         kept = [(head, tail) for head, tail in zip(heads, tails, strict=True) if tail]
         if not kept:
@@ -163,42 +204,71 @@ class Evaluator:
         return -float(scores.sum()) / sum(len(tail) for _, tail in kept)
 
     def _kl(self, drawn, rows) -> np.ndarray:
-        """KL(π_t‖π₀) per prompt over answers, in nats: mean over rollouts of log π_t(a) − log π₀(a), never negative.
+        """KL(π_t‖π₀) per prompt over answers, in nats: mean over rollouts of log π_t(a) − log π₀(a), never
+        negative.
 
-        Both masses are those of the distinct sequences that gave the answer in this evaluation, or the answer's frequency where it is
-        FREQUENT, whichever is larger. An undisturbed model therefore scores near 0 (below 0.3) however uncertain it is, which a plug-in estimate
-        from a few rollouts does not.
+        Both masses are those of the distinct sequences that gave the answer in this evaluation, or the
+        answer's frequency where it is FREQUENT, whichever is larger. An undisturbed model therefore scores
+        near 0 (below 0.3) however uncertain it is, which a plug-in estimate from a few rollouts does not.
         """
         now, initial = self._masses(drawn, rows)
-        return np.array([max(0.0, float(np.mean([now[p, label] - initial[p, label] for label in row]))) for p, row in enumerate(rows)])
+        return np.array(
+            [
+                max(0.0, float(np.mean([now[p, label] - initial[p, label] for label in row])))
+                for p, row in enumerate(rows)
+            ]
+        )
 
     def _masses(self, drawn, rows) -> tuple[dict, dict]:
         """log π_t and log π₀ of every (prompt, label) drawn."""
         seen = {}
-        for prompt, (row, tokens, scores) in enumerate(zip(rows, drawn.token_ids, drawn.token_log_probs, strict=True)):
+        for prompt, (row, tokens, scores) in enumerate(
+            zip(rows, drawn.token_ids, drawn.token_log_probs, strict=True)
+        ):
             for label, ids, log_probs in zip(row, tokens, scores, strict=True):
                 deciding = self._deciding_tokens(ids)
-                seen.setdefault((prompt, label), {})[deciding] = sum(log_probs[:len(deciding)])
+                seen.setdefault((prompt, label), {})[deciding] = sum(log_probs[: len(deciding)])
         counts = {(prompt, label): row.count(label) for prompt, row in enumerate(rows) for label in set(row)}
         before = {key: self.initial.answers[key[0]].get(key[1], 0) for key in seen}
-        now = {key: max(_log_sum(found.values()), _log_share(counts[key], self.rollouts)) for key, found in seen.items()}
+        now = {
+            key: max(_log_sum(found.values()), _log_share(counts[key], self.rollouts))
+            for key, found in seen.items()
+        }
         # Nothing is remembered between evaluations: a run that resumes must score the same batches.
-        rare = sorted((prompt, ids) for (prompt, label), found in seen.items() if before[prompt, label] < FREQUENT for ids in found)
-        scores = sequence_log_probs(
-            self.reference, self.tokenizer, [drawn.prompt_ids[p] for p, _ in rare], [list(ids) for _, ids in rare],
-            temperature=self.temperature,
-        ).tolist() if rare else []
-        self.forward_tokens += sum(len(ids) for _, ids in rare) + sum(len(drawn.prompt_ids[p]) for p in {p for p, _ in rare})
+        rare = sorted(
+            (prompt, ids)
+            for (prompt, label), found in seen.items()
+            if before[prompt, label] < FREQUENT
+            for ids in found
+        )
+        scores = (
+            sequence_log_probs(
+                self.reference,
+                self.tokenizer,
+                [drawn.prompt_ids[p] for p, _ in rare],
+                [list(ids) for _, ids in rare],
+                temperature=self.temperature,
+            ).tolist()
+            if rare
+            else []
+        )
+        self.forward_tokens += sum(len(ids) for _, ids in rare) + sum(
+            len(drawn.prompt_ids[p]) for p in {p for p, _ in rare}
+        )
         scored = dict(zip(rare, scores, strict=True))
         initial = {
-            key: max(_log_sum(scored[key[0], ids] for ids in found) if before[key] < FREQUENT else -math.inf,
-                     _log_share(before[key], self.initial.draws))
+            key: max(
+                _log_sum(scored[key[0], ids] for ids in found) if before[key] < FREQUENT else -math.inf,
+                _log_share(before[key], self.initial.draws),
+            )
             for key, found in seen.items()
         }
         return now, initial
 
     def _deciding_tokens(self, tokens: list[int]) -> tuple[int, ...]:
-        """The shortest prefix after which no continuation changes the answer: its mass includes all of them."""
+        """The shortest prefix after which no continuation changes the answer: its mass includes all of
+        them.
+        """
         for length in range(1, len(tokens)):
             if self.task.settled(self.tokenizer.decode(tokens[:length], skip_special_tokens=True)):
                 return tuple(tokens[:length])

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Measurement:
     """Everything `sharpening measure` found by training: one measured trajectory and what it cost.
 
-    `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same command resumes it.
+    `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same
+    command resumes it.
     """
 
     model: str

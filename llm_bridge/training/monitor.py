@@ -1,7 +1,8 @@
-"""Watch a live run: evaluate on fixed prompts, detect collapse, stop in time. One line for any TRL or transformers trainer.
+"""Watch a live run: evaluate on fixed prompts, detect collapse, stop in time. One line for any TRL or
+transformers trainer.
 
-    trainer.add_callback(CollapseMonitor(prompts=held_out, extract=last_number))                   # no labels needed
-    trainer.add_callback(CollapseMonitor(prompts=held_out, answers=truth, extract=last_number))    # every metric
+    trainer.add_callback(CollapseMonitor(prompts=held_out, extract=last_number)) # no labels needed
+    trainer.add_callback(CollapseMonitor(prompts=held_out, answers=truth, extract=last_number)) # every metric
 """
 
 import json
@@ -27,44 +28,101 @@ class CollapseMonitor(TrainerCallback):
     """Evaluates every `eval_every` steps, and stops the run once `criterion` is met (`stop=True`).
 
     Parameters:
-        prompts, answers, extract: the evaluation set; without `answers` only the label-free metrics and criteria exist. Chat
-            prompts are passed as the text that the model sees.
+        prompts, answers, extract: the evaluation set; without `answers` only the label-free metrics and
+            criteria exist. Chat prompts are passed as the text that the model sees.
         evaluator: an Evaluator instead of prompts.
-        criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and `mode_retention` without.
+        criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and
+        `mode_retention` without.
         rollouts, temperature, max_new_tokens: as in training, so that votes are as noisy as the run's own.
-        folder: where `collapse_monitor.json` is kept (default: the trainer's output_dir); a resumed run continues it.
+        folder: where `collapse_monitor.json` is kept (default: the trainer's output_dir); a resumed run
+        continues it.
         strict: raise what goes wrong in an evaluation; otherwise it is logged and the training goes on.
 
-    The curve so far is `trajectory`; `collapsed` is the CollapseStep that ended the run, or None. Every rank evaluates the same
-    draws, so every rank stops at the same step. A reference copy of the initial model costs its size in memory once;
-    `reference=False` leaves it, and with it `kl` and `excess_kl`, out.
+    The curve so far is `trajectory`; `collapsed` is the CollapseStep that ended the run, or None. Every rank
+    evaluates the same draws, so every rank stops at the same step. A reference copy of the initial model
+    costs its size in memory once; `reference=False` leaves it, and with it `kl` and `excess_kl`, out.
     """
 
-    def __init__(self, prompts: Sequence[str] | None = None, answers: Sequence | None = None, extract: Callable | None = None, *,
-                 evaluator: Evaluator | None = None, tokenizer=None, criterion: str | None = None, eval_every: int = 10, rollouts: int = 8,
-                 temperature: float = 1.0, max_new_tokens: int = 64, seed: int = 0, patience: int = 2, stop: bool = True,
-                 folder: str | os.PathLike | None = None, reference=True, strict: bool = False, settings: dict | None = None,
-                 on_evaluate: Callable[[int, dict], None] | None = None):
+    def __init__(
+        self,
+        prompts: Sequence[str] | None = None,
+        answers: Sequence | None = None,
+        extract: Callable | None = None,
+        *,
+        evaluator: Evaluator | None = None,
+        tokenizer=None,
+        criterion: str | None = None,
+        eval_every: int = 10,
+        rollouts: int = 8,
+        temperature: float = 1.0,
+        max_new_tokens: int = 64,
+        seed: int = 0,
+        patience: int = 2,
+        stop: bool = True,
+        folder: str | os.PathLike | None = None,
+        reference=True,
+        strict: bool = False,
+        settings: dict | None = None,
+        on_evaluate: Callable[[int, dict], None] | None = None,
+    ):
         if (prompts is None) == (evaluator is None):
-            raise InputError("prompts", prompts, "the monitor needs evaluation prompts", "Pass prompts=[...] (or evaluator=..., not both)")
+            raise InputError(
+                "prompts",
+                prompts,
+                "the monitor needs evaluation prompts",
+                "Pass prompts=[...] (or evaluator=..., not both)",
+            )
         if evaluator is None:
             if rollouts < 2:
-                raise InputError("rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts")
+                raise InputError(
+                    "rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts"
+                )
             if temperature <= 0 or max_new_tokens < 1:
-                name, value = ("temperature", temperature) if temperature <= 0 else ("max_new_tokens", max_new_tokens)
-                raise InputError(name, value, "it must be greater than zero", "Use the value of your training configuration")
-            task = PromptTask(prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens)
-            evaluator = Evaluator(task, task.problems, tokenizer, rollouts=rollouts, temperature=temperature, seed=seed)
+                name, value = (
+                    ("temperature", temperature) if temperature <= 0 else ("max_new_tokens", max_new_tokens)
+                )
+                raise InputError(
+                    name,
+                    value,
+                    "it must be greater than zero",
+                    "Use the value of your training configuration",
+                )
+            task = PromptTask(
+                prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens
+            )
+            evaluator = Evaluator(
+                task, task.problems, tokenizer, rollouts=rollouts, temperature=temperature, seed=seed
+            )
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
         if criterion not in CRITERIA:
-            raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}", "Use mode_retention if there are no labels")
+            raise InputError(
+                "criterion",
+                criterion,
+                f"known criteria are {', '.join(CRITERIA)}",
+                "Use mode_retention if there are no labels",
+            )
         for name, value in (("eval_every", eval_every), ("patience", patience)):
             if not isinstance(value, int) or value < 1:
-                raise InputError(name, value, "it must be a whole number of at least 1", f"Leave {name} out for the default")
+                raise InputError(
+                    name,
+                    value,
+                    "it must be a whole number of at least 1",
+                    f"Leave {name} out for the default",
+                )
         if CRITERIA[criterion].needs_labels and not evaluator.labelled:
-            raise InputError("criterion", criterion, "it needs true answers, and there are none", "Pass answers=[...] or use mode_retention")
+            raise InputError(
+                "criterion",
+                criterion,
+                "it needs true answers, and there are none",
+                "Pass answers=[...] or use mode_retention",
+            )
         if CRITERIA[criterion].metric == "excess_kl" and reference is False:
-            raise InputError("reference", reference, "excess_kl is measured against a copy of the initial model", "Leave reference out")
+            raise InputError(
+                "reference",
+                reference,
+                "excess_kl is measured against a copy of the initial model",
+                "Leave reference out",
+            )
         self.evaluator, self.criterion, self.eval_every = evaluator, criterion, eval_every
         self.patience, self.stop, self.strict = patience, stop, strict
         self.folder, self.reference, self.settings = folder and Path(folder), reference, dict(settings or {})
@@ -76,11 +134,23 @@ class CollapseMonitor(TrainerCallback):
     def trajectory(self) -> Trajectory:
         """The measured curve so far; a metric that is not finite at every evaluation is left out."""
         if not self.rows:
-            raise InputError("trajectory", None, "the initial model has not been evaluated", "Start the training first; if it ran, see its log")
-        names = [name for name in self.rows[0] if name != "step" and name[0] != "_" and all(name in row for row in self.rows)]
+            raise InputError(
+                "trajectory",
+                None,
+                "the initial model has not been evaluated",
+                "Start the training first; if it ran, see its log",
+            )
+        names = [
+            name
+            for name in self.rows[0]
+            if name != "step" and name[0] != "_" and all(name in row for row in self.rows)
+        ]
         return Trajectory(
-            step=[row["step"] for row in self.rows], metrics={name: [row[name] for row in self.rows] for name in names},
-            floor=self.evaluator.floor, source="measured", settings=self.settings,
+            step=[row["step"] for row in self.rows],
+            metrics={name: [row[name] for row in self.rows] for name in names},
+            floor=self.evaluator.floor,
+            source="measured",
+            settings=self.settings,
         )
 
     def on_train_begin(self, args, state, control, model=None, processing_class=None, **kwargs):
@@ -99,15 +169,22 @@ class CollapseMonitor(TrainerCallback):
     def _resume(self, step, model):
         path = self.folder / STATE_FILE
         if not path.is_file():
-            raise InputError("folder", str(self.folder), f"the run resumes at step {step}, but {STATE_FILE} of its beginning is not there",
-                             "Give the monitor the folder of the first run, or start anew")
+            raise InputError(
+                "folder",
+                str(self.folder),
+                f"the run resumes at step {step}, but {STATE_FILE} of its beginning is not there",
+                "Give the monitor the folder of the first run, or start anew",
+            )
         data = json.loads(path.read_text())
         self.rows = [row for row in data["rows"] if row["step"] <= step]
         self.evaluator.initial = InitialModel.from_dict(data["initial"])
         self.evaluator.generated_tokens, self.evaluator.forward_tokens = self.rows[-1]["_tokens"]
         if self.reference is True:
             # The weights are trained ones by now, so the initial model cannot be copied from them.
-            log.warning("excess_kl and kl end at the resumed step: pass reference=<the initial model> to continue them")
+            log.warning(
+                "excess_kl and kl end at the resumed step: pass reference=<the initial model> to continue"
+                " them"
+            )
             self.reference = None
         self.evaluator.reference = self.reference or None
 
@@ -118,14 +195,18 @@ class CollapseMonitor(TrainerCallback):
 
     def _guarded(self, model, step, control):
         if step and not self.rows:
-            return  # the initial model could not be evaluated, and it is gone: there is nothing to compare with
+            # the initial model could not be evaluated, and it is gone: there is nothing to compare with
+            return
         try:
             self._evaluate(model, step, control)
         except Exception:
             if self.strict:
                 raise
-            log.exception("the collapse monitor could not evaluate step %d; %s", step,
-                          "training goes on" if self.rows else "it is off, and training goes on without it")
+            log.exception(
+                "the collapse monitor could not evaluate step %d; %s",
+                step,
+                "training goes on" if self.rows else "it is off, and training goes on without it",
+            )
 
     def _evaluate(self, model, step, control):
         row = {"step": step, **self.evaluator(model, step)}
@@ -146,5 +227,13 @@ class CollapseMonitor(TrainerCallback):
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / STATE_FILE
         scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps({"rows": self.rows, "initial": self.evaluator.initial.as_dict(), "floor": self.evaluator.floor}))
+        scratch.write_text(
+            json.dumps(
+                {
+                    "rows": self.rows,
+                    "initial": self.evaluator.initial.as_dict(),
+                    "floor": self.evaluator.floor,
+                }
+            )
+        )
         os.replace(scratch, path)

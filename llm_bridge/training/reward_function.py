@@ -1,4 +1,6 @@
-"""TRL reward functions from the rewards of `sharpening.rewards`: the same definition, on the answers and tokens of each group."""
+"""TRL reward functions from the rewards of `sharpening.rewards`: the same definition, on the answers and
+tokens of each group.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,7 +19,9 @@ OF_THE_MODEL = {"tokens", "reference_log_probs", "previous_log_probs", "states",
 
 def parts_of(reward: Reward) -> dict[str, Reward]:
     """The rewards that are settings of this one, by the setting's name."""
-    settings = {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
+    settings = (
+        {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
+    )
     return {name: value for name, value in settings.items() if isinstance(value, Reward)}
 
 
@@ -36,7 +40,12 @@ def verified_part(reward: Reward) -> Reward | None:
     """
     found = {part.spec: part for part in _leaves(reward) if part.card.verifier}
     if len(found) > 1:
-        raise InputError("reward", reward.spec, f"its parts ask several verifiers: {', '.join(found)}", "Use one verifier in a reward")
+        raise InputError(
+            "reward",
+            reward.spec,
+            f"its parts ask several verifiers: {', '.join(found)}",
+            "Use one verifier in a reward",
+        )
     return next(iter(found.values()), None)
 
 
@@ -45,20 +54,34 @@ def check_reward(spec: str, task) -> None:
     reward = get_reward(spec)
     needs, part = set(reward.card.needs), verified_part(reward)
     if "labels" in needs and not task.labelled:
-        raise InputError("reward", spec, f"it compares with true answers, and task {task.name} has none",
-                         "Use --reward majority, or give every line of the data set an answer")
+        raise InputError(
+            "reward",
+            spec,
+            f"it compares with true answers, and task {task.name} has none",
+            "Use --reward majority, or give every line of the data set an answer",
+        )
     if "questions" in needs and not any(task.rephrase(problem) for problem in task.problems):
-        raise InputError("reward", spec, f"it compares rephrasings of a question, and task {task.name} has none",
-                         "Use --reward majority, or give the lines of the data set a field rephrasings")
+        raise InputError(
+            "reward",
+            spec,
+            f"it compares rephrasings of a question, and task {task.name} has none",
+            "Use --reward majority, or give the lines of the data set a field rephrasings",
+        )
     if "voters" in needs and needs & (OF_THE_MODEL - {"voters"}):
-        raise InputError("reward", spec, "other models' votes cannot be combined with rewards that read the model's own tokens or states",
-                         "Use weighted-majority with answers alone")
+        raise InputError(
+            "reward",
+            spec,
+            "other models' votes cannot be combined with rewards that read the model's own tokens or states",
+            "Use weighted-majority with answers alone",
+        )
     if part is not None:
         _check_verifier(spec, part, task)
 
 
 def _check_verifier(spec: str, part: Reward, task) -> None:
-    """Raise InputError if the verifier cannot judge answers to this task's problems; models are not loaded for that."""
+    """Raise InputError if the verifier cannot judge answers to this task's problems; models are not loaded
+    for that.
+    """
     from llm_bridge.verifiers import VERIFIERS
 
     kind = VERIFIERS[part.card.verifier]
@@ -68,13 +91,20 @@ def _check_verifier(spec: str, part: Reward, task) -> None:
         try:
             make_verifier(part, task).judge([task.problems[0]], [["0"]])
         except InputError as error:
-            rule = f"the verifier {kind.name} cannot judge task {task.name}: of {task.problems[0].prompt[:60]!r} it says that {error.rule}"
-            raise InputError("reward", spec, rule, "Use a reward that fits the task, such as --reward majority") from error
+            rule = (
+                f"the verifier {kind.name} cannot judge task {task.name}: of {task.problems[0].prompt[:60]!r}"
+                f" it says that {error.rule}"
+            )
+            raise InputError(
+                "reward", spec, rule, "Use a reward that fits the task, such as --reward majority"
+            ) from error
 
 
 def verifier_settings(part: Reward) -> dict:
     """Settings of a verified reward that its verifier reads: all but its two rates."""
-    return {field.name: getattr(part, field.name) for field in fields(part) if field.name not in ("tpr", "fpr")}
+    return {
+        field.name: getattr(part, field.name) for field in fields(part) if field.name not in ("tpr", "fpr")
+    }
 
 
 class TaskReward:
@@ -82,29 +112,45 @@ class TaskReward:
 
     Parameters:
         spec: as `get_reward` reads it. problem_of: maps the data set's `row` column to its problem.
-        temperature, max_new_tokens, seed: those of the run; the seed fixes what is drawn (a verifier's noise, the rollouts that are
-            verified, other voters' completions) together with the step.
+        temperature, max_new_tokens, seed: those of the run; the seed fixes what is drawn (a verifier's noise,
+            the rollouts that are verified, other voters' completions) together with the step.
         reference: a frozen copy of the initial model, for rewards that need it.
 
-    Groups are the consecutive `rollouts` completions of one prompt, as TRL lays them out on one rank; rephrasings of a question must be
-    in one batch. A reward that reads tokens, states or its own model's verdicts needs `attach` before the first call: TRL hands over no
-    logits. Verdicts and labels are read only where they can change the reward (a gated hybrid asks about uncertain prompts, a scheduled
-    one at its steps); `verifier_calls` counts the distinct answers that were asked about, and is logged. What the registry's `group`
-    gives as a mean is drawn here, once a rollout: a noisy verifier's noise, and the share of rollouts that a schedule verifies.
+    Groups are the consecutive `rollouts` completions of one prompt, as TRL lays them out on one rank;
+    rephrasings of a question must be in one batch. A reward that reads tokens, states or its own model's
+    verdicts needs `attach` before the first call: TRL hands over no logits. Verdicts and labels are read only
+    where they can change the reward (a gated hybrid asks about uncertain prompts, a scheduled one at its
+    steps); `verifier_calls` counts the distinct answers that were asked about, and is logged. What the
+    registry's `group` gives as a mean is drawn here, once a rollout: a noisy verifier's noise, and the share
+    of rollouts that a schedule verifies.
     """
 
-    def __init__(self, spec: str, task, rollouts: int, problem_of: Callable[[int], Problem] | None = None, *, temperature: float = 1.0,
-                 max_new_tokens: int | None = None, seed: int = 0, reference=None):
+    def __init__(
+        self,
+        spec: str,
+        task,
+        rollouts: int,
+        problem_of: Callable[[int], Problem] | None = None,
+        *,
+        temperature: float = 1.0,
+        max_new_tokens: int | None = None,
+        seed: int = 0,
+        reference=None,
+    ):
         check_reward(spec, task)
         self.reward, self.task, self.rollouts, self.problem_of = get_reward(spec), task, rollouts, problem_of
         self.__name__ = f"{self.reward.name}_reward"
         self.needs, self.part = set(self.reward.card.needs), verified_part(self.reward)
-        self.options = dict(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, reference=reference)
+        self.options = dict(
+            temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, reference=reference
+        )
         self.model_of, self.signals, self.verifier = None, None, None
         self.verifier_calls = 0
 
     def attach(self, model_of: Callable, tokenizer) -> None:
-        """Say which model is in training (a function that gives it now) and how it spells. Raises: InputError as the verifier does."""
+        """Say which model is in training (a function that gives it now) and how it spells. Raises: InputError
+        as the verifier does.
+        """
         from llm_bridge.training.signals import Signals
 
         self.model_of = model_of
@@ -120,22 +166,44 @@ class TaskReward:
     @property
     def cost(self) -> tuple[int, int]:
         """(generated tokens, forward tokens) spent so far."""
-        spenders = [spender for spender in (self.signals, self.verifier) if hasattr(spender, "forward_tokens")]
-        return sum(spender.generated_tokens for spender in spenders), sum(spender.forward_tokens for spender in spenders)
+        spenders = [
+            spender for spender in (self.signals, self.verifier) if hasattr(spender, "forward_tokens")
+        ]
+        return sum(spender.generated_tokens for spender in spenders), sum(
+            spender.forward_tokens for spender in spenders
+        )
 
-    def __call__(self, prompts, completions, row, completion_ids=None, trainer_state=None, log_metric=None, **_):
+    def __call__(
+        self, prompts, completions, row, completion_ids=None, trainer_state=None, log_metric=None, **_
+    ):
         """One float a completion, as TRL asks for it."""
         group = self.rollouts
         if len(completions) % group:
-            raise InputError("completions", len(completions), f"a batch must hold whole groups of {group} rollouts on every rank",
-                             "Make per_device_train_batch_size × steps_per_generation divisible by num_generations")
+            raise InputError(
+                "completions",
+                len(completions),
+                f"a batch must hold whole groups of {group} rollouts on every rank",
+                "Make per_device_train_batch_size × steps_per_generation divisible by num_generations",
+            )
         if self.signals is None and (self.part or self.needs & OF_THE_MODEL):
-            raise InputError("reward", self.reward.spec, "it reads the model in training, and nobody said which that is",
-                             "Call reward.attach(lambda: trainer.accelerator.unwrap_model(trainer.model), tokenizer)")
+            raise InputError(
+                "reward",
+                self.reward.spec,
+                "it reads the model in training, and nobody said which that is",
+                "Call reward.attach(lambda: trainer.accelerator.unwrap_model(trainer.model), tokenizer)",
+            )
         problems = [self.problem_of(index) for index in row[::group]]
-        texts = [completions[i:i + group] for i in range(0, len(completions), group)]
-        heads = self.signals.tokenizer([problem.prompt for problem in problems])["input_ids"] if self.signals else []
-        ids = [completion_ids[i:i + group] for i in range(0, len(completions), group)] if completion_ids is not None else []
+        texts = [completions[i : i + group] for i in range(0, len(completions), group)]
+        heads = (
+            self.signals.tokenizer([problem.prompt for problem in problems])["input_ids"]
+            if self.signals
+            else []
+        )
+        ids = (
+            [completion_ids[i : i + group] for i in range(0, len(completions), group)]
+            if completion_ids is not None
+            else []
+        )
         before = self.verifier_calls
         rewards = self.score(problems, heads, ids, texts, getattr(trainer_state, "global_step", 0))
         if log_metric is not None and self.asks_a_verifier:
@@ -157,53 +225,74 @@ class TaskReward:
         reward, correct = drawn(self.reward, HybridScheduledReward, _Scheduled, uniforms[0]), answers.correct
         if self.asks_a_verifier:
             asked = matters(reward, answers.ids, signals) & (answers.ids != NO_ANSWER)
-            self.verifier_calls += sum(len(set(row[keep].tolist())) for row, keep in zip(answers.ids, asked, strict=True))
+            self.verifier_calls += sum(
+                len(set(row[keep].tolist())) for row, keep in zip(answers.ids, asked, strict=True)
+            )
             correct = correct & asked
             if self.verifier is not None:
                 signals["verdicts"] = self._verdicts(problems, answers, texts, asked)
-        rewards = drawn(reward, NoisyVerifierReward, _Noisy, uniforms[1]).group(answers.ids, correct, **signals)
-        return np.asarray(rewards, dtype=np.float64)[:, :len(texts[0])]
+        rewards = drawn(reward, NoisyVerifierReward, _Noisy, uniforms[1]).group(
+            answers.ids, correct, **signals
+        )
+        return np.asarray(rewards, dtype=np.float64)[:, : len(texts[0])]
 
     def _verdicts(self, problems, answers, texts, asked):
         if self.verifier.reads == "completions":
             shown = texts
         else:
             shown = [[None if i == NO_ANSWER else answers.labels[i] for i in group] for group in answers.ids]
-        shown = [[text if keep else None for text, keep in zip(*rows, strict=True)] for rows in zip(shown, asked, strict=True)]
+        shown = [
+            [text if keep else None for text, keep in zip(*rows, strict=True)]
+            for rows in zip(shown, asked, strict=True)
+        ]
         if hasattr(self.verifier, "model") and self.model_of is not None:
             self.verifier.model = self.model_of()
         return self.verifier.judge(problems, shown)
 
 
-def task_reward(name: str, task, rollouts: int, problem_of: Callable[[int], Problem], **options) -> TaskReward:
+def task_reward(
+    name: str, task, rollouts: int, problem_of: Callable[[int], Problem], **options
+) -> TaskReward:
     """The reward of that text as a reward function for GRPOTrainer; options as for `TaskReward`."""
     return TaskReward(name, task, rollouts, problem_of, **options)
 
 
 def make_verifier(part: Reward, task, model=None, tokenizer=None):
-    """The verifier of a reward, given those of task, model and tokenizer that it takes, and the reward's own settings."""
+    """The verifier of a reward, given those of task, model and tokenizer that it takes, and the reward's own
+    settings.
+    """
     from llm_bridge.verifiers import VERIFIERS, get_verifier
 
     offered = {"task": task, "model": model, "tokenizer": tokenizer} | verifier_settings(part)
     taken = inspect.signature(VERIFIERS[part.card.verifier]).parameters
-    return get_verifier(part.card.verifier, **{name: value for name, value in offered.items() if name in taken})
+    return get_verifier(
+        part.card.verifier, **{name: value for name, value in offered.items() if name in taken}
+    )
 
 
 def _uniforms(seed: int, step: int, shape) -> np.ndarray:
-    """Two tables of numbers in 0..1, fixed by (seed, step): which rollouts are verified, and what the noise makes of the verdicts."""
+    """Two tables of numbers in 0..1, fixed by (seed, step): which rollouts are verified, and what the noise
+    makes of the verdicts.
+    """
     return np.random.default_rng([seed, 6, step]).random((2, *shape))
 
 
 def matters(reward: Reward, answers, signals) -> np.ndarray:
-    """(prompts, rollouts) bool: where verdicts or labels can change the reward, found by trying opposite ones."""
+    """(prompts, rollouts) bool: where verdicts or labels can change the reward, found by trying opposite
+    ones.
+    """
     coins = np.random.default_rng(0).random(answers.shape) < 0.5
-    tried = [np.asarray(reward.group(answers, said, **signals | {"verdicts": said.astype(float)}))
-             for said in (np.zeros_like(coins), np.ones_like(coins), coins, ~coins)]
+    tried = [
+        np.asarray(reward.group(answers, said, **signals | {"verdicts": said.astype(float)}))
+        for said in (np.zeros_like(coins), np.ones_like(coins), coins, ~coins)
+    ]
     return (tried[0] != tried[1]) | (tried[2] != tried[3])
 
 
 class _Noisy(Reward):
-    """A noisy verifier whose noise is drawn: 1 where the uniform number lies below its mean reward, else 0."""
+    """A noisy verifier whose noise is drawn: 1 where the uniform number lies below its mean reward, else
+    0.
+    """
 
     def __init__(self, mean: Reward, uniforms):
         self.mean, self.uniforms, self.card = mean, uniforms, mean.card
@@ -214,22 +303,32 @@ class _Noisy(Reward):
 
 
 class _Scheduled(Reward):
-    """A scheduled hybrid whose rollouts are drawn: external where the uniform number lies below its share, intrinsic elsewhere."""
+    """A scheduled hybrid whose rollouts are drawn: external where the uniform number lies below its share,
+    intrinsic elsewhere.
+    """
 
     def __init__(self, mean: HybridScheduledReward, uniforms):
         self.mean, self.uniforms, self.card = mean, uniforms, mean.card
 
     def group(self, answers, is_correct=None, **signals):
-        either = (replace(self.mean, share=share).group(answers, is_correct, **signals) for share in (1.0, 0.0))
+        either = (
+            replace(self.mean, share=share).group(answers, is_correct, **signals) for share in (1.0, 0.0)
+        )
         xp, outside, inside, uniforms = as_arrays(*either, self.uniforms)
         return xp.where(uniforms < self.mean.share, outside, inside)
 
 
 def drawn(reward: Reward, kind: type, wrapper: type, uniforms) -> Reward:
-    """The reward with every part of that kind, itself included, wrapped into one draw of what it averages over."""
+    """The reward with every part of that kind, itself included, wrapped into one draw of what it averages
+    over.
+    """
     if isinstance(reward, kind):
         return wrapper(reward, uniforms)
-    changed = {name: new for name, part in parts_of(reward).items() if (new := drawn(part, kind, wrapper, uniforms)) is not part}
+    changed = {
+        name: new
+        for name, part in parts_of(reward).items()
+        if (new := drawn(part, kind, wrapper, uniforms)) is not part
+    }
     return replace(reward, **changed) if changed else reward
 
 
@@ -240,9 +339,13 @@ def majority_reward(extract, num_generations: int):
     def reward_function(prompts, completions, **_):
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
         if len(texts) % num_generations:
-            raise InputError("completions", len(texts), f"a batch must hold whole groups of {num_generations} rollouts on every rank",
-                             "Make per_device_train_batch_size × steps_per_generation divisible by num_generations")
-        groups = [texts[i:i + num_generations] for i in range(0, len(texts), num_generations)]
+            raise InputError(
+                "completions",
+                len(texts),
+                f"a batch must hold whole groups of {num_generations} rollouts on every rank",
+                "Make per_device_train_batch_size × steps_per_generation divisible by num_generations",
+            )
+        groups = [texts[i : i + num_generations] for i in range(0, len(texts), num_generations)]
         task = PromptTask(["prompt"], extract=extract)
         answers = read_answers([Problem("prompt", None)] * len(groups), groups, task)
         return np.asarray(get_reward("majority").group(answers.ids), dtype=float).reshape(-1).tolist()

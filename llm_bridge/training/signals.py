@@ -1,4 +1,6 @@
-"""What a reward reads of a batch of completions: exactly the signals that its card lists, each made by one method."""
+"""What a reward reads of a batch of completions: exactly the signals that its card lists, each made by one
+method.
+"""
 
 import bisect
 from dataclasses import dataclass, replace
@@ -20,7 +22,9 @@ STATES = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """Completions of one step: problems and prompt_ids (prompts,), token_ids and texts (prompts, rollouts), the step's number."""
+    """Completions of one step: problems and prompt_ids (prompts,), token_ids and texts (prompts, rollouts),
+    the step's number.
+    """
 
     problems: list
     prompt_ids: list[list[int]]
@@ -31,26 +35,43 @@ class Batch:
     @property
     def positions(self) -> int:
         """Tokens of all prompts and completions, each prompt counted once a completion."""
-        return sum(len(prompt) + len(ids) for prompt, group in zip(self.prompt_ids, self.token_ids, strict=True) for ids in group)
+        return sum(
+            len(prompt) + len(ids)
+            for prompt, group in zip(self.prompt_ids, self.token_ids, strict=True)
+            for ids in group
+        )
 
 
 class Signals:
     """Makes the signals of `needs` for each batch, and counts what they cost.
 
     How each is made, beside `answers` and `labels`, which every batch has:
-    tokens: a forward pass of the model in training over prompt and completion, at the sampling temperature, in evaluation mode;
-    `answer_mask` marks the tokens that spell the label where the label stands in the text, else all.
+    tokens: a forward pass of the model in training over prompt and completion, at the sampling temperature,
+    in evaluation mode; `answer_mask` marks the tokens that spell the label where the label stands in the
+    text, else all.
     reference_log_probs: the same under `reference`, the initial model.
-    previous_log_probs: the same under the model as it was one call (one update) earlier; at the first call the two coincide.
+    previous_log_probs: the same under the model as it was one call (one update) earlier; at the first call
+    the two coincide.
     clusters: answers of one `task.meaning`, beside those that `task.equivalent` has already made one.
-    states: the model's greedy answer after each of STATES truncations of the completion (not the truncated text's own: "8" of "85" is
-    no answer of the model). questions: prompts that are rephrasings of each other. voters: 0 for the model in training; 1 for `reference`,
-    which writes as many completions again, so that answers and voters hold twice as many columns. step: `batch.step`.
+    states: the model's greedy answer after each of STATES truncations of the completion (not the truncated
+    text's own: "8" of "85" is no answer of the model). questions: prompts that are rephrasings of each other.
+    voters: 0 for the model in training; 1 for `reference`, which writes as many completions again, so that
+    answers and voters hold twice as many columns. step: `batch.step`.
     Verdicts are not made here: a reward may not want all of them (`llm_bridge.training.reward_function`).
     """
 
-    def __init__(self, needs, task, tokenizer, *, rollouts: int, temperature: float = 1.0, max_new_tokens: int | None = None, seed: int = 0,
-                 reference=None):
+    def __init__(
+        self,
+        needs,
+        task,
+        tokenizer,
+        *,
+        rollouts: int,
+        temperature: float = 1.0,
+        max_new_tokens: int | None = None,
+        seed: int = 0,
+        reference=None,
+    ):
         self.needs, self.task, self.tokenizer, self.rollouts = frozenset(needs), task, tokenizer, rollouts
         self.temperature, self.seed, self.reference = temperature, seed, reference
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
@@ -58,28 +79,40 @@ class Signals:
         self.forward_tokens = self.generated_tokens = 0
 
     def answers(self, batch: Batch) -> Answers:
-        """Answers and their correctness, (prompts, rollouts), or (prompts, 2 × rollouts) with other voters."""
-        return read_answers(batch.problems, self._texts(batch) if "voters" in self.needs else batch.texts, self.task)
+        """Answers and their correctness, (prompts, rollouts), or (prompts, 2 × rollouts) with other
+        voters.
+        """
+        return read_answers(
+            batch.problems, self._texts(batch) if "voters" in self.needs else batch.texts, self.task
+        )
 
     def __call__(self, model, batch: Batch, answers: Answers) -> dict:
         """The signals by keyword, except answers, labels and verdicts."""
         makers = {
-            "tokens": lambda: self._tokens(model, batch), "reference_log_probs": lambda: self._totals(self.reference, batch),
-            "previous_log_probs": lambda: self._previous(model, batch), "clusters": lambda: self._clusters(answers),
-            "states": lambda: self._states(model, batch, answers), "questions": lambda: self._questions(batch),
-            "voters": lambda: np.repeat([[0, 1]], self.rollouts, axis=1).repeat(len(batch.problems), axis=0), "step": lambda: batch.step,
+            "tokens": lambda: self._tokens(model, batch),
+            "reference_log_probs": lambda: self._totals(self.reference, batch),
+            "previous_log_probs": lambda: self._previous(model, batch),
+            "clusters": lambda: self._clusters(answers),
+            "states": lambda: self._states(model, batch, answers),
+            "questions": lambda: self._questions(batch),
+            "voters": lambda: np.repeat([[0, 1]], self.rollouts, axis=1).repeat(len(batch.problems), axis=0),
+            "step": lambda: batch.step,
         }
         return {name: make() for name, make in makers.items() if name in self.needs}
 
     def _statistics(self, model, batch):
         self.forward_tokens += batch.positions
-        return completion_statistics(model, self.tokenizer, batch.prompt_ids, batch.token_ids, temperature=self.temperature)
+        return completion_statistics(
+            model, self.tokenizer, batch.prompt_ids, batch.token_ids, temperature=self.temperature
+        )
 
     def _tokens(self, model, batch):
         found = self._statistics(model, batch)
         width = found.mask.shape[2]
-        marks = [[answer_tokens(self.task, self.tokenizer, text, ids) for text, ids in zip(*pair, strict=True)]
-                 for pair in zip(batch.texts, batch.token_ids, strict=True)]
+        marks = [
+            [answer_tokens(self.task, self.tokenizer, text, ids) for text, ids in zip(*pair, strict=True)]
+            for pair in zip(batch.texts, batch.token_ids, strict=True)
+        ]
         table = torch.tensor([[mark + [False] * (width - len(mark)) for mark in group] for group in marks])
         return replace(found, answer_mask=table)
 
@@ -107,25 +140,47 @@ class Signals:
             for column, ids in enumerate(group):
                 written = len(ids) - (bool(ids) and ids[-1] in ends)
                 for part in range(STATES):
-                    kept = tuple(ids[:written * (part + 1) // (STATES + 1)])
+                    kept = tuple(ids[: written * (part + 1) // (STATES + 1)])
                     places[row, column, part] = row, kept
                     starts.append((row, kept))
         starts = list(dict.fromkeys(starts))
-        drawn = sample(model, self.tokenizer, [[*batch.prompt_ids[row], *kept] for row, kept in starts], rollouts=1,
-                       max_new_tokens=self.max_new_tokens, greedy=True)
+        drawn = sample(
+            model,
+            self.tokenizer,
+            [[*batch.prompt_ids[row], *kept] for row, kept in starts],
+            rollouts=1,
+            max_new_tokens=self.max_new_tokens,
+            greedy=True,
+        )
         self.forward_tokens += drawn.forward_tokens
         self.generated_tokens += drawn.generated_tokens
-        texts = {start: self.tokenizer.decode([*start[1], *ids[0]], skip_special_tokens=True)
-                 for start, ids in zip(starts, drawn.token_ids, strict=True)}
+        texts = {
+            start: self.tokenizer.decode([*start[1], *ids[0]], skip_special_tokens=True)
+            for start, ids in zip(starts, drawn.token_ids, strict=True)
+        }
         # Read together with the completions, so that a state and an answer that are equivalent get one id.
-        together = [[*group, *(texts[places[row, column, part]] for column in range(len(group)) for part in range(STATES))]
-                    for row, group in enumerate(batch.texts)]
+        together = [
+            [
+                *group,
+                *(texts[places[row, column, part]] for column in range(len(group)) for part in range(STATES)),
+            ]
+            for row, group in enumerate(batch.texts)
+        ]
         read = read_answers(batch.problems, together, self.task).ids
         count = len(batch.texts[0])
-        own = {(row, answer): theirs for row in range(len(read)) for answer, theirs in zip(read[row, :count], answers.ids[row], strict=True)}
+        own = {
+            (row, answer): theirs
+            for row in range(len(read))
+            for answer, theirs in zip(read[row, :count], answers.ids[row], strict=True)
+        }
         fresh = len(answers.labels)  # ids of states that no completion ended with, beyond all answers' ids
-        states = [[own.get((row, answer), NO_ANSWER if answer == NO_ANSWER else fresh + answer) for answer in read[row, count:]]
-                  for row in range(len(read))]
+        states = [
+            [
+                own.get((row, answer), NO_ANSWER if answer == NO_ANSWER else fresh + answer)
+                for answer in read[row, count:]
+            ]
+            for row in range(len(read))
+        ]
         return np.array(states).reshape(len(read), count, STATES)
 
     def _questions(self, batch) -> np.ndarray:
@@ -134,18 +189,29 @@ class Signals:
 
     def _texts(self, batch) -> list[list[str]]:
         """Each group's texts, and as many by the reference on the same prompt."""
-        drawn = sample(self.reference, self.tokenizer, batch.prompt_ids, rollouts=self.rollouts, max_new_tokens=self.max_new_tokens,
-                       temperature=self.temperature, generator=seeded(self.seed, 5, batch.step))
+        drawn = sample(
+            self.reference,
+            self.tokenizer,
+            batch.prompt_ids,
+            rollouts=self.rollouts,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            generator=seeded(self.seed, 5, batch.step),
+        )
         self.forward_tokens += drawn.forward_tokens
         self.generated_tokens += drawn.generated_tokens
         return [own + other for own, other in zip(batch.texts, drawn.texts, strict=True)]
 
     def save(self, folder: Path, step: int) -> None:
-        """Keep what the signals remember beside the checkpoint of `step`, and drop what belongs to steps before the one before it."""
+        """Keep what the signals remember beside the checkpoint of `step`, and drop what belongs to steps
+        before the one before it.
+        """
         if self.previous is not None:
             from safetensors.torch import save_model
 
-            files = sorted(folder.glob("previous-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
+            files = sorted(
+                folder.glob("previous-*.safetensors"), key=lambda file: int(file.stem.split("-")[1])
+            )
             for old in files[:-1]:
                 old.unlink()
             save_model(self.previous, str(folder / f"previous-{step}.safetensors"))
@@ -161,7 +227,8 @@ class Signals:
 
 
 def answer_tokens(task, tokenizer, text: str, ids: list[int]) -> list[bool]:
-    """Which tokens of a completion spell its label: those of the label's last occurrence in the text; all if it is not found there.
+    """Which tokens of a completion spell its label: those of the label's last occurrence in the text; all if
+    it is not found there.
 
     The end-of-sequence token spells nothing, unless all tokens count.
     """
@@ -169,6 +236,7 @@ def answer_tokens(task, tokenizer, text: str, ids: list[int]) -> list[bool]:
     start = -1 if label is None else text.rfind(label)
     if start < 0:
         return [True] * len(ids)
+
     def written(count):
         return len(tokenizer.decode(ids[:count], skip_special_tokens=True))
 

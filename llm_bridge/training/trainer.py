@@ -16,10 +16,12 @@ from sharpening.trajectory import write_json
 
 
 def schedule(task, settings: RunSettings):
-    """The prompts of every step, fixed by (task, dataset_size, seed) alone: (training problems in order, evaluation problems).
+    """The prompts of every step, fixed by (task, dataset_size, seed) alone: (training problems in order,
+    evaluation problems).
 
-    A data set is visited in epochs, each a fresh permutation; without one, every prompt is drawn anew from the whole pool. For a reward
-    that compares rephrasings a step holds half as many questions, each followed by one rephrasing of it.
+    A data set is visited in epochs, each a fresh permutation; without one, every prompt is drawn anew from
+    the whole pool. For a reward that compares rephrasings a step holds half as many questions, each followed
+    by one rephrasing of it.
     """
     pool, evaluation = task.split(settings.eval_prompts, settings.dataset_size)
     rng = np.random.default_rng([settings.seed, 7])
@@ -34,17 +36,28 @@ def schedule(task, settings: RunSettings):
         epochs = -(-needed // whole)
         order = np.concatenate([rng.permutation(len(pool))[:whole] for _ in range(epochs)])[:needed]
     train = [pool[i] for i in order]
-    return with_rephrasings(task, train, evaluation, settings.seed) if settings.asks_rephrasings else train, evaluation
+    return with_rephrasings(
+        task, train, evaluation, settings.seed
+    ) if settings.asks_rephrasings else train, evaluation
 
 
 def run_reward(task, settings, train, reference=None):
     """The reward function of a run; `attach` it to the model before the first call."""
-    return task_reward(settings.reward, task, settings.rollouts, lambda row: train[row], temperature=settings.temperature,
-                       max_new_tokens=settings.max_new_tokens, seed=settings.seed, reference=reference)
+    return task_reward(
+        settings.reward,
+        task,
+        settings.rollouts,
+        lambda row: train[row],
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        reference=reference,
+    )
 
 
 def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True):
-    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as `run_reward` makes it.
+    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as
+    `run_reward` makes it.
 
     `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints.
     """
@@ -55,33 +68,62 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         reward.attach(lambda: loaded.model, loaded.tokenizer)
     counter = _Rollouts(task, settings, output_dir, reward)
     config = GRPOConfig(
-        output_dir=str(output_dir), max_steps=settings.max_steps, per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
-        num_generations=settings.rollouts, temperature=settings.temperature, learning_rate=settings.learning_rate, beta=settings.beta,
-        max_completion_length=settings.max_new_tokens or task.max_new_tokens, lr_scheduler_type="constant", shuffle_dataset=False,
-        optim="adamw_torch" if settings.optimizer == "adam" else "sgd", weight_decay=0.0, seed=settings.seed, report_to=[],
-        logging_steps=1, logging_strategy="no", disable_tqdm=True, save_strategy="steps" if saves else "no",
-        save_steps=settings.eval_every * (1 if loaded.is_small else 4), save_total_limit=2, save_only_model=False,
-        use_cpu=not torch.cuda.is_available(), bf16=False, gradient_checkpointing=False, dataloader_pin_memory=False,
+        output_dir=str(output_dir),
+        max_steps=settings.max_steps,
+        per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
+        num_generations=settings.rollouts,
+        temperature=settings.temperature,
+        learning_rate=settings.learning_rate,
+        beta=settings.beta,
+        max_completion_length=settings.max_new_tokens or task.max_new_tokens,
+        lr_scheduler_type="constant",
+        shuffle_dataset=False,
+        optim="adamw_torch" if settings.optimizer == "adam" else "sgd",
+        weight_decay=0.0,
+        seed=settings.seed,
+        report_to=[],
+        logging_steps=1,
+        logging_strategy="no",
+        disable_tqdm=True,
+        save_strategy="steps" if saves else "no",
+        save_steps=settings.eval_every * (1 if loaded.is_small else 4),
+        save_total_limit=2,
+        save_only_model=False,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=False,
+        gradient_checkpointing=False,
+        dataloader_pin_memory=False,
     )
     rows = Dataset.from_list([{"prompt": problem.prompt, "row": i} for i, problem in enumerate(train)])
     trainer = GRPOTrainer(
-        model=loaded.model, reward_funcs=reward, args=config,
-        train_dataset=rows, processing_class=loaded.tokenizer, rollout_func=counter,
+        model=loaded.model,
+        reward_funcs=reward,
+        args=config,
+        train_dataset=rows,
+        processing_class=loaded.tokenizer,
+        rollout_func=counter,
     )
     reward.model_of = lambda: trainer.accelerator.unwrap_model(trainer.model)
     # The printer callback would write every log record to standard output, which belongs to --json -.
     from transformers.trainer_callback import PrinterCallback
+
     trainer.remove_callback(PrinterCallback)
     return trainer, counter
 
 
 class _Rollouts:
-    """TRL's rollout function: `llm_bridge.sampling.rollouts.sample`, with a seed from (run seed, step), so that a resumed run draws the same."""
+    """TRL's rollout function: `llm_bridge.sampling.rollouts.sample`, with a seed from (run seed, step), so
+    that a resumed run draws the same.
+    """
 
     __name__ = "rollouts"
 
     def __init__(self, task, settings, output_dir, reward):
-        self.settings, self.length, self.reward = settings, settings.max_new_tokens or task.max_new_tokens, reward
+        self.settings, self.length, self.reward = (
+            settings,
+            settings.max_new_tokens or task.max_new_tokens,
+            reward,
+        )
         self.path = output_dir / "tokens.json"
         self.history = {0: (0, 0, 0, 0)}
         self.drawn = self.run = self.backward = 0
@@ -113,8 +155,15 @@ class _Rollouts:
 
     def __call__(self, prompts, trainer):
         group, step = self.settings.rollouts, trainer.state.global_step
-        drawn = sample(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, prompts[::group], rollouts=group,
-                       max_new_tokens=self.length, temperature=self.settings.temperature, generator=seeded(self.settings.seed, 3, step))
+        drawn = sample(
+            trainer.accelerator.unwrap_model(trainer.model),
+            trainer.processing_class,
+            prompts[::group],
+            rollouts=group,
+            max_new_tokens=self.length,
+            temperature=self.settings.temperature,
+            generator=seeded(self.settings.seed, 3, step),
+        )
         ids = [ids for row in drawn.token_ids for ids in row]
         repeated = [prompt for prompt in drawn.prompt_ids for _ in range(group)]
         positions = sum(len(p) + len(c) for p, c in zip(repeated, ids, strict=True))

@@ -1,4 +1,6 @@
-"""Numeric check of an antiderivative, as LADDER's: the derivative of the answer is compared with the integrand at points."""
+"""Numeric check of an antiderivative, as LADDER's: the derivative of the answer is compared with the
+integrand at points.
+"""
 
 from llm_bridge.answers.primitives import DOMAIN, is_antiderivative, usable
 from llm_bridge.tasks.base import Problem
@@ -10,14 +12,18 @@ _BEFORE, _AFTER = "an antiderivative of ", " is"
 
 @register_verifier
 class AntiderivativeVerifier(Verifier):
-    """1 for a formula whose derivative is the integrand on `domain`, as far as numbers can tell (`llm_bridge.answers.primitives`).
+    """1 for a formula whose derivative is the integrand on `domain`, as far as numbers can tell
+    (`llm_bridge.answers.primitives`).
 
-    The integrand is the problem's `data["integrand"]`, else the formula in a prompt "an antiderivative of 3*x^2 is".
+    The integrand is the problem's `data["integrand"]`, else the formula in a prompt "an antiderivative of
+    3*x^2 is".
 
-    How we depart from LADDER: it compares definite integrals of the answer's derivative; here derivatives are compared, and the growth
-    of the answer with integrals, which no jump and no luck at a few points gets past.
+    How we depart from LADDER: it compares definite integrals of the answer's derivative; here derivatives are
+    compared, and the growth of the answer with integrals, which no jump and no luck at a few points gets
+    past.
 
-    Raises InputError for an empty domain and, in `judge`, for a problem without an integrand that is real on enough of the domain.
+    Raises InputError for an empty domain and, in `judge`, for a problem without an integrand that is real on
+    enough of the domain.
     """
 
     name = "antiderivative"
@@ -25,7 +31,12 @@ class AntiderivativeVerifier(Verifier):
 
     def __init__(self, domain: tuple[float, float] = DOMAIN):
         if not -1e6 <= domain[0] < domain[1] <= 1e6:
-            raise InputError("domain", domain, "it must be (low, high) with low < high, within 1e6 of 0", "Leave it out: (-3, 3)")
+            raise InputError(
+                "domain",
+                domain,
+                "it must be (low, high) with low < high, within 1e6 of 0",
+                "Leave it out: (-3, 3)",
+            )
         self.domain = domain
         self._usable: dict[str, bool] = {}
 
@@ -38,7 +49,8 @@ class AntiderivativeVerifier(Verifier):
                 "problem",
                 problem.prompt,
                 "it states no integrand that is a real formula of x",
-                'Write prompts such as "an antiderivative of 3*x^2 is", or give "integrand" in the problem\'s data',
+                'Write prompts such as "an antiderivative of 3*x^2 is", or give "integrand" in the problem\'s'
+                " data",
             )
         return float(is_antiderivative(answer, integrand, self.domain))
 

@@ -14,9 +14,9 @@ READS = ("labels", "completions")
 class Verifier(ABC):
     """Says how good answers are, without being told the true answer: verdicts in 0..1, 1 for right.
 
-    `reads` says what `judge` is to be given: "labels", what `Task.extract` made of the completions (None for no answer), or
-    "completions", the whole texts. Texts are hostile: a verifier executes nothing, ends in bounded time whatever they hold, and
-    gives 0 for what it cannot read.
+    `reads` says what `judge` is to be given: "labels", what `Task.extract` made of the completions (None for
+    no answer), or "completions", the whole texts. Texts are hostile: a verifier executes nothing, ends in
+    bounded time whatever they hold, and gives 0 for what it cannot read.
     """
 
     name: str
@@ -28,7 +28,8 @@ class Verifier(ABC):
         """The verdict, in 0..1, on one answer; never raises for any text."""
 
     def judge(self, problems: Sequence[Problem], answers: Sequence[Sequence[str | None]]) -> np.ndarray:
-        """Verdicts (prompts, rollouts), float64 in 0..1, of answers (prompts, rollouts); None is no answer and gets 0.
+        """Verdicts (prompts, rollouts), float64 in 0..1, of answers (prompts, rollouts); None is no answer
+        and gets 0.
 
         Equal answers of a prompt are judged once.
 
@@ -44,7 +45,9 @@ class Verifier(ABC):
             )
         verdicts = np.zeros((len(answers), len(answers[0]) if answers else 0))
         for row, (problem, group) in enumerate(zip(problems, answers, strict=True)):
-            known = {answer: float(self.verdict(problem, answer)) for answer in set(group) if answer is not None}
+            known = {
+                answer: float(self.verdict(problem, answer)) for answer in set(group) if answer is not None
+            }
             verdicts[row] = [0.0 if answer is None else known[answer] for answer in group]
         return verdicts
 
@@ -56,7 +59,8 @@ VERIFIERS: dict[str, type[Verifier]] = {}
 def register_verifier(cls: type[Verifier]) -> type[Verifier]:
     """Class decorator: put a verifier into VERIFIERS under `cls.name`.
 
-    Raises InputError if it has no name or description, reads neither labels nor completions, or the name is another's.
+    Raises InputError if it has no name or description, reads neither labels nor completions, or the name is
+    another's.
     """
     for field in ("name", "description"):
         if not str(getattr(cls, field, "") or "").strip():
@@ -76,5 +80,7 @@ def get_verifier(name: str, **settings) -> Verifier:
     Raises InputError listing the known names.
     """
     if name not in VERIFIERS:
-        raise InputError("verifier", name, f"known verifiers are {', '.join(sorted(VERIFIERS))}", "Give one of these names")
+        raise InputError(
+            "verifier", name, f"known verifiers are {', '.join(sorted(VERIFIERS))}", "Give one of these names"
+        )
     return VERIFIERS[name](**settings)

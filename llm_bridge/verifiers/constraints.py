@@ -1,4 +1,5 @@
-"""A little language for constraints on answers: "x + y = 10 and x > y", "A iff not B". Exact, bounded, with a parser of its own.
+"""A little language for constraints on answers: "x + y = 10 and x > y", "A iff not B". Exact, bounded, with a
+parser of its own.
 
     or, and, not, implies (->), iff (<->), = (==), !=, <, <=, >, >=, chains such as 0 < x < 5, x in {1, 2, 3},
     + - * / %, ^ (**) with whole exponents up to 64, brackets, true, false, decimals, names, and
@@ -18,7 +19,9 @@ MAX_DEPTH = 30
 MAX_DIGITS = 30
 MAX_BITS = 512
 MAX_EXPONENT = 64
-_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|<->|->|\*\*|[<>!=]=|[-+*/%^()<>={},])", re.ASCII)
+_TOKEN = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|<->|->|\*\*|[<>!=]=|[-+*/%^()<>={},])", re.ASCII
+)
 _SAME = {"**": "^", "==": "=", "->": "implies", "<->": "iff"}
 _RESERVED = frozenset("or and not implies iff in true false".split())
 _COMPARISONS = {
@@ -28,11 +31,14 @@ _COMPARISONS = {
 
 
 class UndefinedError(Exception):
-    """A constraint has no value: a name without one, a division by zero, true where a number must be, a number beyond the bounds."""
+    """A constraint has no value: a name without one, a division by zero, true where a number must be, a
+    number beyond the bounds.
+    """
 
 
 def parse_constraint(text: str) -> tuple | None:
-    """The tree of the constraint, or of the arithmetic expression, that the whole text is; None if it is none.
+    """The tree of the constraint, or of the arithmetic expression, that the whole text is; None if it is
+    none.
 
     At most 1,000 characters, 30 digits to a number, brackets and signs nested at most 30 deep.
     """
@@ -72,7 +78,11 @@ def literals(tree: tuple) -> list[Fraction]:
 def _parts(tree: tuple) -> list[tuple]:
     if tree[0] == "fold":
         return [tree[1], *(part for _, part in tree[2])]
-    return list(tree[-1]) if tree[0] in ("and", "or", "iff", "call", "set") else [part for part in tree[1:] if isinstance(part, tuple)]
+    return (
+        list(tree[-1])
+        if tree[0] in ("and", "or", "iff", "call", "set")
+        else [part for part in tree[1:] if isinstance(part, tuple)]
+    )
 
 
 def _peek(tokens: list[str], at: int) -> str:
@@ -186,8 +196,11 @@ _or = _joined("or", _and)
 _iff = _joined("iff", _implies)
 
 
-def evaluate(tree: tuple, values: Mapping[str, Fraction | bool], written: Sequence[Fraction] | None = None) -> Fraction | bool:
-    """The exact value of a constraint or expression, with `values` of its names and the numbers `written` in the answer, for `uses`.
+def evaluate(
+    tree: tuple, values: Mapping[str, Fraction | bool], written: Sequence[Fraction] | None = None
+) -> Fraction | bool:
+    """The exact value of a constraint or expression, with `values` of its names and the numbers `written` in
+    the answer, for `uses`.
 
     `and`, `or` and `implies` stop at the first part that decides.
 
@@ -208,7 +221,11 @@ def evaluate(tree: tuple, values: Mapping[str, Fraction | bool], written: Sequen
         return _fold(tree, values, written)
     if kind in ("and", "or"):
         decides = kind == "or"
-        return decides if any(_truth(evaluate(part, values, written)) is decides for part in tree[1]) else not decides
+        return (
+            decides
+            if any(_truth(evaluate(part, values, written)) is decides for part in tree[1])
+            else not decides
+        )
     if kind == "implies":
         return not _truth(evaluate(tree[1], values, written)) or _truth(evaluate(tree[2], values, written))
     parts = [evaluate(part, values, written) for part in _parts(tree)] if kind != "in" else []
@@ -255,7 +272,13 @@ def _fold(tree, values, written):
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if exponent.denominator != 1 or abs(exponent) > MAX_EXPONENT or bits * abs(exponent) > 2 * MAX_BITS or base == 0 and exponent < 0:
+    if (
+        exponent.denominator != 1
+        or abs(exponent) > MAX_EXPONENT
+        or bits * abs(exponent) > 2 * MAX_BITS
+        or base == 0
+        and exponent < 0
+    ):
         raise UndefinedError("power")
     return _bounded(base ** int(exponent))
 

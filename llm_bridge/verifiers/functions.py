@@ -24,7 +24,8 @@ def _prime(value: Fraction) -> bool:
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1
     return all(
-        pow(base, odd, number) == 1 or any(pow(base, odd << shift, number) == number - 1 for shift in range(twos))
+        pow(base, odd, number) == 1
+        or any(pow(base, odd << shift, number) == number - 1 for shift in range(twos))
         for base in (2, 3, 5, 7, 11, 13, 17)
     )
 
@@ -46,4 +47,6 @@ FUNCTIONS: dict[str, Callable] = {
     "divides": lambda divisor, value: _divides(divisor, value),
     "distinct": lambda *values: len(set(values)) == len(values),
 }
-"""Functions by name, of Fractions; a wrong number of arguments is a TypeError, a wrong kind of number a ValueError."""
+"""Functions by name, of Fractions; a wrong number of arguments is a TypeError, a wrong kind of number a
+ValueError.
+"""

@@ -9,11 +9,14 @@ from sharpening.errors import InputError
 
 @register_verifier
 class Judge(Verifier):
-    """Verdicts of the model that `model` names (a folder, hub id, GGUF file or built-in name), which is not trained.
+    """Verdicts of the model that `model` names (a folder, hub id, GGUF file or built-in name), which is not
+    trained.
 
-    A model that knows words is asked: 1 where it gives "yes" more probability than "no". One that does not (the shipped tiny ones)
+    A model that knows words is asked: 1 where it gives "yes" more probability than "no". One that does not
+    (the shipped tiny ones)
     answers the question itself, greedily: 1 where its answer and the one it judges are equivalent in `task`.
-    `forward_tokens` and `generated_tokens` count what it cost. Nothing is remembered between calls: a resumed run costs the same.
+    `forward_tokens` and `generated_tokens` count what it cost. Nothing is remembered between calls: a resumed
+    run costs the same.
 
     Raises: InputError as `load_model` does, and for a model that can neither be asked nor spell the task.
     """
@@ -38,7 +41,12 @@ class Judge(Verifier):
         from llm_bridge.models.names import check_model_name
 
         if not model:
-            raise InputError("reward", "judge", "it needs a model that judges", "Write judge(model=FOLDER), or the name of a built-in model")
+            raise InputError(
+                "reward",
+                "judge",
+                "it needs a model that judges",
+                "Write judge(model=FOLDER), or the name of a built-in model",
+            )
         check_model_name(model)
 
     def verdict(self, problem, answer) -> float:
@@ -60,12 +68,25 @@ class Judge(Verifier):
 
     def _compared(self, pairs) -> np.ndarray:
         own = self._answers(list(dict.fromkeys(prompt for prompt, _ in pairs)))
-        return np.array([own[prompt] is not None and self.task.equivalent(own[prompt], answer) for prompt, answer in pairs], float)
+        return np.array(
+            [
+                own[prompt] is not None and self.task.equivalent(own[prompt], answer)
+                for prompt, answer in pairs
+            ],
+            float,
+        )
 
     def _answers(self, prompts) -> dict[str, str | None]:
         from llm_bridge.sampling.rollouts import sample
 
-        drawn = sample(self.loaded.model, self.loaded.tokenizer, prompts, rollouts=1, max_new_tokens=self.task.max_new_tokens, greedy=True)
+        drawn = sample(
+            self.loaded.model,
+            self.loaded.tokenizer,
+            prompts,
+            rollouts=1,
+            max_new_tokens=self.task.max_new_tokens,
+            greedy=True,
+        )
         self.forward_tokens += drawn.forward_tokens
         self.generated_tokens += drawn.generated_tokens
         return {prompt: self.task.extract(text) for prompt, (text,) in zip(prompts, drawn.texts, strict=True)}

@@ -19,18 +19,25 @@ Numbers = tuple[int, ...]
 
 @lru_cache(maxsize=4_096)
 def solve(numbers: Numbers, target: int, operators: str = "+-*") -> str | None:
-    """An expression of the numbers, each used exactly once, that equals the target; None if there is none: the search is complete.
+    """An expression of the numbers, each used exactly once, that equals the target; None if there is none:
+    the search is complete.
 
-    Steps are exact, fractions and negative numbers between them allowed. The expression need not be the shortest; the same question
-    always gets the same one.
+    Steps are exact, fractions and negative numbers between them allowed. The expression need not be the
+    shortest; the same question always gets the same one.
 
-    Raises InputError for an unknown operator, no or too many numbers (7 without division, 6 with it) and a number outside 0..1000.
+    Raises InputError for an unknown operator, no or too many numbers (7 without division, 6 with it) and a
+    number outside 0..1000.
     """
     if not operators or set(operators) - set(OPERATORS):
         raise InputError("operators", operators, f"operators are some of {OPERATORS}", 'Give "+-*" or "+-*/"')
     most = MAX_NUMBERS["/" in operators]
     if not 1 <= len(numbers) <= most:
-        raise InputError("numbers", numbers, f"with {operators} from 1 to {most} numbers are searched", "Give fewer numbers")
+        raise InputError(
+            "numbers",
+            numbers,
+            f"with {operators} from 1 to {most} numbers are searched",
+            "Give fewer numbers",
+        )
     if any(not 0 <= value <= LARGEST for value in numbers):
         raise InputError("numbers", numbers, f"each must be in 0..{LARGEST}", "Give smaller numbers")
     text = _Search(operators).write(tuple(sorted(numbers)), target)
@@ -39,7 +46,9 @@ def solve(numbers: Numbers, target: int, operators: str = "+-*") -> str | None:
 
 
 class _Search:
-    """`reached` remembers the values of every set of numbers that it is asked for; the whole set is never listed."""
+    """`reached` remembers the values of every set of numbers that it is asked for; the whole set is never
+    listed.
+    """
 
     def __init__(self, operators: str):
         self.operators = operators
@@ -117,12 +126,16 @@ def _ratio(above, below):
 
 
 def _splits(numbers: Numbers) -> list[tuple[Numbers, Numbers]]:
-    """The ways to part sorted numbers in two, equal ones not told apart, each unordered pair once, the smaller part first."""
+    """The ways to part sorted numbers in two, equal ones not told apart, each unordered pair once, the
+    smaller part first.
+    """
     counts = sorted(Counter(numbers).items())
     found = []
     for taken in product(*(range(count + 1) for _, count in counts)):
         small = tuple(value for (value, _), share in zip(counts, taken, strict=True) for _ in range(share))
-        large = tuple(value for (value, count), share in zip(counts, taken, strict=True) for _ in range(count - share))
+        large = tuple(
+            value for (value, count), share in zip(counts, taken, strict=True) for _ in range(count - share)
+        )
         if small and (len(small), small) <= (len(large), large):
             found.append((small, large))
     return found

@@ -8,13 +8,15 @@ from sharpening.errors import InputError
 
 @register_verifier
 class SelfVerification(Verifier):
-    """1 where the model gives "yes" more probability than "no" to the question whether the answer is right, else 0.
+    """1 where the model gives "yes" more probability than "no" to the question whether the answer is right,
+    else 0.
 
-    `model` and `tokenizer` are those in training, and change with it. `soft`: the share of yes instead of 1 or 0. The form of the
-    question follows the tokenizer (`llm_bridge.verifiers.asking`): words for models that have them; digits for the shipped tiny ones,
-    of which `addition-checker` alone was taught to answer. **Small and base models misread such prompts** (He et al. 2026): measure
-    true and false positives first. SmolLM2-135M-Instruct accepts all sums, right or off by one, and next to no capital: it cannot
-    verify. `forward_tokens` counts what it cost.
+    `model` and `tokenizer` are those in training, and change with it. `soft`: the share of yes instead of 1
+    or 0. The form of the question follows the tokenizer (`llm_bridge.verifiers.asking`): words for models
+    that have them; digits for the shipped tiny ones, of which `addition-checker` alone was taught to answer.
+    **Small and base models misread such prompts** (He et al. 2026): measure true and false positives first.
+    SmolLM2-135M-Instruct accepts all sums, right or off by one, and next to no capital: it cannot verify.
+    `forward_tokens` counts what it cost.
 
     Raises: InputError for a tokenizer that can spell neither form.
     """
@@ -28,8 +30,12 @@ class SelfVerification(Verifier):
         self.model, self.tokenizer, self.soft = model, tokenizer, soft
         self.form, self.forward_tokens, self.generated_tokens = form_for(tokenizer), 0, 0
         if self.form is None:
-            raise InputError("reward", self.name, "the model's tokenizer can spell neither yes and no nor digits, so it cannot be asked",
-                             "Use a chat model, or the built-in addition-checker")
+            raise InputError(
+                "reward",
+                self.name,
+                "the model's tokenizer can spell neither yes and no nor digits, so it cannot be asked",
+                "Use a chat model, or the built-in addition-checker",
+            )
 
     @classmethod
     def check(cls, task) -> None:
@@ -39,7 +45,9 @@ class SelfVerification(Verifier):
         return float(self._verdicts([(problem.prompt, answer)])[0])
 
     def judge(self, problems, answers) -> np.ndarray:
-        """Verdicts (prompts, rollouts); each distinct answer of a prompt is asked about once, all in batches."""
+        """Verdicts (prompts, rollouts); each distinct answer of a prompt is asked about once, all in
+        batches.
+        """
         return judge_in_batches(problems, answers, self._verdicts)
 
     def _verdicts(self, pairs) -> np.ndarray:
@@ -52,9 +60,20 @@ class SelfVerification(Verifier):
 
 
 def judge_in_batches(problems, answers, verdicts_of) -> np.ndarray:
-    """Verdicts (prompts, rollouts), 0 for None, from `verdicts_of([(prompt, answer), …])` on the distinct pairs."""
-    pairs = dict.fromkeys((problem.prompt, answer) for problem, group in zip(problems, answers, strict=True) for answer in group
-                          if answer is not None)
+    """Verdicts (prompts, rollouts), 0 for None, from `verdicts_of([(prompt, answer), …])` on the distinct
+    pairs.
+    """
+    pairs = dict.fromkeys(
+        (problem.prompt, answer)
+        for problem, group in zip(problems, answers, strict=True)
+        for answer in group
+        if answer is not None
+    )
     known = dict(zip(pairs, verdicts_of(list(pairs)), strict=True)) if pairs else {}
-    return np.array([[known.get((problem.prompt, answer), 0.0) for answer in group]
-                     for problem, group in zip(problems, answers, strict=True)], dtype=float)
+    return np.array(
+        [
+            [known.get((problem.prompt, answer), 0.0) for answer in group]
+            for problem, group in zip(problems, answers, strict=True)
+        ],
+        dtype=float,
+    )

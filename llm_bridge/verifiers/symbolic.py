@@ -1,4 +1,6 @@
-"""Symbolic verifier: an answer is checked against the logical or arithmetic constraints of its question, exactly."""
+"""Symbolic verifier: an answer is checked against the logical or arithmetic constraints of its question,
+exactly.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +10,14 @@ from functools import lru_cache
 from llm_bridge.answers.numbers import number
 from llm_bridge.tasks.base import Problem
 from llm_bridge.verifiers.base import Verifier, register_verifier
-from llm_bridge.verifiers.constraints import UndefinedError, calls, evaluate, literals, names, parse_constraint
+from llm_bridge.verifiers.constraints import (
+    UndefinedError,
+    calls,
+    evaluate,
+    literals,
+    names,
+    parse_constraint,
+)
 from sharpening.errors import InputError
 
 MAX_ANSWER = 300
@@ -23,13 +32,15 @@ _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 class SymbolicVerifier(Verifier):
     """1 for an answer that meets every constraint of its question, else 0.
 
-    The constraint, in the language of `llm_bridge.verifiers.constraints`, is `constraint` if given, else the problem's
-    `data["constraint"]`, else what its prompt says: "37+48=" means `answer = 37+48`, "3,5,7>22:" means
-    `answer = 22 and uses(3, 5, 7)`. The numbers and truths in the problem's data are known by their names.
+    The constraint, in the language of `llm_bridge.verifiers.constraints`, is `constraint` if given, else the
+    problem's `data["constraint"]`, else what its prompt says: "37+48=" means `answer = 37+48`, "3,5,7>22:"
+    means `answer = 22 and uses(3, 5, 7)`. The numbers and truths in the problem's data are known by their
+    names.
 
-    An answer is one number (`answer`), or gives each name of the constraint that the data leaves open once: "x = 3, y = 7",
-    "A is true; B is false". Where the constraint says `uses`, and only there, it may be an expression of numbers with + - * / and
-    brackets; elsewhere "37+48" would be its own proof. What gives a name twice, names that are known or are not asked for, is 0;
+    An answer is one number (`answer`), or gives each name of the constraint that the data leaves open once:
+    "x = 3, y = 7", "A is true; B is false". Where the constraint says `uses`, and only there, it may be an
+    expression of numbers with + - * / and brackets; elsewhere "37+48" would be its own proof. What gives a
+    name twice, names that are known or are not asked for, is 0;
     so is all that has no value: a division by zero, a number of more than 512 bits.
 
     Raises InputError for a constraint that cannot be read and, in `judge`, for a problem without one.
@@ -53,11 +64,20 @@ class SymbolicVerifier(Verifier):
                 'Give SymbolicVerifier(constraint="..."), or "constraint" in the problem\'s data',
             )
         tree = _tree(text)
-        known = {name: _exact(value) for name, value in problem.data.items() if name != "answer" and isinstance(value, bool | int | Fraction)}
+        known = {
+            name: _exact(value)
+            for name, value in problem.data.items()
+            if name != "answer" and isinstance(value, bool | int | Fraction)
+        }
         open_names = names(tree) - known.keys()
         expression = "uses" in calls(tree)
         if expression and open_names - {"answer"}:
-            raise InputError("constraint", text, "with uses(...) the only open name is `answer`", "Check one expression at a time")
+            raise InputError(
+                "constraint",
+                text,
+                "with uses(...) the only open name is `answer`",
+                "Check one expression at a time",
+            )
         written = None
         if expression:
             found = read_expression(answer)
@@ -83,7 +103,9 @@ def constraint_of(prompt: str) -> str | None:
 
 
 def read_answer(text: str) -> dict[str, Fraction | bool] | None:
-    """{name: value} of "7" (the name is `answer`), "x = 3, y = 7" or "A is true; B is false"; None if it is none of these."""
+    """{name: value} of "7" (the name is `answer`), "x = 3, y = 7" or "A is true; B is false"; None if it is
+    none of these.
+    """
     if len(text) > MAX_ANSWER:
         return None
     alone = _value(text)
@@ -101,7 +123,9 @@ def read_answer(text: str) -> dict[str, Fraction | bool] | None:
 
 @dataclass(frozen=True)
 class Expression:
-    """An answer that is an expression of numbers: its exact `value`, the `numbers` written in it, sorted, and its `operators`."""
+    """An answer that is an expression of numbers: its exact `value`, the `numbers` written in it, sorted, and
+    its `operators`.
+    """
 
     value: Fraction
     numbers: tuple[Fraction, ...]
@@ -109,7 +133,9 @@ class Expression:
 
 
 def read_expression(text: str) -> Expression | None:
-    """The expression of decimals with + - * / and brackets that the whole text is; None if it is none or has no value."""
+    """The expression of decimals with + - * / and brackets that the whole text is; None if it is none or has
+    no value.
+    """
     tree = parse_constraint(text) if len(text) <= MAX_ANSWER else None
     operators = None if tree is None else _operators(tree)
     if operators is None:
@@ -145,6 +171,9 @@ def _tree(text: str) -> tuple:
     tree = parse_constraint(text) if isinstance(text, str) else None
     if tree is None:
         raise InputError(
-            "constraint", text, "it is not a constraint", 'Write something like "x + y = 10 and x > y"; see llm_bridge.verifiers.constraints'
+            "constraint",
+            text,
+            "it is not a constraint",
+            'Write something like "x + y = 10 and x > y"; see llm_bridge.verifiers.constraints',
         )
     return tree

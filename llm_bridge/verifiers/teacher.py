@@ -1,4 +1,6 @@
-"""Exhaustive teacher: it solves Countdown by complete search, so it knows whether an answer is right, and whether any is."""
+"""Exhaustive teacher: it solves Countdown by complete search, so it knows whether an answer is right, and
+whether any is.
+"""
 
 import re
 from functools import lru_cache
@@ -17,12 +19,14 @@ _UNSOLVABLE = frozenset({"unsolvable", "impossible", "no solution"})
 class ExhaustiveTeacher(Verifier):
     """1 for an answer that the teacher's own search confirms, else 0.
 
-    The question is in the problem's data (`numbers`, `target`) or its prompt, "3,5,7>22:". Where it can be solved, an answer is
-    right if it uses each number exactly once, with the operators given and brackets, and equals the target; where the search finds
-    that it cannot, the answer "unsolvable" ("impossible", "no solution") is right, and nothing else. `operators`: "+-*" as in the
-    task `countdown`, or "+-*/" with exact fractions.
+    The question is in the problem's data (`numbers`, `target`) or its prompt, "3,5,7>22:". Where it can be
+    solved, an answer is right if it uses each number exactly once, with the operators given and brackets, and
+    equals the target; where the search finds that it cannot, the answer "unsolvable" ("impossible", "no
+    solution") is right, and nothing else. `operators`: "+-*" as in the task `countdown`, or "+-*/" with exact
+    fractions.
 
-    Raises InputError for unknown operators and, in `judge`, for a question that is none of Countdown or too large to search.
+    Raises InputError for unknown operators and, in `judge`, for a question that is none of Countdown or too
+    large to search.
     """
 
     name = "teacher"
@@ -30,7 +34,9 @@ class ExhaustiveTeacher(Verifier):
 
     def __init__(self, operators: str = "+-*"):
         if not operators or set(operators) - set(OPERATORS):
-            raise InputError("operators", operators, f"operators are some of {OPERATORS}", 'Give "+-*" or "+-*/"')
+            raise InputError(
+                "operators", operators, f"operators are some of {OPERATORS}", 'Give "+-*" or "+-*/"'
+            )
         self.operators = "".join(sorted(set(operators), key=OPERATORS.index))
 
     def solution(self, problem: Problem) -> str | None:
@@ -41,9 +47,16 @@ class ExhaustiveTeacher(Verifier):
     def verdict(self, problem: Problem, answer: str) -> float:
         numbers, target = question(problem)
         if solve(numbers, target, self.operators) is None:
-            return float(len(answer) <= 30 and " ".join(answer.casefold().rstrip(" .").split()) in _UNSOLVABLE)
+            return float(
+                len(answer) <= 30 and " ".join(answer.casefold().rstrip(" .").split()) in _UNSOLVABLE
+            )
         found = read_expression(answer)
-        return float(found is not None and found.value == target and found.numbers == numbers and found.operators <= set(self.operators))
+        return float(
+            found is not None
+            and found.value == target
+            and found.numbers == numbers
+            and found.operators <= set(self.operators)
+        )
 
 
 def question(problem: Problem) -> tuple[tuple[int, ...], int]:
@@ -55,7 +68,9 @@ def question(problem: Problem) -> tuple[tuple[int, ...], int]:
     if numbers is None or target is None:
         stated = _stated(problem.prompt)
         if stated is None:
-            raise InputError("problem", problem.prompt, "it is no Countdown question", 'Write prompts such as "3,5,7>22:"')
+            raise InputError(
+                "problem", problem.prompt, "it is no Countdown question", 'Write prompts such as "3,5,7>22:"'
+            )
         return stated
     return tuple(sorted(numbers)), target
 

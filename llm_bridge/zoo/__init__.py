@@ -1,17 +1,27 @@
 """Tiny transformers with known priors: `names`, `list_models`, `build`, `built_in_folder`, `import_gguf`.
 
-This module stays light (no torch), so that `sharpening zoo list` answers at once; building and importing load torch when called.
+This module stays light (no torch), so that `sharpening zoo list` answers at once; building and importing load
+torch when called.
 """
 
 from pathlib import Path
 
-from llm_bridge.models.built_in import DEFAULT_MODEL, SHIPPED, built_in_folder, default_task, list_models, names
+from llm_bridge.models.built_in import (
+    DEFAULT_MODEL,
+    SHIPPED,
+    built_in_folder,
+    default_task,
+    list_models,
+    names,
+)
 from llm_bridge.models.recipes import RECIPES, Recipe
 from sharpening.errors import InputError
 
 
 def build(name: str, output_dir: Path | str | None = None, progress=None) -> dict:
-    """Pre-train the model from its recipe on the CPU and measure its prior; returns the record written to prior.json."""
+    """Pre-train the model from its recipe on the CPU and measure its prior; returns the record written to
+    prior.json.
+    """
     from llm_bridge.zoo.pretraining import build_model
 
     if name not in RECIPES:
@@ -26,4 +36,14 @@ def import_gguf(file: str, output_dir: str) -> Path:
     return convert(Path(file), Path(output_dir))
 
 
-__all__ = ["DEFAULT_MODEL", "RECIPES", "Recipe", "build", "built_in_folder", "default_task", "import_gguf", "list_models", "names"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "RECIPES",
+    "Recipe",
+    "build",
+    "built_in_folder",
+    "default_task",
+    "import_gguf",
+    "list_models",
+    "names",
+]

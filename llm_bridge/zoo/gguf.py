@@ -13,7 +13,8 @@ from sharpening.errors import InputError
 def import_gguf(file: Path, output_dir: Path) -> Path:
     """Dequantise `file` into float32 safetensors with its tokenizer; returns the folder.
 
-    A model loaded from GGUF keeps the quantizer's hooks and cannot be saved, so its state goes into a fresh model of the same config.
+    A model loaded from GGUF keeps the quantizer's hooks and cannot be saved, so its state goes into a fresh
+    model of the same config.
 
     Raises:
         InputError: no such file, one that is no GGUF model, or a folder that already holds a model.
@@ -21,17 +22,33 @@ def import_gguf(file: Path, output_dir: Path) -> Path:
     if not file.is_file():
         raise InputError("FILE", str(file), "there is no such GGUF file", "Give the path of a .gguf file")
     if (output_dir / "config.json").exists():
-        raise InputError("output", str(output_dir), "the folder already holds a model", "Choose an empty folder or remove it first")
+        raise InputError(
+            "output",
+            str(output_dir),
+            "the folder already holds a model",
+            "Choose an empty folder or remove it first",
+        )
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), gguf_file=file.name, dtype=torch.float32
+        )
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
     except ImportError:
         raise
     except Exception as error:
-        raise InputError("FILE", str(file), f"it cannot be read as a GGUF language model ({error})", "Give another .gguf file") from error
-    config = type(loaded.config)(**{
-        key: value for key, value in loaded.config.to_dict().items() if key not in ("quantization_config", "_name_or_path")
-    })
+        raise InputError(
+            "FILE",
+            str(file),
+            f"it cannot be read as a GGUF language model ({error})",
+            "Give another .gguf file",
+        ) from error
+    config = type(loaded.config)(
+        **{
+            key: value
+            for key, value in loaded.config.to_dict().items()
+            if key not in ("quantization_config", "_name_or_path")
+        }
+    )
     fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     fresh.load_state_dict(loaded.state_dict())
     fresh.generation_config = loaded.generation_config

@@ -1,4 +1,6 @@
-"""Build a tiny transformer from its recipe: tokenizer, pre-training with `transformers.Trainer`, measured prior."""
+"""Build a tiny transformer from its recipe: tokenizer, pre-training with `transformers.Trainer`, measured
+prior.
+"""
 
 import json
 import random
@@ -30,14 +32,22 @@ _ALPHABET = "0123456789+-*/=%,:>() "
 
 
 def character_tokenizer(letters: str = "") -> PreTrainedTokenizerFast:
-    """One token a character of the built-in arithmetic tasks and of `letters`, with end-of-sequence, padding and unknown tokens."""
-    vocabulary = {token: index for index, token in enumerate(["<pad>", "<eos>", "<unk>", *_ALPHABET, *letters])}
+    """One token a character of the built-in arithmetic tasks and of `letters`, with end-of-sequence, padding
+    and unknown tokens.
+    """
+    vocabulary = {
+        token: index for index, token in enumerate(["<pad>", "<eos>", "<unk>", *_ALPHABET, *letters])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left",
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        padding_side="left",
         clean_up_tokenization_spaces=False,
     )
 
@@ -60,22 +70,52 @@ class Lessons(torch.utils.data.IterableDataset):
     def collate(self, rows) -> dict:
         width, pad = max(map(len, rows)), self.tokenizer.pad_token_id
         table = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
-        return {"input_ids": table, "attention_mask": (table != pad).long(), "labels": table.masked_fill(table == pad, -100)}
+        return {
+            "input_ids": table,
+            "attention_mask": (table != pad).long(),
+            "labels": table.masked_fill(table == pad, -100),
+        }
 
 
 def fresh_model(recipe: Recipe, tokenizer):
     """An untrained model of the recipe's architecture."""
-    shared = {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id,
-              "pad_token_id": tokenizer.pad_token_id, "tie_word_embeddings": True}
+    shared = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "tie_word_embeddings": True,
+    }
     if recipe.architecture == "gpt2":
-        config = GPT2Config(n_layer=recipe.layers, n_embd=recipe.width, n_head=recipe.heads, n_positions=64,
-                            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shared)
+        config = GPT2Config(
+            n_layer=recipe.layers,
+            n_embd=recipe.width,
+            n_head=recipe.heads,
+            n_positions=64,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            **shared,
+        )
     elif recipe.architecture == "gpt_neox":
-        config = GPTNeoXConfig(num_hidden_layers=recipe.layers, hidden_size=recipe.width, intermediate_size=4 * recipe.width,
-                               num_attention_heads=recipe.heads, max_position_embeddings=64, **shared)
+        config = GPTNeoXConfig(
+            num_hidden_layers=recipe.layers,
+            hidden_size=recipe.width,
+            intermediate_size=4 * recipe.width,
+            num_attention_heads=recipe.heads,
+            max_position_embeddings=64,
+            **shared,
+        )
     else:
-        config = LlamaConfig(num_hidden_layers=recipe.layers, hidden_size=recipe.width, intermediate_size=2 * recipe.width,
-                             num_attention_heads=recipe.heads, num_key_value_heads=recipe.heads, max_position_embeddings=64, **shared)
+        config = LlamaConfig(
+            num_hidden_layers=recipe.layers,
+            hidden_size=recipe.width,
+            intermediate_size=2 * recipe.width,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            max_position_embeddings=64,
+            **shared,
+        )
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
@@ -91,7 +131,8 @@ class _Report(TrainerCallback):
 def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
     """Pre-train, save (safetensors, tokenizer, recipe.json, prior.json) and return the measured prior.
 
-    The same recipe gives the same weights on one machine and torch version; one thread is used, so that sums keep their order.
+    The same recipe gives the same weights on one machine and torch version; one thread is used, so that sums
+    keep their order.
     """
     from llm_bridge.console.progress import NullProgress
 
@@ -104,11 +145,25 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
         handle = (progress or NullProgress()).start(f"pre-training {recipe.name}", recipe.steps)
         with tempfile.TemporaryDirectory() as scratch:
             Trainer(
-                model=model, train_dataset=lessons, data_collator=lessons.collate, callbacks=[_Report(handle)],
+                model=model,
+                train_dataset=lessons,
+                data_collator=lessons.collate,
+                callbacks=[_Report(handle)],
                 args=TrainingArguments(
-                    output_dir=scratch, max_steps=recipe.steps, per_device_train_batch_size=recipe.batch_size,
-                    learning_rate=recipe.learning_rate, lr_scheduler_type="cosine", warmup_steps=50, weight_decay=0.0, seed=recipe.seed,
-                    use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", remove_unused_columns=False, disable_tqdm=True,
+                    output_dir=scratch,
+                    max_steps=recipe.steps,
+                    per_device_train_batch_size=recipe.batch_size,
+                    learning_rate=recipe.learning_rate,
+                    lr_scheduler_type="cosine",
+                    warmup_steps=50,
+                    weight_decay=0.0,
+                    seed=recipe.seed,
+                    use_cpu=True,
+                    report_to=[],
+                    save_strategy="no",
+                    logging_strategy="no",
+                    remove_unused_columns=False,
+                    disable_tqdm=True,
                 ),
             ).train()
         handle.close()
@@ -127,7 +182,9 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
 
 
 def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollouts: int = 64) -> dict:
-    """The prior on the task's evaluation prompts: accuracy, label accuracy, majority ratio, entropy (nats), from `rollouts` samples."""
+    """The prior on the task's evaluation prompts: accuracy, label accuracy, majority ratio, entropy (nats),
+    from `rollouts` samples.
+    """
     import numpy as np
 
     from llm_bridge.sampling.rollouts import sample
@@ -136,10 +193,20 @@ def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollo
 
     task = get_task(recipe.task)
     _, problems = task.split(prompts, None)
-    drawn = sample(model, tokenizer, [p.prompt for p in problems], rollouts=rollouts, max_new_tokens=task.max_new_tokens,
-                   generator=torch.Generator().manual_seed(0))
+    drawn = sample(
+        model,
+        tokenizer,
+        [p.prompt for p in problems],
+        rollouts=rollouts,
+        max_new_tokens=task.max_new_tokens,
+        generator=torch.Generator().manual_seed(0),
+    )
     answers = read_answers(problems, drawn.texts, task)
     metrics = group_metrics(answers.ids, answers.correct)
     names = ("accuracy", "label_accuracy", "majority_ratio", "entropy", "no_answer")
-    return {"parameters": sum(p.numel() for p in model.parameters()), "prompts": prompts, "rollouts": rollouts,
-            **{name: round(float(np.mean(metrics[name])), 4) for name in names}}
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "prompts": prompts,
+        "rollouts": rollouts,
+        **{name: round(float(np.mean(metrics[name])), 4) for name in names},
+    }

@@ -1,4 +1,6 @@
-"""What an audit tries a reward on: every small case in order of size, then random hard ones, each kept as numbers a reader can check."""
+"""What an audit tries a reward on: every small case in order of size, then random hard ones, each kept as
+numbers a reader can check.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ MAX_SMALL = 600
 class Case:
     """One prompt. pi(a) = weights_a / sum of weights; a weight of 0 is an impossible answer.
 
-    `correct` (answers,) bool; `clusters` (answers,) meaning-cluster ids; `reference` (answers,) weights of the initial policy, > 0.
+    `correct` (answers,) bool; `clusters` (answers,) meaning-cluster ids; `reference` (answers,) weights of
+    the initial policy, > 0.
     """
 
     weights: tuple[float, ...]
@@ -44,7 +47,9 @@ class Case:
     def take(self, order) -> Case:
         """The case with its answers in this order."""
         pick = lambda values: tuple(values[a] for a in order)  # noqa: E731
-        return Case(pick(self.weights), pick(self.correct), numbered(pick(self.clusters)), pick(self.reference))
+        return Case(
+            pick(self.weights), pick(self.correct), numbered(pick(self.clusters)), pick(self.reference)
+        )
 
 
 def log_of(weights: tuple[float, ...]) -> np.ndarray:
@@ -73,30 +78,48 @@ def _cost(weight: float) -> float:
 
 
 def _partitions(size: int) -> Iterator[tuple[int, ...]]:
-    return (clusters for clusters in itertools.product(range(size), repeat=size) if numbered(clusters) == clusters)
+    return (
+        clusters for clusters in itertools.product(range(size), repeat=size) if numbered(clusters) == clusters
+    )
 
 
 def small_cases(reads: frozenset[str]) -> list[Case]:
-    """All weights 0..3 of two and three answers, with every labelling, clustering and reversed reference that the reward reads.
+    """All weights 0..3 of two and three answers, with every labelling, clustering and reversed reference that
+    the reward reads.
 
-    In order of size, so the first that breaks a property is a smallest one; at most MAX_SMALL, evenly thinned.
+    In order of size, so the first that breaks a property is a smallest one; at most MAX_SMALL, evenly
+    thinned.
     """
     found = []
     for size in (2, 3):
-        masks = list(itertools.product((False, True), repeat=size)) if "correct" in reads else [(True,) + (False,) * (size - 1)]
+        masks = (
+            list(itertools.product((False, True), repeat=size))
+            if "correct" in reads
+            else [(True,) + (False,) * (size - 1)]
+        )
         partitions = list(_partitions(size)) if "clusters" in reads else [tuple(range(size))]
         for weights in itertools.product(range(LARGEST_WEIGHT + 1), repeat=size):
             if math.gcd(*weights) != 1:
                 continue
-            references = [(1.0,) * size, tuple(float(max(w, 1)) for w in weights[::-1])] if "reference" in reads else [(1.0,) * size]
-            for correct, clusters, reference in itertools.product(masks, partitions, dict.fromkeys(references)):
+            references = (
+                [(1.0,) * size, tuple(float(max(w, 1)) for w in weights[::-1])]
+                if "reference" in reads
+                else [(1.0,) * size]
+            )
+            for correct, clusters, reference in itertools.product(
+                masks, partitions, dict.fromkeys(references)
+            ):
                 found.append(Case(tuple(map(float, weights)), correct, clusters, reference))
     found.sort(key=lambda case: case.size)
-    return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(len(found), MAX_SMALL)).astype(int))]
+    return [
+        found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(len(found), MAX_SMALL)).astype(int))
+    ]
 
 
 def random_cases(seed: int, cases: int) -> Iterator[Case]:
-    """Case number i of a seed is always the same: 2 to 8 answers with faces, vertices, ties, near ties and masses down to 1e-300."""
+    """Case number i of a seed is always the same: 2 to 8 answers with faces, vertices, ties, near ties and
+    masses down to 1e-300.
+    """
     return (_random_case(np.random.default_rng((seed, number))) for number in range(cases))
 
 

@@ -1,4 +1,6 @@
-"""Properties of a reward on one prompt: each says what is wrong with a case, in a sentence, or that nothing is."""
+"""Properties of a reward on one prompt: each says what is wrong with a case, in a sentence, or that nothing
+is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ CLEAR_LEAD = 0.1
 
 @dataclass(frozen=True)
 class Property:
-    """`broken(subject, case)`: a sentence if the case breaks the property, "" if it does not, None if it says nothing about it.
+    """`broken(subject, case)`: a sentence if the case breaks the property, "" if it does not, None if it says
+    nothing about it.
 
     `reads`: signals that the property needs varied besides those that the reward reads.
     """
@@ -58,17 +61,27 @@ def _alone(subject: Subject, case: Case) -> str:
     for other in (case, case.take(range(len(rewards))[::-1])):
         beside = subject.batch([case, other])[0]
         if not _close(beside, rewards):
-            return f"alone r = {numbers(rewards)}; beside a prompt with weights {numbers(other.weights)} it is {numbers(beside)}"
+            return (
+                f"alone r = {numbers(rewards)}; beside a prompt with weights {numbers(other.weights)} it is"
+                f" {numbers(beside)}"
+            )
     return ""
 
 
 def _label_free(subject: Subject, case: Case) -> str:
     if "correct" not in subject.reads:
         return ""
-    rewards, wrong = subject.rewards(case), Case(case.weights, (False,) * len(case.correct), case.clusters, case.reference)
+    rewards, wrong = (
+        subject.rewards(case),
+        Case(case.weights, (False,) * len(case.correct), case.clusters, case.reference),
+    )
     without = subject.rewards(wrong)
     right = ", ".join(str(a) for a in np.flatnonzero(case.correct))
-    return "" if _close(without, rewards) else f"r = {numbers(rewards)} if answer {right} is correct, {numbers(without)} if none is"
+    return (
+        ""
+        if _close(without, rewards)
+        else f"r = {numbers(rewards)} if answer {right} is correct, {numbers(without)} if none is"
+    )
 
 
 def _constant(subject: Subject, case: Case) -> str:
@@ -96,7 +109,11 @@ def _silence(subject: Subject, case: Case) -> str | None:
         return None
     rewards = subject.rewards(case, silent=True)
     least = rewards[case.log_probs > -np.inf].min()
-    return f'answer {len(rewards) - 1} stands for "no answer", and r = {numbers(rewards)}' if rewards[-1] > least + SLACK else ""
+    return (
+        f'answer {len(rewards) - 1} stands for "no answer", and r = {numbers(rewards)}'
+        if rewards[-1] > least + SLACK
+        else ""
+    )
 
 
 def _leaders(log_probs: np.ndarray) -> np.ndarray:
@@ -113,7 +130,9 @@ def _mode_monotone(update: str):
     def broken(subject: Subject, case: Case) -> str:
         start, leads = case.log_probs, _leaders(case.log_probs)
         for told, after in _moved(subject, case, update):
-            if log_sum(after[~leads]) > log_sum(start[~leads]) + SLACK and log_sum(after[leads]) < log_sum(start[leads]):
+            if log_sum(after[~leads]) > log_sum(start[~leads]) + SLACK and log_sum(after[leads]) < log_sum(
+                start[leads]
+            ):
                 return f"{told}: the mode's mass falls from {share(start[leads])} to {share(after[leads])}"
         return ""
 
@@ -143,7 +162,10 @@ def _order_preserving(update: str):
                 for b in possible:
                     if start[a] >= start[b] and after[a] < after[b] - SLACK:
                         was = "as much mass as" if start[a] == start[b] else "more mass than"
-                        return f"{told}: answer {a} had {was} answer {b}, now {share(after[[a]])} against {share(after[[b]])}"
+                        return (
+                            f"{told}: answer {a} had {was} answer {b}, now {share(after[[a]])} against"
+                            f" {share(after[[b]])}"
+                        )
         return ""
 
     return broken
@@ -151,11 +173,19 @@ def _order_preserving(update: str):
 
 def _fixes(subject: Subject, case: Case, members: np.ndarray, what: str) -> str | None:
     at_first = log_of(case.reference)
-    end = limit_share(case.log_probs, members, lambda now, before: subject.at(case, now, at_first if before is None else before))
+    end = limit_share(
+        case.log_probs,
+        members,
+        lambda now, before: subject.at(case, now, at_first if before is None else before),
+    )
     if end is None:
         return None
     began = share(case.log_probs[members])
-    return "" if end >= 1 - 2 * ALL else f"r = {numbers(subject.rewards(case))} at first; {what} goes from {began} to {end:.4g}"
+    return (
+        ""
+        if end >= 1 - 2 * ALL
+        else f"r = {numbers(subject.rewards(case))} at first; {what} goes from {began} to {end:.4g}"
+    )
 
 
 def _fixes_on_mode(subject: Subject, case: Case) -> str | None:
@@ -170,7 +200,12 @@ def _fixes_on_cluster(subject: Subject, case: Case) -> str | None:
     ids = np.asarray(case.clusters)
     masses = np.array([log_sum(case.log_probs[ids == cluster]) for cluster in range(ids.max() + 1)])
     ordered = np.sort(masses)
-    if len(masses) < 2 or len(masses) == len(ids) or ordered[-1] - ordered[-2] < CLEAR_LEAD or ordered[-2] == -np.inf:
+    if (
+        len(masses) < 2
+        or len(masses) == len(ids)
+        or ordered[-1] - ordered[-2] < CLEAR_LEAD
+        or ordered[-2] == -np.inf
+    ):
         return None
     heaviest = ids == masses.argmax()
     inside = ", ".join(str(a) for a in np.flatnonzero(heaviest))

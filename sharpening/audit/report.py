@@ -10,11 +10,13 @@ WIDTH = 150
 
 @dataclass(frozen=True)
 class Finding:
-    """One property: whether it holds in every case tried; `evidence`: the smallest counterexample and what goes wrong there.
+    """One property: whether it holds in every case tried; `evidence`: the smallest counterexample and what
+    goes wrong there.
 
-    `holds` is None if no case said anything about it, and `evidence` then says why. `example`: the numbers of the counterexample
-    (weights: pi is proportional to them; correct; clusters; reference), None where the property holds. For "sensitive to ..." and
-    "fixes on a token pattern", which are about the existence of a case, the example shows that it holds.
+    `holds` is None if no case said anything about it, and `evidence` then says why. `example`: the numbers of
+    the counterexample (weights: pi is proportional to them; correct; clusters; reference), None where the
+    property holds. For "sensitive to ..." and "fixes on a token pattern", which are about the existence of a
+    case, the example shows that it holds.
     """
 
     name: str
@@ -27,7 +29,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class RewardAudit:
-    """What was found of one reward. Printing it gives a table; `audit["comonotone"]` one finding; `as_dict()` plain data for JSON."""
+    """What was found of one reward. Printing it gives a table; `audit["comonotone"]` one finding; `as_dict()`
+    plain data for JSON.
+    """
 
     reward: str
     cases: int
@@ -46,7 +50,12 @@ class RewardAudit:
 
     def as_dict(self) -> dict:
         """Plain data for JSON."""
-        return {"reward": self.reward, "cases": self.cases, "seed": self.seed, "findings": [asdict(finding) for finding in self.findings]}
+        return {
+            "reward": self.reward,
+            "cases": self.cases,
+            "seed": self.seed,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
 
     def __str__(self) -> str:
         said = {True: "yes", False: "no", None: "-"}

@@ -18,16 +18,18 @@ from sharpening.rewards import Reward
 def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int = 0) -> RewardAudit:
     """Says which properties a reward has, with a minimal counterexample for each that it has not.
 
-    `reward`: an instance, the spec of a registered one ("majority", "noisy-verifier(tpr=0.9)"), or a function of log_probs (prompts,
-    answers), nats, that gives rewards of the same shape; it is given correct, clusters, reference, previous or no_answer if it names
-    them among its parameters. First every policy of two and three answers with weights 0..3 is tried, smallest first, then `cases`
-    random ones with faces, vertices, ties, near ties and masses down to 1e-300, so "holds" means: in all of them, to within 1e-9. The
+    `reward`: an instance, the spec of a registered one ("majority", "noisy-verifier(tpr=0.9)"), or a function
+    of log_probs (prompts, answers), nats, that gives rewards of the same shape; it is given correct,
+    clusters, reference, previous or no_answer if it names them among its parameters. First every policy of
+    two and three answers with weights 0..3 is tried, smallest first, then `cases` random ones with faces,
+    vertices, ties, near ties and masses down to 1e-300, so "holds" means: in all of them, to within 1e-9. The
     same seed gives the same report.
 
-    Properties: finite; invariant to relabelling; prompt by prompt; label-free; constant on one-token answers; nothing for no answer;
-    comonotone; mode-monotone, majorizing and order-preserving, each under a KL-prox (= natural-gradient) and a softmax-gradient (=
-    GRPO) step of sizes 0.1, 1, 10 and 100; fixes on the mode; on the heaviest cluster; and, of token rewards, sensitive to tokens, to length
-    (and which is preferred), fixes on a token pattern.
+    Properties: finite; invariant to relabelling; prompt by prompt; label-free; constant on one-token answers;
+    nothing for no answer; comonotone; mode-monotone, majorizing and order-preserving, each under a KL-prox (=
+    natural-gradient) and a softmax-gradient (= GRPO) step of sizes 0.1, 1, 10 and 100; fixes on the mode; on
+    the heaviest cluster; and, of token rewards, sensitive to tokens, to length (and which is preferred),
+    fixes on a token pattern.
 
     Raises: InputError if it is no reward, or cases < 0. Source: theory S4, S5, S7, S8.
 
@@ -41,7 +43,10 @@ def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int
     subject = Subject(reward)
     sane = _finding(PROPERTIES[0], subject, _cases(subject.reads, cases, seed))
     findings = [sane]
-    findings += [_finding(one, subject, _usable(subject, _cases(subject.reads | one.reads, cases, seed))) for one in PROPERTIES[1:]]
+    findings += [
+        _finding(one, subject, _usable(subject, _cases(subject.reads | one.reads, cases, seed)))
+        for one in PROPERTIES[1:]
+    ]
     findings += token_findings(subject.reward, cases, seed)
     return RewardAudit(subject.name, cases, seed, tuple(findings))
 

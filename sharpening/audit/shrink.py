@@ -1,8 +1,9 @@
 """Make a case that breaks a property as small and readable as it gets, and still breaking.
 
-Our own shrinker, not Hypothesis': it knows what a reader finds small (few answers, integer weights, a fraction instead of a float
-with sixteen digits), it needs no package beside NumPy, and its result does not change with another package's version. It is greedy
-and deterministic: no single change of the kinds below leaves a smaller case that breaks.
+Our own shrinker, not Hypothesis': it knows what a reader finds small (few answers, integer weights, a
+fraction instead of a float with sixteen digits), it needs no package beside NumPy, and its result does not
+change with another package's version. It is greedy and deterministic: no single change of the kinds below
+leaves a smaller case that breaks.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ def _smaller(case: Case) -> Iterator[Case]:
             moved = _put(case.weights, answer, value)
             if sum(moved) > 0:
                 yield dataclasses.replace(case, weights=moved)
-        yield from (dataclasses.replace(case, reference=_put(case.reference, answer, value)) for value in _simpler(case.reference[answer]) if value)
+        yield from (
+            dataclasses.replace(case, reference=_put(case.reference, answer, value))
+            for value in _simpler(case.reference[answer])
+            if value
+        )
         if case.correct[answer]:
             yield dataclasses.replace(case, correct=_put(case.correct, answer, False))
         for cluster in range(case.clusters[answer]):

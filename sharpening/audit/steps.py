@@ -1,4 +1,6 @@
-"""Exact steps and limits of one policy in NumPy, for the audit: the same formulas as `sharpening.updates`, one prompt, no compiling."""
+"""Exact steps and limits of one policy in NumPy, for the audit: the same formulas as `sharpening.updates`,
+one prompt, no compiling.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def advantages(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
 
 
 def kl_prox(log_probs: np.ndarray, rewards: np.ndarray, step_size: float) -> np.ndarray:
-    """pi' proportional to pi exp(step_size r); also a natural-gradient step, scaled by the standard deviation or not."""
+    """pi' proportional to pi exp(step_size r); also a natural-gradient step, scaled by the standard deviation
+    or not.
+    """
     moved = log_probs + step_size * advantages(log_probs, rewards)
     return moved - log_sum(moved)
 
@@ -38,11 +42,12 @@ STEPS = {"KL-prox": kl_prox, "softmax gradient": softmax_gradient}
 
 
 def limit_share(log_probs: np.ndarray, members: np.ndarray, rewards_at) -> float | None:
-    """The mass on `members` (answers,) bool where iterated KL-prox steps of size 1/2 end; None if 600 steps do not settle it.
+    """The mass on `members` (answers,) bool where iterated KL-prox steps of size 1/2 end; None if 600 steps
+    do not settle it.
 
-    `rewards_at(now, before)`: the rewards under the policy reached so far, (answers,), and the one before it, None at first. Settled:
-    the mass is within 1e-6 of 1, or no probability moves by more than 1e-12, or the members' log-odds have not risen by 1 nat, or no
-    longer rise, at the end.
+    `rewards_at(now, before)`: the rewards under the policy reached so far, (answers,), and the one before it,
+    None at first. Settled: the mass is within 1e-6 of 1, or no probability moves by more than 1e-12, or the
+    members' log-odds have not risen by 1 nat, or no longer rise, at the end.
     """
     odds = lambda z: log_sum(z[members]) - log_sum(z[~members])  # noqa: E731
     now, before, start = log_probs, None, odds(log_probs)

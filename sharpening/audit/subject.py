@@ -11,14 +11,20 @@ from sharpening.audit.cases import Case, log_of
 from sharpening.errors import InputError
 from sharpening.rewards import Reward, get_reward
 
-SIGNALS = {"correct": "labels", "clusters": "clusters", "reference": "reference_log_probs", "previous": "previous_log_probs"}
+SIGNALS = {
+    "correct": "labels",
+    "clusters": "clusters",
+    "reference": "reference_log_probs",
+    "previous": "previous_log_probs",
+}
 
 
 class Subject:
-    """A reward instance, the spec of a registered one, or a function of log_probs (prompts, answers) that gives rewards of that shape.
+    """A reward instance, the spec of a registered one, or a function of log_probs (prompts, answers) that
+    gives rewards of that shape.
 
-    `reads`: which of correct, clusters, reference, previous, no_answer and step (always 0) it is given: what the card lists, or what a
-    function names among its parameters. Raises: InputError for anything else.
+    `reads`: which of correct, clusters, reference, previous, no_answer and step (always 0) it is given: what
+    the card lists, or what a function names among its parameters. Raises: InputError for anything else.
     """
 
     def __init__(self, reward: Reward | str | Callable):
@@ -36,16 +42,23 @@ class Subject:
             self.name = getattr(reward, "__name__", type(reward).__name__)
             self.reads = frozenset(_parameters(reward)) & {*SIGNALS, "no_answer", "step"}
         else:
-            raise InputError("reward", reward, "it is a reward, the name of one, or a function of log_probs (prompts, answers)")
+            raise InputError(
+                "reward",
+                reward,
+                "it is a reward, the name of one, or a function of log_probs (prompts, answers)",
+            )
 
     def batch(self, cases: list[Case], *, silent: bool = False) -> np.ndarray:
-        """Rewards of several prompts with as many answers, (prompts, answers); `silent`: the last answer stands for "no answer".
+        """Rewards of several prompts with as many answers, (prompts, answers); `silent`: the last answer
+        stands for "no answer".
 
         What an impossible answer earns is never read: it is set to 0.
         """
         signals = _signals(cases)
         if silent:
-            signals["correct"] = signals["correct"] & (np.arange(len(cases[0].weights)) < len(cases[0].weights) - 1)
+            signals["correct"] = signals["correct"] & (
+                np.arange(len(cases[0].weights)) < len(cases[0].weights) - 1
+            )
         given = {name: value for name, value in signals.items() if name in self.reads}
         if silent and "no_answer" in self.reads:
             given["no_answer"] = len(cases[0].weights) - 1
@@ -53,18 +66,27 @@ class Subject:
         with np.errstate(all="ignore"):
             rewards = np.asarray(self._call(log_probs, **given), dtype=np.float64)
         if rewards.shape != log_probs.shape:
-            raise InputError("reward", rewards.shape, f"it gives rewards of the shape of log_probs, here {log_probs.shape}")
+            raise InputError(
+                "reward", rewards.shape, f"it gives rewards of the shape of log_probs, here {log_probs.shape}"
+            )
         return np.where(log_probs > -np.inf, rewards, 0.0)
 
     def rewards(self, case: Case, *, silent: bool = False) -> np.ndarray:
         """Rewards of one prompt, (answers,); asked once for each case."""
-        key = (case.weights, silent, *(getattr(case, name) for name in ("correct", "clusters") if name in self.reads), case.reference)
+        key = (
+            case.weights,
+            silent,
+            *(getattr(case, name) for name in ("correct", "clusters") if name in self.reads),
+            case.reference,
+        )
         if key not in self._known:
             self._known[key] = self.batch([case], silent=silent)[0]
         return self._known[key]
 
     def at(self, case: Case, log_probs: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """Rewards of the case's answers under another policy and the one before it, (answers,), for the steps after the first."""
+        """Rewards of the case's answers under another policy and the one before it, (answers,), for the steps
+        after the first.
+        """
         signals = _signals([case]) | {"previous": previous[None]}
         given = {name: value for name, value in signals.items() if name in self.reads}
         with np.errstate(all="ignore"):
@@ -74,8 +96,17 @@ class Subject:
 
 def _signals(cases: list[Case]) -> dict:
     reference = np.stack([log_of(case.reference) for case in cases])
-    correct, clusters = np.array([case.correct for case in cases]), np.array([case.clusters for case in cases])
-    return {"correct": correct, "clusters": clusters, "reference": reference, "previous": reference, "step": 0}
+    correct, clusters = (
+        np.array([case.correct for case in cases]),
+        np.array([case.clusters for case in cases]),
+    )
+    return {
+        "correct": correct,
+        "clusters": clusters,
+        "reference": reference,
+        "previous": reference,
+        "step": 0,
+    }
 
 
 def _parameters(function: Callable) -> list[str]:

@@ -10,7 +10,11 @@ import numpy as np
 def number(value: float) -> str:
     """Four digits, or as many as it takes to tell a number from its nearest integer."""
     nearest = round(value) if np.isfinite(value) else value
-    return repr(float(value)) if value != nearest and abs(value - nearest) < 1e-4 * max(abs(nearest), 1) and nearest else f"{value:.4g}"
+    return (
+        repr(float(value))
+        if value != nearest and abs(value - nearest) < 1e-4 * max(abs(nearest), 1) and nearest
+        else f"{value:.4g}"
+    )
 
 
 def numbers(values: Iterable[float]) -> str:

@@ -1,4 +1,6 @@
-"""The smallest token tree on which tokens and answers can disagree: two words, an end token, at most two tokens; in NumPy."""
+"""The smallest token tree on which tokens and answers can disagree: two words, an end token, at most two
+tokens; in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from sharpening.metrics import NO_ANSWER
 from sharpening.rewards import Reward
 from sharpening.rewards.tokens import TokenStatistics
 
-LEAVES = ((2,), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2))  # token 2 ends; a leaf's answer is its last word
+# token 2 ends; a leaf's answer is its last word
+LEAVES = ((2,), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2))
 NODES = ((), (0,), (1,))
 ANSWERS = np.array([NO_ANSWER, 0, 1, 0, 0, 1, 1])
 MASK = np.array([[True, len(leaf) > 1] for leaf in LEAVES])
@@ -24,7 +27,9 @@ CLEAR_LEAD = 0.1
 
 @dataclass(frozen=True)
 class TreeCase:
-    """Next-token policies after the empty prefix, after word a and after word b, each proportional to the weights of (a, b, end)."""
+    """Next-token policies after the empty prefix, after word a and after word b, each proportional to the
+    weights of (a, b, end).
+    """
 
     weights: tuple[tuple[float, ...], ...]
 
@@ -78,13 +83,21 @@ def statistics(nodes: np.ndarray) -> TokenStatistics:
 
 def rewards(reward: Reward, nodes: np.ndarray, start: np.ndarray, previous: np.ndarray) -> np.ndarray:
     """Rewards of all completions, (7,); answer a is the correct one."""
-    signals = {"reference_log_probs": leaf_log_probs(start)[None], "previous_log_probs": leaf_log_probs(previous)[None], "step": 0}
+    signals = {
+        "reference_log_probs": leaf_log_probs(start)[None],
+        "previous_log_probs": leaf_log_probs(previous)[None],
+        "step": 0,
+    }
     given = {name: value for name, value in signals.items() if name in reward.card.needs}
-    return np.asarray(reward.group(ANSWERS[None], ANSWERS[None] == 0, tokens=statistics(nodes), **given), dtype=np.float64)[0]
+    return np.asarray(
+        reward.group(ANSWERS[None], ANSWERS[None] == 0, tokens=statistics(nodes), **given), dtype=np.float64
+    )[0]
 
 
 def pattern_that_wins(reward: Reward, tree: TreeCase) -> str | None:
-    """A sentence if iterated KL-prox steps end where another answer leads than at first; "" if not; None if either is unclear."""
+    """A sentence if iterated KL-prox steps end where another answer leads than at first; "" if not; None if
+    either is unclear.
+    """
     nodes = start = before = tree.log_probs
     leaves = first = leaf_log_probs(nodes)
     led, unclear = _leading(first)
@@ -109,8 +122,9 @@ def pattern_that_wins(reward: Reward, tree: TreeCase) -> str | None:
     winner, lengths = int(leaves.argmax()), MASK.sum(axis=1)
     masses = [np.exp(log_sum(z[led == ANSWERS])) for z in (first, leaves)]
     return (
-        f"answer {'ab'[led]} led with {masses[0]:.3g} and ends with {masses[1]:.3g}; {text(winner)} goes from {np.exp(first[winner]):.3g} to"
-        f" {np.exp(leaves[winner]):.3g}, the mean length from {np.exp(first) @ lengths:.3g} to {np.exp(leaves) @ lengths:.3g} tokens"
+        f"answer {'ab'[led]} led with {masses[0]:.3g} and ends with {masses[1]:.3g}; {text(winner)} goes from"
+        f" {np.exp(first[winner]):.3g} to {np.exp(leaves[winner]):.3g}, the mean length from"
+        f" {np.exp(first) @ lengths:.3g} to {np.exp(leaves) @ lengths:.3g} tokens"
     )
 
 
@@ -132,7 +146,12 @@ def shrink_tree(tree: TreeCase, wins: Callable[[TreeCase], bool]) -> TreeCase:
     """Lower one weight at a time as long as the same happens."""
     while True:
         smaller = (
-            TreeCase(tuple(tuple(value if (i, j) == (row, column) else w for j, w in enumerate(line)) for i, line in enumerate(tree.weights)))
+            TreeCase(
+                tuple(
+                    tuple(value if (i, j) == (row, column) else w for j, w in enumerate(line))
+                    for i, line in enumerate(tree.weights)
+                )
+            )
             for row in range(3)
             for column in range(3)
             for value in (1.0, tree.weights[row][column] - 1)

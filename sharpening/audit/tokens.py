@@ -1,4 +1,6 @@
-"""What an audit says of rewards that read tokens: do tokens count beside the answer, does length, and where does a token tree end?"""
+"""What an audit says of rewards that read tokens: do tokens count beside the answer, does length, and where
+does a token tree end?
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SLACK = 1e-9
 
 @dataclass(frozen=True)
 class Completion:
-    """A completion of `length` tokens, each the token `drawn` of the same next-token policy, proportional to `weights`."""
+    """A completion of `length` tokens, each the token `drawn` of the same next-token policy, proportional to
+    `weights`.
+    """
 
     weights: tuple[float, ...]
     drawn: int
@@ -50,8 +54,8 @@ def statistics(completions: list[Completion]) -> TokenStatistics:
 
 
 def rewards_of(reward: Reward, completions: list[Completion]) -> np.ndarray:
-    """Rewards of completions that all give the same, correct answer, (completions,). Under the initial and the previous policy every
-    token had probability 1/vocabulary.
+    """Rewards of completions that all give the same, correct answer, (completions,). Under the initial and
+    the previous policy every token had probability 1/vocabulary.
     """
     tokens = statistics(completions)
     same = np.zeros((1, len(completions)), dtype=np.int64)
@@ -72,7 +76,9 @@ def _policies(cases: int, seed: int) -> Iterator[tuple[tuple[float, ...], int]]:
 
 def _pairs_of_tokens(cases: int, seed: int) -> Iterator[tuple[Completion, Completion]]:
     pairs = itertools.combinations(_policies(cases // 4, seed), 2)
-    return ((Completion(*one, 1), Completion(*other, 1)) for one, other in pairs if len(one[0]) == len(other[0]))
+    return (
+        (Completion(*one, 1), Completion(*other, 1)) for one, other in pairs if len(one[0]) == len(other[0])
+    )
 
 
 def _pairs_of_lengths(cases: int, seed: int) -> Iterator[tuple[Completion, Completion]]:
@@ -85,8 +91,13 @@ def token_findings(reward: Reward | None, cases: int, seed: int) -> list[Finding
     """The three findings about tokens; all "no" without a case for a reward that reads none."""
     names = {
         "sensitive to tokens": "some completion earns more than another of the same answer and length",
-        "sensitive to length": "some completion earns more than another whose tokens are drawn alike, for its length alone",
-        "fixes on a token pattern": "on some token tree iterated KL-prox steps end where another answer leads than at first (theory: S7)",
+        "sensitive to length": (
+            "some completion earns more than another whose tokens are drawn alike, for its length alone"
+        ),
+        "fixes on a token pattern": (
+            "on some token tree iterated KL-prox steps end where another answer leads than at first"
+            " (theory: S7)"
+        ),
     }
     reads = reward is not None and READ_PER_TOKEN & set(reward.card.needs)
     if not reads:
@@ -121,12 +132,25 @@ def _sensitive(name: str, meaning: str, reward: Reward, pairs, *, directed: bool
 
 def _pattern(name: str, meaning: str, reward: Reward, trees: Iterator[TreeCase]) -> Finding:
     if {"answers", "states", "clusters"} & set(reward.card.needs):
-        return Finding(name, meaning, None, 0, "it reads votes as well as tokens, which has no exact form on a token tree")
+        return Finding(
+            name,
+            meaning,
+            None,
+            0,
+            "it reads votes as well as tokens, which has no exact form on a token tree",
+        )
     tried = 0
     for tree in trees:
         told = pattern_that_wins(reward, tree)
         tried += told is not None
         if told:
             tree = shrink_tree(tree, lambda other: bool(pattern_that_wins(reward, other)))
-            return Finding(name, meaning, True, tried, f"{tree}: {pattern_that_wins(reward, tree)}", {"weights": tree.weights})
+            return Finding(
+                name,
+                meaning,
+                True,
+                tried,
+                f"{tree}: {pattern_that_wins(reward, tree)}",
+                {"weights": tree.weights},
+            )
     return Finding(name, meaning, False if tried else None, tried, "")

@@ -1,7 +1,8 @@
 """Figures from trajectories and collapse steps.
 
-Nothing global is touched: each function returns a Figure of its own, drawn without pyplot. Names are beside the lines, and all is
- readable at 800 pixels. `theme="dark"` draws for a dark page; the background is transparent in both.
+Nothing global is touched: each function returns a Figure of its own, drawn without pyplot. Names are beside
+ the lines, and all is readable at 800 pixels. `theme="dark"` draws for a dark page; the background is
+ transparent in both.
 """
 
 from sharpening.plots.curves import plot_trajectories, plot_trajectory
@@ -10,4 +11,12 @@ from sharpening.plots.steps import plot_collapse_steps
 from sharpening.plots.theme import THEMES
 from sharpening.plots.trees import plot_failure_modes
 
-__all__ = ["THEMES", "Figure", "figure_bytes", "plot_collapse_steps", "plot_failure_modes", "plot_trajectories", "plot_trajectory"]
+__all__ = [
+    "THEMES",
+    "Figure",
+    "figure_bytes",
+    "plot_collapse_steps",
+    "plot_failure_modes",
+    "plot_trajectories",
+    "plot_trajectory",
+]

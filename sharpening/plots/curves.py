@@ -32,12 +32,13 @@ def plot_trajectories(
     intervals: Mapping[str, tuple[int, int | None]] | None = None,
     theme: str = "light",
 ) -> Figure:
-    """Small multiples, one panel per metric: those that need labels on the left, label-free ones on the right.
+    """Small multiples, one panel per metric: those that need labels on the left, label-free ones on the
+    right.
 
-    `trajectories`: name -> Trajectory; "measured" is drawn in ink with dots, the `speaker` as a solid line, the rest dashed.
-    A diamond marks where a series meets the panel's criterion (`criterion` in its own metric's panel). `collapse`:
-    name -> criterion -> CollapseStep (computed if None). `intervals`: criterion -> (low, high) in steps, shaded in the
-    speaker's colour; high None reaches the edge.
+    `trajectories`: name -> Trajectory; "measured" is drawn in ink with dots, the `speaker` as a solid line,
+    the rest dashed. A diamond marks where a series meets the panel's criterion (`criterion` in its own
+    metric's panel). `collapse`: name -> criterion -> CollapseStep (computed if None). `intervals`: criterion
+    -> (low, high) in steps, shaded in the speaker's colour; high None reaches the edge.
     Raises: InputError without a trajectory or for an unknown theme or criterion.
     """
     look = get_theme(theme)
@@ -45,9 +46,17 @@ def plot_trajectories(
         raise InputError("trajectories", {}, "there is nothing to draw", "Give at least one trajectory")
     if criterion not in CRITERIA:
         raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}")
-    collapse = {name: collapse_steps(found) for name, found in trajectories.items()} if collapse is None else collapse
+    collapse = (
+        {name: collapse_steps(found) for name, found in trajectories.items()}
+        if collapse is None
+        else collapse
+    )
     present = {name for found in trajectories.values() for name in found.metrics}
-    columns = [column for column in ([m for m in LABELLED if m in present], [m for m in LABEL_FREE if m in present]) if column]
+    columns = [
+        column
+        for column in ([m for m in LABELLED if m in present], [m for m in LABEL_FREE if m in present])
+        if column
+    ]
     columns = columns or [sorted(present)[:4]]
     rows = max(len(column) for column in columns)
     figure = Figure(figsize=(8.0, 0.5 + 1.75 * rows), dpi=100, layout="constrained")
@@ -60,17 +69,32 @@ def plot_trajectories(
             if speaker in trajectories and intervals and rule in intervals:
                 _shade(axes, intervals[rule], horizon, look.colour(speaker))
             _references(axes, metric, trajectories, look)
-            ends = _lines(axes, metric, trajectories, {name: steps.get(rule) for name, steps in collapse.items()}, speaker, look)
+            ends = _lines(
+                axes,
+                metric,
+                trajectories,
+                {name: steps.get(rule) for name, steps in collapse.items()},
+                speaker,
+                look,
+            )
             group = ("with labels" if metric in LABELLED else "label-free") if i == 0 else ""
             dress(axes, metric, horizon, look, last=i == len(column) - 1, group=group)
             if len(trajectories) > 1:
                 end_labels(axes, ends, height=82)
     if len(columns) > 1 and len(columns[0]) < rows:
-        _key(figure.add_subplot(grid[len(columns[0]), 0]), len(trajectories) > 1, speaker in trajectories, bool(intervals), look)
+        _key(
+            figure.add_subplot(grid[len(columns[0]), 0]),
+            len(trajectories) > 1,
+            speaker in trajectories,
+            bool(intervals),
+            look,
+        )
     return figure
 
 
-def plot_trajectory(trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, theme: str = "light") -> Figure:
+def plot_trajectory(
+    trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, theme: str = "light"
+) -> Figure:
     """Rise and fall in one panel: the metrics of one run that are shares, each named beside its line.
 
     Raises: InputError if the trajectory has none of `metrics`.
@@ -78,7 +102,9 @@ def plot_trajectory(trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, 
     look = get_theme(theme)
     shown = [name for name in metrics if trajectory.has(name)]
     if not shown:
-        raise InputError("metrics", tuple(metrics), f"the trajectory has {', '.join(trajectory.metrics) or 'no metric'}")
+        raise InputError(
+            "metrics", tuple(metrics), f"the trajectory has {', '.join(trajectory.metrics) or 'no metric'}"
+        )
     figure = Figure(figsize=(8.0, 3.6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     floor_line(axes, trajectory, look)
@@ -101,12 +127,21 @@ def _lines(axes, metric, trajectories, steps, speaker, look) -> list:
         solid = name in ("measured", speaker) or len(trajectories) == 1
         style = {"linewidth": 2.2 if solid else 1.4, "linestyle": "-" if solid else (0, (4, 2))}
         dots = {"marker": "o", "markersize": 3.2} if name == "measured" and len(found) <= 60 else {}
-        axes.plot(found.step, found[metric], color=colour, zorder=4 if name == "measured" else 3, **style, **dots)
+        axes.plot(
+            found.step, found[metric], color=colour, zorder=4 if name == "measured" else 3, **style, **dots
+        )
         step = steps.get(name)
         if step is not None and step.step is not None:
             y = float(np.interp(step.step, found.step, found[metric]))
             axes.plot(
-                [step.step], [y], marker="D", markersize=6.5, color=colour, markeredgecolor="white", markeredgewidth=0.9, zorder=6
+                [step.step],
+                [y],
+                marker="D",
+                markersize=6.5,
+                color=colour,
+                markeredgecolor="white",
+                markeredgewidth=0.9,
+                zorder=6,
             )
         ends.append((float(found[metric][-1]), name, colour))
     return ends
@@ -118,7 +153,16 @@ def _key(axes, several: bool, speaks: bool, shaded: bool, look) -> None:
     lines += ["dots: measured; solid: the voice that speaks"] * (several and speaks)
     lines += ["shaded: interval of the forecast for ◆"] * (speaks and shaded)
     lines += ["dotted: thresholds, and the base-rate floor"]
-    axes.text(0, 0.5, "\n".join(lines), transform=axes.transAxes, fontsize=8.5, color=look.grey, va="center", linespacing=1.7)
+    axes.text(
+        0,
+        0.5,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        fontsize=8.5,
+        color=look.grey,
+        va="center",
+        linespacing=1.7,
+    )
 
 
 def _references(axes, metric, trajectories, look) -> None:

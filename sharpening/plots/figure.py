@@ -15,7 +15,9 @@ class Figure(_MatplotlibFigure):
 
 
 def figure_bytes(figure: _MatplotlibFigure, kind: str = "png", *, background: str | None = None) -> bytes:
-    """The figure as PNG or SVG; equal figures give equal bytes. `background=None` leaves it transparent (PNG: white)."""
+    """The figure as PNG or SVG; equal figures give equal bytes. `background=None` leaves it transparent (PNG:
+    white).
+    """
     if kind not in ("png", "svg"):
         raise InputError("kind", kind, "known kinds are png and svg", "Use png")
     import matplotlib

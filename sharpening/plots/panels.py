@@ -8,12 +8,19 @@ from sharpening.trajectory import METRICS
 
 def readable(name: str) -> str:
     """A metric's or criterion's name as written in figures: "excess_kl" -> "excess KL"."""
-    return name.replace("_", " ").replace("kl", "KL").replace("lm ", "LM ").replace("retention 5", "retention 5 %")
+    return (
+        name.replace("_", " ")
+        .replace("kl", "KL")
+        .replace("lm ", "LM ")
+        .replace("retention 5", "retention 5 %")
+    )
 
 
 def dress(axes, metric, horizon, look, *, last: bool, group: str = "", title: str | None = None) -> None:
     unit = METRICS[metric].unit if metric in METRICS else ""
-    axes.set_title(title or readable(metric), loc="left", fontsize=10, color=look.ink, fontweight="bold", pad=4)
+    axes.set_title(
+        title or readable(metric), loc="left", fontsize=10, color=look.ink, fontweight="bold", pad=4
+    )
     note = " · ".join(text for text in (group, "" if title else unit) if text)
     axes.set_title(note, loc="right", fontsize=8.5, color=look.grey, pad=4)
     axes.set_xlim(0, horizon or 1)
@@ -21,7 +28,9 @@ def dress(axes, metric, horizon, look, *, last: bool, group: str = "", title: st
         axes.set_ylim(-0.03, 1.03)
         axes.set_yticks([0, 0.5, 1])
     else:
-        top = max([np.max(line.get_ydata()) for line in axes.get_lines() if len(line.get_ydata())], default=1.0)
+        top = max(
+            [np.max(line.get_ydata()) for line in axes.get_lines() if len(line.get_ydata())], default=1.0
+        )
         axes.set_ylim(-0.03 * (top or 1), 1.1 * (top or 1))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=metric == "distinct_answers"))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -62,7 +71,9 @@ def floor_line(axes, trajectory, look) -> None:
 
 
 def end_labels(axes, ends, height: float, size: float = 8.5) -> None:
-    """Names at the right edge, pushed apart until none overlaps another; panel `height` and type `size` in points."""
+    """Names at the right edge, pushed apart until none overlaps another; panel `height` and type `size` in
+    points.
+    """
     low, high = axes.get_ylim()
     gap = 1.25 * size / height
     order = sorted(range(len(ends)), key=lambda i: ends[i][0])
@@ -82,5 +93,12 @@ def end_labels(axes, ends, height: float, size: float = 8.5) -> None:
         _, name, colour = ends[i]
         weight = "bold" if name == "measured" else "normal"
         axes.annotate(
-            name, (1.015, place), xycoords="axes fraction", va="center", ha="left", fontsize=size, color=colour, fontweight=weight
+            name,
+            (1.015, place),
+            xycoords="axes fraction",
+            va="center",
+            ha="left",
+            fontsize=size,
+            color=colour,
+            fontweight=weight,
         )

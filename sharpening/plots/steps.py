@@ -20,17 +20,21 @@ def plot_collapse_steps(
     intervals: Mapping[str, tuple[int, int | None]] | None = None,
     theme: str = "light",
 ) -> Figure:
-    """When each criterion is met: one row per criterion, one diamond per series, the speaker's interval as a bar.
+    """When each criterion is met: one row per criterion, one diamond per series, the speaker's interval as a
+    bar.
 
-    `collapse`: series -> criterion -> CollapseStep (anything with `step` and `outcome`). A triangle at the right edge:
-    not met within `horizon` steps; a ring at 0: met before training. Rows that no series can evaluate are left out;
-    `criterion` is printed bold. Raises: InputError if no row is left.
+    `collapse`: series -> criterion -> CollapseStep (anything with `step` and `outcome`). A triangle at the
+    right edge: not met within `horizon` steps; a ring at 0: met before training. Rows that no series can
+    evaluate are left out; `criterion` is printed bold. Raises: InputError if no row is left.
     """
     look = get_theme(theme)
     names = [name for name in CRITERIA if any(_said(steps.get(name)) for steps in collapse.values())]
     if not names:
         raise InputError(
-            "collapse", {}, "no series evaluates any criterion", "Give a trajectory with labels or with mode_retention"
+            "collapse",
+            {},
+            "no series evaluates any criterion",
+            "Give a trajectory with labels or with mode_retention",
         )
     figure = Figure(figsize=(8.0, 0.95 + 0.55 * len(names)), dpi=100, layout="constrained")
     axes = figure.add_subplot()
@@ -50,7 +54,12 @@ def plot_collapse_steps(
             )
         for position, (series, steps) in enumerate(collapse.items()):
             _mark_step(
-                axes, steps.get(name), row + offsets[position], horizon, look.colour(series, position), series == "measured"
+                axes,
+                steps.get(name),
+                row + offsets[position],
+                horizon,
+                look.colour(series, position),
+                series == "measured",
             )
     axes.axvline(horizon, color=look.grey, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.annotate(
@@ -106,7 +115,16 @@ def _mark_step(axes, step, y, horizon, colour, measured: bool) -> None:
     if step.step is not None:
         axes.plot([step.step], [y], marker="D", markersize=size, color=colour, markeredgewidth=0, zorder=5)
     elif step.outcome.value == "censored":
-        axes.plot([1.035 * horizon], [y], marker=">", markersize=size, color=colour, markeredgewidth=0, zorder=5, clip_on=False)
+        axes.plot(
+            [1.035 * horizon],
+            [y],
+            marker=">",
+            markersize=size,
+            color=colour,
+            markeredgewidth=0,
+            zorder=5,
+            clip_on=False,
+        )
     else:
         axes.plot(
             [0],

@@ -1,4 +1,6 @@
-"""Colours: one per series in every figure (Okabe and Ito's palette, safe for colour-blind readers), the measured run in ink."""
+"""Colours: one per series in every figure (Okabe and Ito's palette, safe for colour-blind readers), the
+measured run in ink.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +10,9 @@ from sharpening.errors import InputError
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure: ink for text and the measured run, grey for references, one colour per other series."""
+    """Colours of a figure: ink for text and the measured run, grey for references, one colour per other
+    series.
+    """
 
     ink: str
     grey: str
@@ -17,7 +21,11 @@ class Theme:
     others: tuple[str, ...]
 
     def colour(self, name: str, position: int = 0) -> str:
-        return self.ink if name == "measured" else self.series.get(name, self.others[position % len(self.others)])
+        return (
+            self.ink
+            if name == "measured"
+            else self.series.get(name, self.others[position % len(self.others)])
+        )
 
 
 _LIGHT = {
@@ -43,8 +51,12 @@ _DARK = {
     "mode_retention": "#3FCF9F",
 }
 THEMES = {
-    "light": Theme("#1B1F24", "#6B7280", "#E3E6EA", _LIGHT, ("#D55E00", "#0072B2", "#00845F", "#A8437F", "#B07A00")),
-    "dark": Theme("#E8EAED", "#9AA3AF", "#3A3F46", _DARK, ("#FF9147", "#6CBDF5", "#3FCF9F", "#E59BC4", "#F2C14E")),
+    "light": Theme(
+        "#1B1F24", "#6B7280", "#E3E6EA", _LIGHT, ("#D55E00", "#0072B2", "#00845F", "#A8437F", "#B07A00")
+    ),
+    "dark": Theme(
+        "#E8EAED", "#9AA3AF", "#3A3F46", _DARK, ("#FF9147", "#6CBDF5", "#3FCF9F", "#E59BC4", "#F2C14E")
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""The failure modes of certainty rewards on sequences, side by side: gradual degradation, length collapse, repetition collapse."""
+"""The failure modes of certainty rewards on sequences, side by side: gradual degradation, length collapse,
+repetition collapse.
+"""
 
 from collections.abc import Mapping
 
@@ -20,10 +22,12 @@ ORDER = ("majority", "probability", "trajectory-entropy", "token-entropy", "self
 
 
 def plot_failure_modes(trajectories: Mapping[str, Trajectory], *, theme: str = "light") -> Figure:
-    """One panel a failure mode: accuracy, mean length, repetition over training steps, one line a reward, the same colour in each.
+    """One panel a failure mode: accuracy, mean length, repetition over training steps, one line a reward, the
+    same colour in each.
 
-    `trajectories`: reward name -> Trajectory with `accuracy`, `mean_length` and `repetition` (as `simulate_tree` gives). In each panel
-    the rewards that He et al. 2026 report for that failure are drawn thick, the others thin; "true" is drawn in ink, dashed.
+    `trajectories`: reward name -> Trajectory with `accuracy`, `mean_length` and `repetition` (as
+    `simulate_tree` gives). In each panel the rewards that He et al. 2026 report for that failure are drawn
+    thick, the others thin; "true" is drawn in ink, dashed.
     Raises: InputError without a trajectory, or for one that lacks a panel's metric.
     """
     look = get_theme(theme)
@@ -32,7 +36,9 @@ def plot_failure_modes(trajectories: Mapping[str, Trajectory], *, theme: str = "
     for name, found in trajectories.items():
         lacking = [metric for _, metric, _, _ in PANELS if not found.has(metric)]
         if lacking:
-            raise InputError("trajectories", name, f"it has no {', '.join(lacking)}", "Use trajectories of simulate_tree")
+            raise InputError(
+                "trajectories", name, f"it has no {', '.join(lacking)}", "Use trajectories of simulate_tree"
+            )
     figure = Figure(figsize=(8.0, 3.3), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08)
     horizon = max(found.horizon for found in trajectories.values())
@@ -40,18 +46,33 @@ def plot_failure_modes(trajectories: Mapping[str, Trajectory], *, theme: str = "
         for position, (name, found) in enumerate(trajectories.items()):
             axes.plot(found.step, found[metric], label=name, **_line(name, position, name in failing, look))
         axes.set_title(title, loc="left", fontsize=10, color=look.ink, fontweight="bold", pad=18)
-        axes.text(0, 1.03, f"{metric.replace('_', ' ')}, {unit}", transform=axes.transAxes, fontsize=8.5, color=look.grey)
-        top = 1.0 if unit.startswith("share") else max(float(np.max(found[metric])) for found in trajectories.values())
+        axes.text(
+            0,
+            1.03,
+            f"{metric.replace('_', ' ')}, {unit}",
+            transform=axes.transAxes,
+            fontsize=8.5,
+            color=look.grey,
+        )
+        top = (
+            1.0
+            if unit.startswith("share")
+            else max(float(np.max(found[metric])) for found in trajectories.values())
+        )
         axes.set_xlim(0, horizon or 1)
         axes.set_ylim(-0.03 * top, 1.05 * top)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]) if unit.startswith("share") else MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_locator(
+            FixedLocator([0, 0.5, 1]) if unit.startswith("share") else MaxNLocator(4, integer=True)
+        )
         axes.set_xlabel("optimizer step", fontsize=9, color=look.grey)
         plain_axes(axes, look)
         axes.grid(axis="y", color=look.grid, linewidth=0.8)
         axes.set_axisbelow(True)
     handles, names = axes.get_legend_handles_labels()
-    key = figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handlelength=2.2)
+    key = figure.legend(
+        handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handlelength=2.2
+    )
     for handle, text in zip(key.legend_handles, key.get_texts(), strict=True):
         handle.set_linewidth(2.2)
         text.set_color(look.ink)

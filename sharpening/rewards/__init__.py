@@ -24,7 +24,13 @@ from sharpening.rewards.tokens import TokenStatistics
 from sharpening.rewards.trajectory_consistency import TrajectoryConsistencyReward
 from sharpening.rewards.trajectory_entropy import TrajectoryEntropyReward
 from sharpening.rewards.true_answers import TrueReward
-from sharpening.rewards.verified import AntiderivativeReward, ExhaustiveTeacherReward, JudgeReward, SelfVerificationReward, SymbolicVerifierReward
+from sharpening.rewards.verified import (
+    AntiderivativeReward,
+    ExhaustiveTeacherReward,
+    JudgeReward,
+    SelfVerificationReward,
+    SymbolicVerifierReward,
+)
 from sharpening.rewards.weighted_majority import WeightedMajorityReward
 
 __all__ = [

@@ -19,10 +19,14 @@ NEEDS = {
     "answers": "answer ids (prompts, rollouts), -1 for no answer",
     "labels": "is_correct (prompts, rollouts) bool: true answers",
     "tokens": "TokenStatistics of every completion",
-    "reference_log_probs": "log-probability of every completion under the initial policy (prompts, rollouts), nats",
+    "reference_log_probs": (
+        "log-probability of every completion under the initial policy (prompts, rollouts), nats"
+    ),
     "previous_log_probs": "the same under the policy before the last update",
     "clusters": "meaning-cluster ids (prompts, rollouts); default: the answers themselves",
-    "states": "the answers that the model would give after each part of its reasoning (prompts, rollouts, states)",
+    "states": (
+        "the answers that the model would give after each part of its reasoning (prompts, rollouts, states)"
+    ),
     "questions": "question ids (prompts,): rows with equal ids are rephrasings; default: every row its own",
     "voters": "id of the model that wrote each completion (prompts, rollouts); default: one model",
     "verdicts": "what a verifier says of each answer (prompts, rollouts), 0..1; default: is_correct",
@@ -39,15 +43,23 @@ PSI = {
 }
 
 
-PSI_TEXT = {"exp": "exp({})", "N exp": "N exp({})", "minus log V": "{} - log V", "minus log |Y|": "{} - log |Y|", "plus H(group)": "{} + H(group)"}
+PSI_TEXT = {
+    "exp": "exp({})",
+    "N exp": "N exp({})",
+    "minus log V": "{} - log V",
+    "minus log |Y|": "{} - log |Y|",
+    "plus H(group)": "{} + H(group)",
+}
 
 
 @dataclass(frozen=True)
 class UnifiedForm:
-    """Where a reward sits in r = psi((sign/|I|) sum over I of H(anchor_i, target_i)) (He et al. 2026), H the cross-entropy in nats.
+    """Where a reward sits in r = psi((sign/|I|) sum over I of H(anchor_i, target_i)) (He et al. 2026), H the
+    cross-entropy in nats.
 
-    `granularity` names I: "tokens" (the mean over the completion's tokens), "completion", "answer" or "cluster" (one term each).
-    `psi`, increasing, is one of PSI. Raises: InputError for an unknown granularity or psi, and for a sign other than 1 and -1.
+    `granularity` names I: "tokens" (the mean over the completion's tokens), "completion", "answer" or
+    "cluster" (one term each). `psi`, increasing, is one of PSI. Raises: InputError for an unknown granularity
+    or psi, and for a sign other than 1 and -1.
     """
 
     anchor: str
@@ -73,9 +85,11 @@ class UnifiedForm:
 class RewardCard:
     """What one must know of a reward before using it.
 
-    `limit`: where exact training on flat categorical policies ends (one-token answers, prompts uncoupled); `needs`: what `group`
-    reads, names of NEEDS; `verifier`: the name of the verifier in llm_bridge.verifiers that says its verdicts, or None;
-    `unified`: its place in the unified form, or None where it has none. Raises: InputError for an incoherent card.
+    `limit`: where exact training on flat categorical policies ends (one-token answers, prompts uncoupled);
+    `needs`: what `group` reads, names of NEEDS; `verifier`: the name of the verifier in llm_bridge.verifiers
+    that says its verdicts, or None;
+    `unified`: its place in the unified form, or None where it has none. Raises: InputError for an incoherent
+    card.
     """
 
     name: str
@@ -103,7 +117,12 @@ class RewardCard:
             if not getattr(self, field).strip():
                 raise InputError(field, getattr(self, field), "it cannot be empty")
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
-            raise InputError("name", self.name, "it is lower-case words joined by hyphens", "Put the readable name into `title`")
+            raise InputError(
+                "name",
+                self.name,
+                "it is lower-case words joined by hyphens",
+                "Put the readable name into `title`",
+            )
         if not self.title:
             object.__setattr__(self, "title", self.name.replace("-", " "))
 
@@ -113,10 +132,11 @@ class RewardCard:
 
 
 class Reward:
-    """A reward: pure functions of arrays (NumPy, JAX or torch), without state; settings, if any, are the fields of a frozen dataclass.
+    """A reward: pure functions of arrays (NumPy, JAX or torch), without state; settings, if any, are the
+    fields of a frozen dataclass.
 
-    `exact` gives the reward of every answer under a known policy (the limit of many rollouts), `group` that of sampled rollouts.
-    Both take any signal by keyword and read those that `card.needs` lists.
+    `exact` gives the reward of every answer under a known policy (the limit of many rollouts), `group` that
+    of sampled rollouts. Both take any signal by keyword and read those that `card.needs` lists.
     """
 
     card: RewardCard
@@ -129,26 +149,38 @@ class Reward:
     @property
     def settings(self) -> dict[str, str]:
         """Its settings as the text that `get_reward` reads."""
-        return {field.name: _text(getattr(self, field.name)) for field in fields(self)} if is_dataclass(self) else {}
+        return (
+            {field.name: _text(getattr(self, field.name)) for field in fields(self)}
+            if is_dataclass(self)
+            else {}
+        )
 
     @property
     def spec(self) -> str:
-        """Text from which `get_reward` makes this reward again: its name, and the settings that are not the default ones."""
+        """Text from which `get_reward` makes this reward again: its name, and the settings that are not the
+        default ones.
+        """
         defaults = {field.name: field.default for field in fields(self)} if is_dataclass(self) else {}
-        changed = [f"{name}={text}" for name, text in self.settings.items() if getattr(self, name) != defaults[name]]
+        changed = [
+            f"{name}={text}" for name, text in self.settings.items() if getattr(self, name) != defaults[name]
+        ]
         return self.name + (f"({', '.join(changed)})" if changed else "")
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **signals):
-        """Rewards (prompts, answers) of flat categorical policies (one-token answers) under infinitely many rollouts.
+        """Rewards (prompts, answers) of flat categorical policies (one-token answers) under infinitely many
+        rollouts.
 
-        log_probs (prompts, answers), nats; correct (prompts, answers) bool; no_answer: the column that stands for "no answer".
-        Signals: reference and previous (prompts, answers), nats; clusters (answers,) or (prompts, answers) int; questions
-        (prompts,) int; step.
+        log_probs (prompts, answers), nats; correct (prompts, answers) bool; no_answer: the column that stands
+        for "no answer".
+        Signals: reference and previous (prompts, answers), nats; clusters (answers,) or (prompts, answers)
+        int; questions (prompts,) int; step.
         """
         raise NotImplementedError
 
     def group(self, answers, is_correct=None, *, tokens=None, **signals):
-        """Rewards (prompts, rollouts), from answers and is_correct (prompts, rollouts), tokens, and other signals of NEEDS."""
+        """Rewards (prompts, rollouts), from answers and is_correct (prompts, rollouts), tokens, and other
+        signals of NEEDS.
+        """
         raise NotImplementedError
 
     def _need(self, argument: str, value):

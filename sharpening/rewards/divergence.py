@@ -6,10 +6,11 @@ from sharpening.rewards.tokens import IMPOSSIBLE, TokenStatistics
 
 
 class DivergenceReward(Reward):
-    """r = log pi_other(y) - log pi(y), the whole completion, in nats: its mean over the policy is -KL(pi || other).
+    """r = log pi_other(y) - log pi(y), the whole completion, in nats: its mean over the policy is -KL(pi ||
+    other).
 
-    A subclass names its signals: `exact_signal` of `exact` and `group_signal` of `group`. What is impossible under the other policy
-    counts as IMPOSSIBLE nats.
+    A subclass names its signals: `exact_signal` of `exact` and `group_signal` of `group`. What is impossible
+    under the other policy counts as IMPOSSIBLE nats.
     """
 
     exact_signal: str
@@ -24,7 +25,9 @@ class DivergenceReward(Reward):
         return self._gap(other, TokenStatistics.of_categorical(log_probs, columns))
 
     def group(self, answers=None, is_correct=None, *, tokens=None, **signals):
-        """r (prompts, rollouts) from the tokens' log-probabilities and the other policy's total. Raises: InputError without them."""
+        """r (prompts, rollouts) from the tokens' log-probabilities and the other policy's total. Raises:
+        InputError without them.
+        """
         other = signals.get(self.group_signal)
         self._need("tokens", tokens)
         self._need(self.group_signal, other)

@@ -7,13 +7,15 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class EntropyReductionReward(Reward):
-    """r_i = H(p) + log p(a_i), p the group's answer frequencies, "no answer" being an outcome; nats, mean 0 if everybody answered.
+    """r_i = H(p) + log p(a_i), p the group's answer frequencies, "no answer" being an outcome; nats, mean 0
+    if everybody answered.
 
-    It is minus the derivative of the entropy when mass moves from p towards a_i, so policy gradient on it descends the answer entropy
-    itself (theory: S7, z_a' = pi_a (log pi_a + H)). Token-level entropy as a reward cannot do that on one token. "No answer" gets the
-    least reward of its group's answers, and 0 where nobody answered. The name comes from a summary of the field without a formula;
-    this is our definition.
-    Source: EMPO's objective (Zhang et al. 2025), with the entropy's own gradient instead of the cluster share; theory S7.
+    It is minus the derivative of the entropy when mass moves from p towards a_i, so policy gradient on it
+    descends the answer entropy itself (theory: S7, z_a' = pi_a (log pi_a + H)). Token-level entropy as a
+    reward cannot do that on one token. "No answer" gets the least reward of its group's answers, and 0 where
+    nobody answered. The name comes from a summary of the field without a formula; this is our definition.
+    Source: EMPO's objective (Zhang et al. 2025), with the entropy's own gradient instead of the cluster
+    share; theory S7.
     """
 
     card = RewardCard(
@@ -21,7 +23,9 @@ class EntropyReductionReward(Reward):
         title="entropy reduction",
         branch="intrinsic: ensemble",
         known_as=("answer entropy minimisation",),
-        unified=UnifiedForm("answer, one-hot", "answer frequencies of the group", "answer", -1, "plus H(group)"),
+        unified=UnifiedForm(
+            "answer, one-hot", "answer frequencies of the group", "answer", -1, "plus H(group)"
+        ),
         formula="H(p) + log p(a), p the group's answer frequencies",
         unit="nats",
         sign="mean 0; positive lowers the entropy",
@@ -32,7 +36,9 @@ class EntropyReductionReward(Reward):
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
-        """r (prompts, answers) = H(pi) + log pi(a); impossible and "no answer" get the least reward of a possible answer."""
+        """r (prompts, answers) = H(pi) + log pi(a); impossible and "no answer" get the least reward of a
+        possible answer.
+        """
         xp, log_probs = as_arrays(log_probs)
         possible = log_probs > -float("inf")
         zeros = xp.zeros_like(log_probs)

@@ -1,4 +1,6 @@
-"""Weighted hybrid: a verifier and an intrinsic reward in fixed proportion; the reward whose threshold is theory's X2."""
+"""Weighted hybrid: a verifier and an intrinsic reward in fixed proportion; the reward whose threshold is
+theory's X2.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,13 @@ from sharpening.rewards.verdicts import check_rates, silence
 @register_reward
 @dataclass(frozen=True)
 class HybridReward(Reward):
-    """r = (1 - intrinsic_weight) * (fpr + (tpr - fpr) * external) + intrinsic_weight * intrinsic, the mean over the verifier's noise.
+    """r = (1 - intrinsic_weight) * (fpr + (tpr - fpr) * external) + intrinsic_weight * intrinsic, the mean
+    over the verifier's noise.
 
-    `tpr`, `fpr`: how often the verifier accepts a right and a wrong answer; `intrinsic_weight`: lambda, in 0..1, or one minus
-    the share of rollouts that are verified, drawn at random. The verifier gives "no answer" nothing. `intrinsic`, `external`: any two
-    rewards (default: majority vote and true answers). Raises: InputError for a number outside 0..1. Source: theory X1, X2; RLVeR.
+    `tpr`, `fpr`: how often the verifier accepts a right and a wrong answer; `intrinsic_weight`: lambda, in
+    0..1, or one minus the share of rollouts that are verified, drawn at random. The verifier gives "no
+    answer" nothing. `intrinsic`, `external`: any two rewards (default: majority vote and true answers).
+    Raises: InputError for a number outside 0..1. Source: theory X1, X2; RLVeR.
     """
 
     tpr: float = 1.0
@@ -37,7 +41,10 @@ class HybridReward(Reward):
         formula="(1 - w) (fpr + (tpr - fpr) external) + w intrinsic",
         unit="reward",
         sign="0..1 for parts in 0..1; higher is better",
-        limit="a correct answer where w < J/(1+J), J = tpr - fpr > 0, else the initial majority answer (majority as the intrinsic part)",
+        limit=(
+            "a correct answer where w < J/(1+J), J = tpr - fpr > 0, else the initial majority answer"
+            " (majority as the intrinsic part)"
+        ),
         failure_mode="that of the vote where too few rollouts are verified or the verifier is too noisy",
         needs=("answers", "labels"),
         source="theory X2; RLVeR (Rad et al. 2026) for the noisy verifier",
@@ -53,12 +60,18 @@ class HybridReward(Reward):
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **signals):
         """r (prompts, answers) under infinitely many rollouts. Raises: InputError as its parts'."""
         known = dict(no_answer=no_answer, **signals)
-        xp, verdict, vote = as_arrays(self.external.exact(log_probs, correct, **known), self.intrinsic.exact(log_probs, correct, **known))
+        xp, verdict, vote = as_arrays(
+            self.external.exact(log_probs, correct, **known),
+            self.intrinsic.exact(log_probs, correct, **known),
+        )
         return self._mix(silence(xp, self.fpr + (self.tpr - self.fpr) * verdict, no_answer), vote)
 
     def group(self, answers, is_correct=None, **signals):
         """r (prompts, rollouts), the mean over the verifier's noise. Raises: InputError as its parts'."""
-        verdict, vote = self.external.group(answers, is_correct, **signals), self.intrinsic.group(answers, is_correct, **signals)
+        verdict, vote = (
+            self.external.group(answers, is_correct, **signals),
+            self.intrinsic.group(answers, is_correct, **signals),
+        )
         xp, verdict, vote, answers = as_arrays(verdict, vote, answers)
         accepted = self.fpr + (self.tpr - self.fpr) * verdict
         return self._mix(xp.where(answers != NO_ANSWER, accepted, xp.zeros_like(accepted)), vote)

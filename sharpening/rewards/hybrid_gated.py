@@ -16,9 +16,11 @@ from sharpening.rewards.verdicts import check_rates
 @register_reward
 @dataclass(frozen=True)
 class HybridGatedReward(Reward):
-    """r = intrinsic where the prompt's majority ratio is at least `threshold`, else external, for all rollouts of the prompt.
+    """r = intrinsic where the prompt's majority ratio is at least `threshold`, else external, for all
+    rollouts of the prompt.
 
-    Saves verification where the vote is sure, and trusts it there, right or wrong. Raises: InputError for a threshold outside 0..1.
+    Saves verification where the vote is sure, and trusts it there, right or wrong. Raises: InputError for a
+    threshold outside 0..1.
     Source: the gate of theory X3 (verify where the margin is small).
     """
 
@@ -34,7 +36,10 @@ class HybridGatedReward(Reward):
         formula="intrinsic if majority ratio >= threshold else external",
         unit="reward",
         sign="0..1 for parts in 0..1; higher is better",
-        limit="the initial majority answer where its share starts at the threshold or above; else the correct answer (exact verifier)",
+        limit=(
+            "the initial majority answer where its share starts at the threshold or above; else the correct"
+            " answer (exact verifier)"
+        ),
         failure_mode="confident mistakes are never verified",
         needs=("answers", "labels"),
         source="theory X3; our definition",
@@ -47,7 +52,10 @@ class HybridGatedReward(Reward):
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **signals):
         """r (prompts, answers) under infinitely many rollouts. Raises: InputError as its parts'."""
         known = dict(no_answer=no_answer, **signals)
-        inside, outside = self.intrinsic.exact(log_probs, correct, **known), self.external.exact(log_probs, correct, **known)
+        inside, outside = (
+            self.intrinsic.exact(log_probs, correct, **known),
+            self.external.exact(log_probs, correct, **known),
+        )
         xp, log_probs, inside, outside = as_arrays(log_probs, inside, outside)
         leads = exact_vote(log_probs, no_answer)[0]
         ratio = xp.max(xp.where(leads, xp.exp(log_probs), xp.zeros_like(log_probs)), axis=1)
@@ -55,7 +63,10 @@ class HybridGatedReward(Reward):
 
     def group(self, answers, is_correct=None, **signals):
         """r (prompts, rollouts). Raises: InputError as its parts', and below 2 rollouts."""
-        inside, outside = self.intrinsic.group(answers, is_correct, **signals), self.external.group(answers, is_correct, **signals)
+        inside, outside = (
+            self.intrinsic.group(answers, is_correct, **signals),
+            self.external.group(answers, is_correct, **signals),
+        )
         xp, inside, outside, answers = as_arrays(inside, outside, answers)
         ratio = xp.astype(xp.max(vote(answers).counts, axis=1), inside.dtype) / answers.shape[1]
         return xp.where((ratio >= self.threshold)[:, None], inside, outside)

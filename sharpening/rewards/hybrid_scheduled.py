@@ -17,11 +17,13 @@ from sharpening.rewards.verdicts import check_rates
 @register_reward
 @dataclass(frozen=True)
 class HybridScheduledReward(Reward):
-    """r = q external + (1 - q) intrinsic at steps 0, every, 2 every, ... with q = share; r = intrinsic at all others.
+    """r = q external + (1 - q) intrinsic at steps 0, every, 2 every, ... with q = share; r = intrinsic at all
+    others.
 
-    `share`: the share of rollouts that are verified, drawn at random: the mean over the draw. Over a cycle of k = `every` steps the
-    share is q/k: on a misaligned prompt the correct answer wins iff q/k > 1/(1+J) (theory: X2, small KL-prox steps), so a perfect
-    verifier must see more than half of all rollouts. Raises: InputError for a share outside 0..1, every < 1, or without `step`.
+    `share`: the share of rollouts that are verified, drawn at random: the mean over the draw. Over a cycle of
+    k = `every` steps the share is q/k: on a misaligned prompt the correct answer wins iff q/k > 1/(1+J)
+    (theory: X2, small KL-prox steps), so a perfect verifier must see more than half of all rollouts. Raises:
+    InputError for a share outside 0..1, every < 1, or without `step`.
     Source: theory X2, X3.
     """
 
@@ -38,7 +40,10 @@ class HybridScheduledReward(Reward):
         formula="q external + (1 - q) intrinsic if step is a multiple of k, else intrinsic",
         unit="reward",
         sign="0..1 for parts in 0..1; higher is better",
-        limit="a correct answer where q/k > 1/(1+J), else the initial majority answer (small steps; majority as the intrinsic part)",
+        limit=(
+            "a correct answer where q/k > 1/(1+J), else the initial majority answer (small steps; majority as"
+            " the intrinsic part)"
+        ),
         failure_mode="between verifications the vote undoes what they taught",
         needs=("answers", "labels", "step"),
         source="theory X2 and X3; our definition",
@@ -57,11 +62,21 @@ class HybridScheduledReward(Reward):
         return weight * outside + (1 - weight) * inside
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, step=None, **signals):
-        """r (prompts, answers) under infinitely many rollouts. Raises: InputError without `step`, and as its parts'."""
+        """r (prompts, answers) under infinitely many rollouts. Raises: InputError without `step`, and as its
+        parts'.
+        """
         known = dict(no_answer=no_answer, step=step, **signals)
-        return self._mix(step, self.external.exact(log_probs, correct, **known), self.intrinsic.exact(log_probs, correct, **known))
+        return self._mix(
+            step,
+            self.external.exact(log_probs, correct, **known),
+            self.intrinsic.exact(log_probs, correct, **known),
+        )
 
     def group(self, answers, is_correct=None, *, step=None, **signals):
         """r (prompts, rollouts). Raises: InputError without `step`, and as its parts'."""
         known = dict(step=step, **signals)
-        return self._mix(step, self.external.group(answers, is_correct, **known), self.intrinsic.group(answers, is_correct, **known))
+        return self._mix(
+            step,
+            self.external.group(answers, is_correct, **known),
+            self.intrinsic.group(answers, is_correct, **known),
+        )

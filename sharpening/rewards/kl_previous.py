@@ -7,11 +7,14 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class KLPreviousReward(DivergenceReward):
-    """r = log pi_{k-1}(y) - log pi_k(y), nats, pi_{k-1} the policy before the last update; mean <= 0, and 0 where nothing moved.
+    """r = log pi_{k-1}(y) - log pi_k(y), nats, pi_{k-1} the policy before the last update; mean <= 0, and 0
+    where nothing moved.
 
-    It opposes the last step and knows no place to return to: alone the policy stops where it is, beside another reward it only slows
-    training, which ends where it would have (theory: S1 against S2). Outside the unified form, as the KL to a fixed reference.
-    Source: mirror ascent's proximal term (He et al. 2026, Theorem 1, reference reset at every step); theory S1.
+    It opposes the last step and knows no place to return to: alone the policy stops where it is, beside
+    another reward it only slows training, which ends where it would have (theory: S1 against S2). Outside the
+    unified form, as the KL to a fixed reference.
+    Source: mirror ascent's proximal term (He et al. 2026, Theorem 1, reference reset at every step); theory
+    S1.
     """
 
     exact_signal, group_signal = "previous", "previous_log_probs"

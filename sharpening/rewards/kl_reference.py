@@ -1,4 +1,6 @@
-"""KL-regularisation to a fixed reference: reward a completion for being likelier under the initial model than now."""
+"""KL-regularisation to a fixed reference: reward a completion for being likelier under the initial model than
+now.
+"""
 
 from sharpening.rewards.base import RewardCard
 from sharpening.rewards.divergence import DivergenceReward
@@ -7,10 +9,12 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class KLReferenceReward(DivergenceReward):
-    """r = log pi_0(y) - log pi(y), nats, pi_0 the initial policy: the KL penalty of RLHF as a reward; its mean is -KL(pi || pi_0) <= 0.
+    """r = log pi_0(y) - log pi(y), nats, pi_0 the initial policy: the KL penalty of RLHF as a reward; its
+    mean is -KL(pi || pi_0) <= 0.
 
-    Outside the unified form: a difference of two cross-entropies with different targets. Beside a reward r' with weight beta it stops
-    training at pi_0 exp(r'/beta) (theory: S2); alone it goes back to pi_0. Source: Ziegler et al. 2019; theory S2.
+    Outside the unified form: a difference of two cross-entropies with different targets. Beside a reward r'
+    with weight beta it stops training at pi_0 exp(r'/beta) (theory: S2); alone it goes back to pi_0. Source:
+    Ziegler et al. 2019; theory S2.
     """
 
     exact_signal, group_signal = "reference", "reference_log_probs"

@@ -9,7 +9,8 @@ from sharpening.rewards.registry import register_reward
 class MajorityReward(Reward):
     """1/m for each of the m leading answers of the vote, 0 for the others and for "no answer".
 
-    The unified form gives exp(-H(one-hot answer, uniform over leaders)): exp(-log m) = 1/m for a leader, exp(-inf) = 0 otherwise.
+    The unified form gives exp(-H(one-hot answer, uniform over leaders)): exp(-log m) = 1/m for a leader,
+    exp(-inf) = 0 otherwise.
     How we depart from TTRL: ties are shared instead of going to the rollout that came first.
     Source: TTRL; He et al. 2026, Theorem 1; theory: S1.
     """
@@ -19,7 +20,9 @@ class MajorityReward(Reward):
         title="majority voting",
         branch="intrinsic: ensemble",
         known_as=("TTRL", "SRT", "ETTRL", "SeRL", "SQLM", "R-Zero"),
-        unified=UnifiedForm("answer, one-hot", "uniform over the leading answers of the vote", "answer", -1, "exp"),
+        unified=UnifiedForm(
+            "answer, one-hot", "uniform over the leading answers of the vote", "answer", -1, "exp"
+        ),
         formula="1[a leads the vote] / leaders",
         unit="probability",
         sign="0..1; higher agrees with the vote",
@@ -35,6 +38,8 @@ class MajorityReward(Reward):
         return xp.astype(majority_share(*exact_vote(log_probs, no_answer)), log_probs.dtype)
 
     def group(self, answers, is_correct=None, **_):
-        """r (prompts, rollouts): 1/m for one of the m leading answers, else 0. Raises: InputError below 2 rollouts."""
+        """r (prompts, rollouts): 1/m for one of the m leading answers, else 0. Raises: InputError below 2
+        rollouts.
+        """
         votes = vote(answers)
         return majority_share(votes.is_leader, votes.num_leaders)

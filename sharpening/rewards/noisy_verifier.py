@@ -15,11 +15,13 @@ from sharpening.rewards.verdicts import check_rates, silence
 @register_reward
 @dataclass(frozen=True)
 class NoisyVerifierReward(Reward):
-    """r = fpr + (tpr - fpr) v, v the reward of `verifier` in 0..1: the mean over the noise; "no answer" earns 0.
+    """r = fpr + (tpr - fpr) v, v the reward of `verifier` in 0..1: the mean over the noise; "no answer" earns
+    0.
 
-    `tpr`, `fpr`: how often a right and a wrong answer is accepted. J = tpr - fpr, Youden's index: J > 0 learns, J = 0 drifts, J < 0
-    anti-learns. Under KL-prox and policy gradient the mean is what moves the policy; with few rollouts the noise adds variance that
-    this leaves out. Raises: InputError for a rate outside 0..1. Source: RLVeR (Rad et al. 2026); theory X1.
+    `tpr`, `fpr`: how often a right and a wrong answer is accepted. J = tpr - fpr, Youden's index: J > 0
+    learns, J = 0 drifts, J < 0 anti-learns. Under KL-prox and policy gradient the mean is what moves the
+    policy; with few rollouts the noise adds variance that this leaves out. Raises: InputError for a rate
+    outside 0..1. Source: RLVeR (Rad et al. 2026); theory X1.
     """
 
     tpr: float = 0.9
@@ -34,7 +36,10 @@ class NoisyVerifierReward(Reward):
         formula="fpr + (tpr - fpr) * verifier",
         unit="reward",
         sign="0..1; higher is better verified",
-        limit="the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones where tpr < fpr; else stays put",
+        limit=(
+            "the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones"
+            " where tpr < fpr; else stays put"
+        ),
         failure_mode="anti-learning where false positives outnumber true ones (J < 0)",
         needs=("answers", "labels"),
         source="RLVeR (Rad et al. 2026); theory X1",

@@ -10,8 +10,9 @@ from sharpening.rewards.registry import register_reward
 class ProbabilityReward(TokenReward):
     """r = prod_t pi(y_t | y_<t) = exp(sum_t log pi(y_t)), in 0..1.
 
-    The sum runs over the completion, not the mean: every further token costs. Long completions underflow to 0 (from about 700 nats in
-    float64, 90 in float32), and then a group gives no signal. Source: RLSC (Li et al. 2025); He et al. 2026.
+    The sum runs over the completion, not the mean: every further token costs. Long completions underflow to 0
+    (from about 700 nats in float64, 90 in float32), and then a group gives no signal. Source: RLSC (Li et al.
+    2025); He et al. 2026.
     """
 
     card = RewardCard(

@@ -13,12 +13,15 @@ from sharpening.rewards.registry import register_reward
 @register_reward
 @dataclass(frozen=True)
 class PseudoLabelConfidenceReward(Reward):
-    """c/m for each of the m leading answers of the vote, c = majority ratio in 0..1, where c >= threshold; else 0.
+    """c/m for each of the m leading answers of the vote, c = majority ratio in 0..1, where c >= threshold;
+    else 0.
 
-    The majority answer is a pseudo-label and c its confidence. Dividing by the group's standard deviation (GRPO) cancels c; without
-    that, doubtful prompts take smaller steps, and below `threshold` (default 0: no prompt is refused) none. The name comes from a
-    summary of the field without a formula; this is our definition. Raises: InputError for a threshold outside 0..1.
-    Source: pseudo-labels (Lee 2013) with the confidence threshold of FixMatch (Sohn et al. 2020), on the vote of TTRL.
+    The majority answer is a pseudo-label and c its confidence. Dividing by the group's standard deviation
+    (GRPO) cancels c; without that, doubtful prompts take smaller steps, and below `threshold` (default 0: no
+    prompt is refused) none. The name comes from a summary of the field without a formula; this is our
+    definition. Raises: InputError for a threshold outside 0..1.
+    Source: pseudo-labels (Lee 2013) with the confidence threshold of FixMatch (Sohn et al. 2020), on the vote
+    of TTRL.
     """
 
     threshold: float = 0.0
@@ -27,7 +30,13 @@ class PseudoLabelConfidenceReward(Reward):
         title="pseudo-label confidence",
         branch="intrinsic: ensemble",
         known_as=("confidence-weighted pseudo-labels",),
-        unified=UnifiedForm("answer, one-hot", "the leaders' common frequency, shared among them, else abstain", "answer", -1, "exp"),
+        unified=UnifiedForm(
+            "answer, one-hot",
+            "the leaders' common frequency, shared among them, else abstain",
+            "answer",
+            -1,
+            "exp",
+        ),
         formula="1[a leads the vote] * majority ratio / leaders",
         unit="probability",
         sign="0..1; higher agrees with a surer vote",

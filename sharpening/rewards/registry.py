@@ -1,4 +1,6 @@
-"""The registry: a new reward is one small file with one decorated class, or an entry point of another package."""
+"""The registry: a new reward is one small file with one decorated class, or an entry point of another
+package.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,19 @@ def register_reward(cls: type[Reward]) -> type[Reward]:
     if not isinstance(card, RewardCard):
         raise InputError("card", card, f"{cls.__name__} needs a RewardCard named `card`")
     known = REWARDS.get(card.name)
-    if known is not None and (type(known).__module__, type(known).__qualname__) != (cls.__module__, cls.__qualname__):
+    if known is not None and (type(known).__module__, type(known).__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
         raise InputError("name", card.name, f"{type(known).__name__} already has it", "Choose another name")
     REWARDS[card.name] = cls()
     return cls
 
 
 def load_entry_points() -> None:
-    """Import and register the rewards that other packages announce in the entry-point group `sharpening.rewards`."""
+    """Import and register the rewards that other packages announce in the entry-point group
+    `sharpening.rewards`.
+    """
     for entry in entry_points(group=ENTRY_POINTS):
         loaded = entry.load()
         if isinstance(loaded, type) and issubclass(loaded, Reward):
@@ -43,11 +50,13 @@ def _named(name: str) -> list[Reward]:
 
 
 def get_reward(spec: str | Reward) -> Reward:
-    """The reward of that text: its name, its title, or a name in the literature that only one has; with settings if wanted.
+    """The reward of that text: its name, its title, or a name in the literature that only one has; with
+    settings if wanted.
 
     "majority"; "Self-certainty"; "TTRL"; "noisy-verifier(tpr=0.9, fpr=0.2)";
-    "hybrid-gated(intrinsic=majority, external=noisy-verifier(tpr=0.9), threshold=0.7)". Rewards of installed packages are
-    included; a reward is returned as it is. Raises: InputError listing the known names or settings.
+    "hybrid-gated(intrinsic=majority, external=noisy-verifier(tpr=0.9), threshold=0.7)". Rewards of installed
+    packages are included; a reward is returned as it is. Raises: InputError listing the known names or
+    settings.
     """
     if isinstance(spec, Reward):
         return spec
@@ -59,9 +68,16 @@ def get_reward(spec: str | Reward) -> Reward:
         load_entry_points()
         found = _named(name)
     if not found:
-        raise InputError("reward", name, f"known rewards are {', '.join(sorted(REWARDS))}", "Use reward 'majority'")
+        raise InputError(
+            "reward", name, f"known rewards are {', '.join(sorted(REWARDS))}", "Use reward 'majority'"
+        )
     if len(found) > 1:
-        raise InputError("reward", name, f"several rewards are known by it: {', '.join(sorted(reward.name for reward in found))}", "Use one of those")
+        raise InputError(
+            "reward",
+            name,
+            f"several rewards are known by it: {', '.join(sorted(reward.name for reward in found))}",
+            "Use one of those",
+        )
     return with_settings(found[0], settings, get_reward)
 
 

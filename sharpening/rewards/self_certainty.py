@@ -9,12 +9,14 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class SelfCertaintyReward(TokenReward):
-    """r = (1/T) sum_t KL(uniform || pi_t) = (1/T) sum_t [H(uniform, pi_t) - log V], in nats per token; >= 0, and 0 for uniform policies.
+    """r = (1/T) sum_t KL(uniform || pi_t) = (1/T) sum_t [H(uniform, pi_t) - log V], in nats per token; >= 0,
+    and 0 for uniform policies.
 
-    The direction is uniform to policy: it punishes tokens that are ruled out, not only doubt. How we depart from published code:
-    Intuitor's text defines the KL, several programs leave out the constant -log V (about 12 nats for 150,000 tokens) or the sampling
-    temperature; here both are in. A token of probability 0 counts as e^-745. On one-token answers it is the same for every answer of
-    a prompt, so any baseline removes it (theory: S7).
+    The direction is uniform to policy: it punishes tokens that are ruled out, not only doubt. How we depart
+    from published code: Intuitor's text defines the KL, several programs leave out the constant -log V (about
+    12 nats for 150,000 tokens) or the sampling temperature; here both are in. A token of probability 0 counts
+    as e^-745. On one-token answers it is the same for every answer of a prompt, so any baseline removes it
+    (theory: S7).
     Source: Zhao et al. 2025, Learning to Reason without External Rewards (Intuitor); He et al. 2026.
     """
 
@@ -27,7 +29,10 @@ class SelfCertaintyReward(TokenReward):
         formula="(1/T) sum_t KL(uniform || pi_t)",
         unit="nats per token",
         sign=">= 0; higher is more certain",
-        limit="stays put: on one-token answers every answer gets the same; it acts only through sequences of tokens",
+        limit=(
+            "stays put: on one-token answers every answer gets the same; it acts only through sequences of"
+            " tokens"
+        ),
         failure_mode="gradual degradation: certainty rises on wrong answers as on right ones",
         needs=("tokens",),
         source="Zhao et al. 2025 (Intuitor); He et al. 2026; theory S7",

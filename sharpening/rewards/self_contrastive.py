@@ -1,4 +1,6 @@
-"""Self-contrastive: reward a completion for standing out, in likelihood, among the model's own other completions."""
+"""Self-contrastive: reward a completion for standing out, in likelihood, among the model's own other
+completions.
+"""
 
 from dataclasses import dataclass
 
@@ -11,14 +13,16 @@ from sharpening.rewards.registry import register_reward
 @register_reward
 @dataclass(frozen=True)
 class SelfContrastiveReward(Reward):
-    """r_i = exp(s_i/tau) / mean_j exp(s_j/tau), s = mean log-probability per token; > 0, mean 1 over a group of N, at most N.
+    """r_i = exp(s_i/tau) / mean_j exp(s_j/tau), s = mean log-probability per token; > 0, mean 1 over a group
+    of N, at most N.
 
-    It is N times the softmax score of InfoNCE in which a completion is the positive and the rest of its group the negatives. The name
-    comes from a summary of the field without a formula; this is our definition. The loss itself, r = log of the above, differs from
-    trajectory-level entropy by a constant per group, so under any baseline it *is* trajectory-level entropy: therefore the score.
-    `temperature` is tau > 0, in nats per token. On one-token answers, tau = 1: r(a) = pi(a) / sum_b pi(b)^2.
-    Raises: InputError for a temperature that is not positive. Source: van den Oord et al. 2018 (InfoNCE); own samples as negatives as
-    in Self-Contrast (Liu et al. 2024).
+    It is N times the softmax score of InfoNCE in which a completion is the positive and the rest of its group
+    the negatives. The name comes from a summary of the field without a formula; this is our definition. The
+    loss itself, r = log of the above, differs from trajectory-level entropy by a constant per group, so under
+    any baseline it *is* trajectory-level entropy: therefore the score. `temperature` is tau > 0, in nats per
+    token. On one-token answers, tau = 1: r(a) = pi(a) / sum_b pi(b)^2.
+    Raises: InputError for a temperature that is not positive. Source: van den Oord et al. 2018 (InfoNCE); own
+    samples as negatives as in Self-Contrast (Liu et al. 2024).
     """
 
     temperature: float = 1.0
@@ -27,7 +31,13 @@ class SelfContrastiveReward(Reward):
         title="self-contrastive",
         branch="intrinsic: certainty",
         known_as=("self-contrastive loss",),
-        unified=UnifiedForm("completion, one-hot", "softmax over the group of the mean log-probability", "completion", -1, "N exp"),
+        unified=UnifiedForm(
+            "completion, one-hot",
+            "softmax over the group of the mean log-probability",
+            "completion",
+            -1,
+            "N exp",
+        ),
         formula="exp(s_i) / mean_j exp(s_j), s the mean log-probability per token",
         unit="ratio",
         sign="> 0; higher is more certain",

@@ -12,11 +12,13 @@ from sharpening.rewards.registry import register_reward
 @register_reward
 @dataclass(frozen=True)
 class SemanticClustersReward(Reward):
-    """r = share of the group's rollouts whose answer lies in the same meaning-cluster, in 0..1; "no answer" earns 0 and supports none.
+    """r = share of the group's rollouts whose answer lies in the same meaning-cluster, in 0..1; "no answer"
+    earns 0 and supports none.
 
-    A soft vote: second clusters earn too. Clusters come as ids, from any equivalence or similarity function; without `clusters` every
-    answer is its own. `of_answer`: the cluster of answer 0, 1, ..., for policies over known answers, used where no `clusters` signal
-    is given. How we depart from EMPO: no filter on the group's entropy. Source: EMPO (Zhang et al. 2025); theory: S8.
+    A soft vote: second clusters earn too. Clusters come as ids, from any equivalence or similarity function;
+    without `clusters` every answer is its own. `of_answer`: the cluster of answer 0, 1, ..., for policies
+    over known answers, used where no `clusters` signal is given. How we depart from EMPO: no filter on the
+    group's entropy. Source: EMPO (Zhang et al. 2025); theory: S8.
     """
 
     of_answer: tuple[int, ...] = ()
@@ -29,7 +31,10 @@ class SemanticClustersReward(Reward):
         formula="share of rollouts in the cluster of a",
         unit="probability",
         sign="0..1; higher agrees with the group",
-        limit="the heaviest cluster, its answers in their initial proportions (KL-prox); it need not hold the mode",
+        limit=(
+            "the heaviest cluster, its answers in their initial proportions (KL-prox); it need not hold the"
+            " mode"
+        ),
         failure_mode="gradual degradation; many weak paraphrases of one mistake outweigh the mode",
         needs=("answers", "clusters"),
         source="EMPO (Zhang et al. 2025); theory S8",
@@ -37,7 +42,9 @@ class SemanticClustersReward(Reward):
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, clusters=None, **_):
         """r (prompts, answers) = pi(cluster of a); clusters (answers,) or (prompts, answers)."""
-        xp, log_probs, clusters = as_arrays(log_probs, clusters if clusters is not None else self.of_answer or None)
+        xp, log_probs, clusters = as_arrays(
+            log_probs, clusters if clusters is not None else self.of_answer or None
+        )
         probs = xp.exp(log_probs)
         if no_answer is not None:
             silent = xp.arange(probs.shape[1])[None, :] == no_answer % probs.shape[1]
@@ -56,6 +63,8 @@ class SemanticClustersReward(Reward):
         if clusters is None and self.of_answer:
             _, _, known = as_arrays(answers, self.of_answer)
             clusters = xp.where(answered, known[xp.where(answered, answers, xp.zeros_like(answers))], answers)
-        meanings = answers if clusters is None else xp.where(answered, clusters, xp.full_like(clusters, NO_ANSWER))
+        meanings = (
+            answers if clusters is None else xp.where(answered, clusters, xp.full_like(clusters, NO_ANSWER))
+        )
         counts = vote(meanings).counts
         return xp.astype(counts, xp.asarray(0.0).dtype) / answers.shape[1]

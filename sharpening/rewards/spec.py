@@ -1,4 +1,6 @@
-"""Rewards as text: "majority", "noisy-verifier(tpr=0.9, fpr=0.2)", and rewards inside rewards; quotes protect commas and brackets."""
+"""Rewards as text: "majority", "noisy-verifier(tpr=0.9, fpr=0.2)", and rewards inside rewards; quotes protect
+commas and brackets.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from sharpening.rewards.base import Reward
 
 
 def split_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """The name and the settings, both as text: "name" or "name(key=value, ...)", where a value may hold brackets of its own.
+    """The name and the settings, both as text: "name" or "name(key=value, ...)", where a value may hold
+    brackets of its own.
 
     Raises: InputError if the brackets do not match or a setting is not key=value.
     """
@@ -18,13 +21,23 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
     if not bracket:
         return name.strip(), {}
     if not rest.endswith(")"):
-        raise InputError("reward", spec, "settings stand in one pair of brackets after the name", "Write name(setting=value, ...)")
+        raise InputError(
+            "reward",
+            spec,
+            "settings stand in one pair of brackets after the name",
+            "Write name(setting=value, ...)",
+        )
     settings: dict[str, str] = {}
     for part in filter(str.strip, _split_at_commas(spec, rest[:-1])):
         key, equals, value = part.partition("=")
         key, value = key.strip().replace("-", "_"), value.strip()
         if not equals or not key.isidentifier() or not value:
-            raise InputError("reward", spec, f"{part.strip()!r} is not of the form setting=value", "Write name(setting=value, ...)")
+            raise InputError(
+                "reward",
+                spec,
+                f"{part.strip()!r} is not of the form setting=value",
+                "Write name(setting=value, ...)",
+            )
         if key in settings:
             raise InputError("reward", spec, f"the setting {key} is given twice")
         settings[key] = value
@@ -57,17 +70,25 @@ def normal(name: str) -> str:
 def with_settings(reward: Reward, settings: dict[str, str], parse_reward) -> Reward:
     """The reward with some settings changed; the type of each field's default decides how its text is read.
 
-    `parse_reward` reads the text of a setting that is itself a reward. Raises: InputError naming the known settings, or, from the
-    reward itself, the rule that a value breaks.
+    `parse_reward` reads the text of a setting that is itself a reward. Raises: InputError naming the known
+    settings, or, from the reward itself, the rule that a value breaks.
     """
     if not settings:
         return reward
-    known = {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
+    known = (
+        {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
+    )
     for key, text in settings.items():
         if key not in known:
-            rule = f"settings of the reward {reward.name!r} are {', '.join(known)}" if known else f"the reward {reward.name!r} has no settings"
+            rule = (
+                f"settings of the reward {reward.name!r} are {', '.join(known)}"
+                if known
+                else f"the reward {reward.name!r} has no settings"
+            )
             raise InputError(key, text, rule)
-    return replace(reward, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()})
+    return replace(
+        reward, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
+    )
 
 
 def _value(key: str, text: str, default: object, parse_reward):
@@ -85,5 +106,7 @@ def _value(key: str, text: str, default: object, parse_reward):
         try:
             return type(default)(text)
         except ValueError:
-            raise InputError(key, text, "it is a whole number" if isinstance(default, int) else "it is a number") from None
+            raise InputError(
+                key, text, "it is a whole number" if isinstance(default, int) else "it is a number"
+            ) from None
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text

@@ -7,10 +7,11 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class TokenEntropyReward(TokenReward):
-    """r = -(1/T) sum_t H(pi_t), H the entropy of the whole next-token policy, in nats per token; never positive.
+    """r = -(1/T) sum_t H(pi_t), H the entropy of the whole next-token policy, in nats per token; never
+    positive.
 
-    Unlike trajectory-level entropy it does not ask how likely the sampled token was. On one-token answers it is the same for every
-    answer of a prompt, so any baseline removes it (theory: S7).
+    Unlike trajectory-level entropy it does not ask how likely the sampled token was. On one-token answers it
+    is the same for every answer of a prompt, so any baseline removes it (theory: S7).
     Source: EM-RL (Agarwal et al. 2025), token level; RENT (Prabhudesai et al. 2025); He et al. 2026.
     """
 
@@ -23,7 +24,10 @@ class TokenEntropyReward(TokenReward):
         formula="-(1/T) sum_t H(pi_t)",
         unit="nats per token",
         sign="<= 0; higher is more certain",
-        limit="stays put: on one-token answers every answer gets the same; it acts only through sequences of tokens",
+        limit=(
+            "stays put: on one-token answers every answer gets the same; it acts only through sequences of"
+            " tokens"
+        ),
         failure_mode="repetition collapse: long runs of easily predicted tokens dilute the entropy",
         needs=("tokens",),
         source="EM-RL (Agarwal et al. 2025); RENT (Prabhudesai et al. 2025); theory S7",

@@ -1,4 +1,6 @@
-"""What a reward needs to know of the tokens of every completion: a few numbers per token, whatever the size of the vocabulary."""
+"""What a reward needs to know of the tokens of every completion: a few numbers per token, whatever the size
+of the vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,24 @@ from typing import Any
 from sharpening.errors import InputError
 from sharpening.metrics import as_arrays
 
-IMPOSSIBLE = -745.0  # nats: just below the least positive number of float64; what -infinity counts as where a finite number is needed
+# nats: just below the least positive number of float64; what -infinity counts as where a finite number is
+# needed
+IMPOSSIBLE = -745.0
 
 
 @dataclass(frozen=True, eq=False)
 class TokenStatistics:
     """Cross-entropies of the next-token policies pi_t of every completion to the anchors of the unified form.
 
-    All arrays are (prompts, rollouts, tokens), in nats (gap: probability), of one library (NumPy, JAX or torch), with the sampling
-    temperature already applied to the logits. Position t tells of token y_t and of the policy that y_t was drawn from (one
-    position before the token in a transformer's output). Values where `mask` is false are never read. A JAX pytree.
+    All arrays are (prompts, rollouts, tokens), in nats (gap: probability), of one library (NumPy, JAX or
+    torch), with the sampling temperature already applied to the logits. Position t tells of token y_t and of
+    the policy that y_t was drawn from (one position before the token in a transformer's output). Values where
+    `mask` is false are never read. A JAX pytree.
 
-    mask: bool, the token exists; log_prob = log pi_t(y_t) = -H(one-hot y_t, pi_t) <= 0; entropy = H(pi_t, pi_t) >= 0;
-    uniform_cross_entropy = H(uniform, pi_t) = -(1/V) sum_v log pi_t(v) >= log V; gap = largest minus second largest probability,
-    in 0..1; vocab_size = V; answer_mask: bool, the tokens that spell the answer, or None for all.
+    mask: bool, the token exists; log_prob = log pi_t(y_t) = -H(one-hot y_t, pi_t) <= 0; entropy = H(pi_t,
+    pi_t) >= 0; uniform_cross_entropy = H(uniform, pi_t) = -(1/V) sum_v log pi_t(v) >= log V; gap = largest
+    minus second largest probability, in 0..1; vocab_size = V; answer_mask: bool, the tokens that spell the
+    answer, or None for all.
     Raises: InputError if shapes differ or are not three-dimensional. Source: He et al. 2026, unified reward.
     """
 
@@ -50,23 +56,29 @@ class TokenStatistics:
         return self.total(self.log_prob * 0 + 1)
 
     def total(self, values, mask=None):
-        """Sum of `values` over the tokens that exist (and lie in `mask`), (prompts, rollouts); 0 where there are none."""
+        """Sum of `values` over the tokens that exist (and lie in `mask`), (prompts, rollouts); 0 where there
+        are none.
+        """
         xp, values = as_arrays(values)
         keep = self.mask if mask is None else self.mask & mask
         return xp.sum(xp.where(keep, values, xp.zeros_like(values)), axis=2)
 
     def mean(self, values, mask=None):
-        """Mean of `values` over the tokens that exist (and lie in `mask`), (prompts, rollouts); 0 where there are none."""
+        """Mean of `values` over the tokens that exist (and lie in `mask`), (prompts, rollouts); 0 where there
+        are none.
+        """
         xp, values = as_arrays(values)
         count = self.total(xp.ones_like(values), mask)
         return self.total(values, mask) / xp.where(count > 0, count, xp.ones_like(count))
 
     @classmethod
     def of_categorical(cls, log_probs, columns) -> TokenStatistics:
-        """One-token answers: statistics of answers `columns` (prompts, rollouts) drawn from log_probs (prompts, answers), nats.
+        """One-token answers: statistics of answers `columns` (prompts, rollouts) drawn from log_probs
+        (prompts, answers), nats.
 
-        tokens = 1 and V = the number of answers. An answer of probability 0 cannot be drawn; if asked for, its log_prob is the
-        least finite one of its row, and in H(uniform, pi) it counts as IMPOSSIBLE nats, so that every number is finite.
+        tokens = 1 and V = the number of answers. An answer of probability 0 cannot be drawn; if asked for,
+        its log_prob is the least finite one of its row, and in H(uniform, pi) it counts as IMPOSSIBLE nats,
+        so that every number is finite.
         """
         xp, log_probs, columns = as_arrays(log_probs, columns)
         probs, possible = xp.exp(log_probs), log_probs > -float("inf")
@@ -86,7 +98,11 @@ class TokenStatistics:
 
     def select(self, rows) -> TokenStatistics:
         """The statistics of these prompts only: `rows` indexes the first axis."""
-        cut = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "vocab_size" and getattr(self, f.name) is not None}
+        cut = {
+            f.name: getattr(self, f.name)[rows]
+            for f in fields(self)
+            if f.name != "vocab_size" and getattr(self, f.name) is not None
+        }
         return replace(self, **cut)
 
 

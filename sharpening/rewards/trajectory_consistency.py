@@ -1,4 +1,6 @@
-"""Trajectory consistency and volatility: reward reasoning that heads for its own answer early and does not stray."""
+"""Trajectory consistency and volatility: reward reasoning that heads for its own answer early and does not
+stray.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,16 @@ FORMS = ("vector", "linear")
 @register_reward
 @dataclass(frozen=True)
 class TrajectoryConsistencyReward(Reward):
-    """Con_i = share of the S intermediate states that already give the final answer; Vol_i = (last state that gives another)/S, 0 if none.
+    """Con_i = share of the S intermediate states that already give the final answer; Vol_i = (last state that
+    gives another)/S, 0 if none.
 
-    Rollouts i of the group that share an answer share a reward, from their means:
-    "vector": |mean_i Con_i e^{j Vol_i}|, in 0..1 (j the imaginary unit, Vol in radians); "linear": mean Con - mean Vol, in -1..1.
-    "No answer" gets the least possible value. `states` (prompts, rollouts, S): the answer that the model would give after each part of
-    its reasoning. One-token answers have no states: S = 0, Con = 1, Vol = 0.
-    How we depart from CoVo: states are the likeliest answers, not distances to every candidate; no curiosity bonus; the released
-    program's threshold (0.5, 0.05) that makes the reward 0 or 1 is left out; a unanimous group is scored like any other.
+    Rollouts i of the group that share an answer share a reward, from their means: "vector": |mean_i Con_i
+    e^{j Vol_i}|, in 0..1 (j the imaginary unit, Vol in radians); "linear": mean Con - mean Vol, in -1..1. "No
+    answer" gets the least possible value. `states` (prompts, rollouts, S): the answer that the model would
+    give after each part of its reasoning. One-token answers have no states: S = 0, Con = 1, Vol = 0.
+    How we depart from CoVo: states are the likeliest answers, not distances to every candidate; no curiosity
+    bonus; the released program's threshold (0.5, 0.05) that makes the reward 0 or 1 is left out; a unanimous
+    group is scored like any other.
     Outside the unified form: indicators of positions, not a cross-entropy. Source: CoVo (Zhang et al. 2025).
     """
 
@@ -37,7 +41,9 @@ class TrajectoryConsistencyReward(Reward):
         unit="dimensionless",
         sign="0..1; higher is steadier",
         limit="stays put: one-token answers have no intermediate states, every answer gets the same",
-        failure_mode="premature commitment: the answer is fixed in the first step and the reasoning decorates it",
+        failure_mode=(
+            "premature commitment: the answer is fixed in the first step and the reasoning decorates it"
+        ),
         needs=("answers", "states"),
         source="CoVo (Zhang et al. 2025); He et al. 2026",
     )
@@ -56,14 +62,21 @@ class TrajectoryConsistencyReward(Reward):
         ones = xp.ones_like(log_probs)
         if no_answer is None:
             return ones
-        return xp.where(xp.arange(log_probs.shape[1])[None, :] == no_answer % log_probs.shape[1], self._least * ones, ones)
+        return xp.where(
+            xp.arange(log_probs.shape[1])[None, :] == no_answer % log_probs.shape[1], self._least * ones, ones
+        )
 
     def group(self, answers, is_correct=None, *, states=None, **_):
         """r (prompts, rollouts). Raises: InputError without `states`."""
         self._need("states", states)
         xp, answers, states = as_arrays(answers, states)
         if states.ndim != 3 or tuple(states.shape[:2]) != tuple(answers.shape):
-            raise InputError("states", tuple(states.shape), f"its shape is {(*answers.shape, 'states')}", "Give one row of states a rollout")
+            raise InputError(
+                "states",
+                tuple(states.shape),
+                f"its shape is {(*answers.shape, 'states')}",
+                "Give one row of states a rollout",
+            )
         dtype, parts = xp.asarray(0.0).dtype, states.shape[2]
         agrees = xp.astype(states == answers[:, :, None], dtype)
         consistency, volatility = xp.ones(answers.shape, dtype=dtype), xp.zeros(answers.shape, dtype=dtype)

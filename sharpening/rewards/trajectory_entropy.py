@@ -7,9 +7,11 @@ from sharpening.rewards.registry import register_reward
 
 @register_reward
 class TrajectoryEntropyReward(TokenReward):
-    """Mean log-probability per token of the sampled completion: r = (1/T) sum_t log pi(y_t | y_<t), in nats; never positive.
+    """Mean log-probability per token of the sampled completion: r = (1/T) sum_t log pi(y_t | y_<t), in nats;
+    never positive.
 
-    On one-token answers it is log pi(a). It sees tokens, not answers: a completion without an answer is scored like any other.
+    On one-token answers it is log pi(a). It sees tokens, not answers: a completion without an answer is
+    scored like any other.
     Source: EM-RL (Agarwal et al. 2025), sequence level; He et al. 2026; theory: S3.
     """
 

@@ -29,7 +29,9 @@ class TrueReward(Reward):
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
-        """r (prompts, answers) = 1[correct], in the dtype of log_probs. Raises: InputError without `correct`."""
+        """r (prompts, answers) = 1[correct], in the dtype of log_probs. Raises: InputError without
+        `correct`.
+        """
         self._need("correct", correct)
         xp, log_probs, correct = as_arrays(log_probs, correct)
         return silence(xp, xp.astype(xp.astype(correct, xp.bool), log_probs.dtype), no_answer)

@@ -20,16 +20,20 @@ def silence(xp, rewards, no_answer: int | None):
     """The rewards (prompts, answers) with 0 in the column of "no answer"."""
     if no_answer is None:
         return rewards
-    return xp.where(xp.arange(rewards.shape[1])[None, :] == no_answer % rewards.shape[1], xp.zeros_like(rewards), rewards)
+    return xp.where(
+        xp.arange(rewards.shape[1])[None, :] == no_answer % rewards.shape[1], xp.zeros_like(rewards), rewards
+    )
 
 
 @dataclass(frozen=True)
 class VerdictReward(Reward):
     """r = what the verifier says, in 0..1; "no answer" earns 0.
 
-    `group` uses `verdicts` where they are given. Without them, and in `exact`, the verifier is modelled by its two rates:
-    r = fpr + (tpr - fpr) 1[correct], the mean over its noise; `tpr`, `fpr`: how often it accepts a right and a wrong answer.
-    Raises: InputError for a rate outside 0..1, or without verdicts and correctness. Source: theory X1; RLVeR (Rad et al. 2026).
+    `group` uses `verdicts` where they are given. Without them, and in `exact`, the verifier is modelled by
+    its two rates: r = fpr + (tpr - fpr) 1[correct], the mean over its noise; `tpr`, `fpr`: how often it
+    accepts a right and a wrong answer.
+    Raises: InputError for a rate outside 0..1, or without verdicts and correctness. Source: theory X1; RLVeR
+    (Rad et al. 2026).
     """
 
     tpr: float = 1.0
@@ -47,8 +51,17 @@ class VerdictReward(Reward):
     def group(self, answers, is_correct=None, *, verdicts=None, **_):
         """r (prompts, rollouts). Raises: InputError without `verdicts` and `is_correct`."""
         if verdicts is None and is_correct is None:
-            raise InputError("verdicts", None, f"the reward {self.name!r} reads them", "Give verdicts, or is_correct to model the verifier")
+            raise InputError(
+                "verdicts",
+                None,
+                f"the reward {self.name!r} reads them",
+                "Give verdicts, or is_correct to model the verifier",
+            )
         xp, answers, verdicts, is_correct = as_arrays(answers, verdicts, is_correct)
         dtype = xp.asarray(0.0).dtype
-        said = self.fpr + (self.tpr - self.fpr) * xp.astype(is_correct, dtype) if verdicts is None else xp.astype(verdicts, dtype)
+        said = (
+            self.fpr + (self.tpr - self.fpr) * xp.astype(is_correct, dtype)
+            if verdicts is None
+            else xp.astype(verdicts, dtype)
+        )
         return xp.where(answers != NO_ANSWER, said, xp.zeros_like(said))

@@ -1,6 +1,8 @@
-"""Rewards that are a verifier's verdict: a program, a search, another model or the model itself judges the answer.
+"""Rewards that are a verifier's verdict: a program, a search, another model or the model itself judges the
+answer.
 
-Each is a card over `VerdictReward`; what really judges is the verifier that the card names (`llm_bridge.verifiers`).
+Each is a card over `VerdictReward`; what really judges is the verifier that the card names
+(`llm_bridge.verifiers`).
 """
 
 from dataclasses import dataclass
@@ -13,10 +15,13 @@ from sharpening.rewards.verdicts import VerdictReward
 @register_reward
 @dataclass(frozen=True)
 class SymbolicVerifierReward(VerdictReward):
-    """1 for an answer that meets every constraint of the question, 0 for one that does not and for "no answer".
+    """1 for an answer that meets every constraint of the question, 0 for one that does not and for "no
+    answer".
 
-    Settings as in `VerdictReward`; a complete set of constraints makes no error (tpr = 1, fpr = 0), an incomplete one has fpr > 0.
-    Source: RLSR's arithmetic Countdown check (Simonds et al. 2025); He et al. 2026, generation-verification asymmetry.
+    Settings as in `VerdictReward`; a complete set of constraints makes no error (tpr = 1, fpr = 0), an
+    incomplete one has fpr > 0.
+    Source: RLSR's arithmetic Countdown check (Simonds et al. 2025); He et al. 2026, generation-verification
+    asymmetry.
     """
 
     card = RewardCard(
@@ -39,9 +44,11 @@ class SymbolicVerifierReward(VerdictReward):
 @register_reward
 @dataclass(frozen=True)
 class AntiderivativeReward(VerdictReward):
-    """1 for an expression whose numeric derivative equals the integrand at every point tried, 0 otherwise and for "no answer".
+    """1 for an expression whose numeric derivative equals the integrand at every point tried, 0 otherwise and
+    for "no answer".
 
-    Settings as in `VerdictReward`; fpr is the chance that a wrong expression agrees at all points within the tolerance.
+    Settings as in `VerdictReward`; fpr is the chance that a wrong expression agrees at all points within the
+    tolerance.
     Source: LADDER (Simonds & Yoshiyama 2025), which compares definite integrals numerically.
     """
 
@@ -65,10 +72,11 @@ class AntiderivativeReward(VerdictReward):
 @register_reward
 @dataclass(frozen=True)
 class ExhaustiveTeacherReward(VerdictReward):
-    """1 for an answer that a complete search confirms (for Countdown: it reaches the target, or the target cannot be reached), else 0.
+    """1 for an answer that a complete search confirms (for Countdown: it reaches the target, or the target
+    cannot be reached), else 0.
 
-    Settings as in `VerdictReward`; a search cut short has tpr < 1. Source: a slower teacher that searches, in He et al. 2026's
-    generation-verification asymmetry; Countdown.
+    Settings as in `VerdictReward`; a search cut short has tpr < 1. Source: a slower teacher that searches, in
+    He et al. 2026's generation-verification asymmetry; Countdown.
     """
 
     card = RewardCard(
@@ -93,8 +101,9 @@ class ExhaustiveTeacherReward(VerdictReward):
 class JudgeReward(VerdictReward):
     """The verdict of another, larger or slower model, 0..1; "no answer" earns 0.
 
-    `model`: the judge, a folder or the name of a built-in model; training needs it, theory does not. The other settings as in
-    `VerdictReward`; the rates tpr = 0.9 and fpr = 0.1 are placeholders, to be measured for the judge at hand.
+    `model`: the judge, a folder or the name of a built-in model; training needs it, theory does not. The
+    other settings as in `VerdictReward`; the rates tpr = 0.9 and fpr = 0.1 are placeholders, to be measured
+    for the judge at hand.
     Source: LLM-as-a-judge (Zheng et al. 2023); RLAIF (Bai et al. 2022).
     """
 
@@ -110,7 +119,10 @@ class JudgeReward(VerdictReward):
         formula="verdict of the judge; modelled as fpr + (tpr - fpr) 1[correct]",
         unit="reward",
         sign="0..1; higher is better judged",
-        limit="the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones where tpr < fpr",
+        limit=(
+            "the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones"
+            " where tpr < fpr"
+        ),
         failure_mode="answers written for the judge: its false positives are found and repeated",
         needs=("answers", "verdicts"),
         source="Zheng et al. 2023; theory X1",
@@ -123,9 +135,10 @@ class JudgeReward(VerdictReward):
 class SelfVerificationReward(VerdictReward):
     """The model's own yes (1) or no (0) to "is this answer right?"; "no answer" earns 0.
 
-    Settings as in `VerdictReward`. The rates tpr = 0.8 and fpr = 0.3 are placeholders, to be measured; they move while the model trains,
-    which this model of it leaves out. Source: He et al. 2026 (Countdown): reward accuracy dips where the policy exploits the verifier,
-    then recovers; base models are not robust to the verification prompt.
+    Settings as in `VerdictReward`. The rates tpr = 0.8 and fpr = 0.3 are placeholders, to be measured; they
+    move while the model trains, which this model of it leaves out. Source: He et al. 2026 (Countdown): reward
+    accuracy dips where the policy exploits the verifier, then recovers; base models are not robust to the
+    verification prompt.
     """
 
     tpr: float = 0.8
@@ -139,7 +152,10 @@ class SelfVerificationReward(VerdictReward):
         formula="1[the model accepts its answer]; modelled as fpr + (tpr - fpr) 1[correct]",
         unit="reward",
         sign="0..1; higher is better judged",
-        limit="the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones where tpr < fpr",
+        limit=(
+            "the correct answers, in their initial proportions (KL-prox), where tpr > fpr; the wrong ones"
+            " where tpr < fpr"
+        ),
         failure_mode="the policy exploits its verifier: reward accuracy dips; base models misread the prompt",
         needs=("answers", "verdicts"),
         source="He et al. 2026, self-verification on Countdown; theory X1",

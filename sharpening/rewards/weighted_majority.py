@@ -12,10 +12,12 @@ _ALONE = MajorityReward()
 class WeightedMajorityReward(Reward):
     """1/m for each of the m answers with the largest weighted vote, 0 for the others and for "no answer".
 
-    vote(a) = sum over models v of w_v n_v(a), n_v(a) the rollouts of v that gave a, and w_v = max_a n_v(a) / n_v the model's
-    self-consistency on this prompt (its majority ratio; "no answer" counts in n_v and never leads). With one model, or without
-    `voters`, it is the majority vote. Weighted votes that differ by less than rounding are tied.
-    How we depart from RLCCF: ties shared; models may have different numbers of rollouts. Source: RLCCF (Yuan et al. 2025).
+    vote(a) = sum over models v of w_v n_v(a), n_v(a) the rollouts of v that gave a, and w_v = max_a n_v(a) /
+    n_v the model's self-consistency on this prompt (its majority ratio; "no answer" counts in n_v and never
+    leads). With one model, or without `voters`, it is the majority vote. Weighted votes that differ by less
+    than rounding are tied.
+    How we depart from RLCCF: ties shared; models may have different numbers of rollouts. Source: RLCCF (Yuan
+    et al. 2025).
     """
 
     card = RewardCard(
@@ -23,7 +25,9 @@ class WeightedMajorityReward(Reward):
         title="weighted voting",
         branch="intrinsic: ensemble",
         known_as=("RLCCF", "self-consistency weighted voting"),
-        unified=UnifiedForm("answer, one-hot", "uniform over the leading answers of the weighted vote", "answer", -1, "exp"),
+        unified=UnifiedForm(
+            "answer, one-hot", "uniform over the leading answers of the weighted vote", "answer", -1, "exp"
+        ),
         formula="1[a leads sum_v w_v n_v(a)] / leaders, w_v the majority ratio of model v",
         unit="probability",
         sign="0..1; higher agrees with the vote",
@@ -53,5 +57,7 @@ class WeightedMajorityReward(Reward):
         votes = xp.sum(xp.where(same_answer, weight[:, None, :], zero), axis=2)
         slack = 64 * xp.finfo(dtype).eps
         leads = (votes >= xp.max(votes, axis=1)[:, None] * (1 - slack)) & (votes > 0)
-        leaders = xp.sum(xp.where(leads, 1 / xp.where(leads, xp.astype(counts, dtype), xp.ones_like(votes)), zero), axis=1)
+        leaders = xp.sum(
+            xp.where(leads, 1 / xp.where(leads, xp.astype(counts, dtype), xp.ones_like(votes)), zero), axis=1
+        )
         return majority_share(leads, xp.round(leaders))

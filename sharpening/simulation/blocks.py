@@ -1,8 +1,10 @@
-"""Exact steps of a large population on a CPU: blocks of prompts that stay in a core's cache, and a share of the blocks for each core.
+"""Exact steps of a large population on a CPU: blocks of prompts that stay in a core's cache, and a share of
+the blocks for each core.
 
-XLA runs one loop over a whole array after another, so that what one writes has left the cache when the next reads it. A block of prompts goes
-through all loops of a step before the next one comes, and through all steps up to the next evaluation where nothing couples the prompts. XLA runs
-the blocks of one program one by one; so each core has a program of its own, called from a thread.
+XLA runs one loop over a whole array after another, so that what one writes has left the cache when the next
+reads it. A block of prompts goes through all loops of a step before the next one comes, and through all steps
+up to the next evaluation where nothing couples the prompts. XLA runs the blocks of one program one by one; so
+each core has a program of its own, called from a thread.
 """
 
 from __future__ import annotations
@@ -24,12 +26,16 @@ from sharpening.simulation.precision import precision_context
 from sharpening.updates.policy import Policy
 
 LARGE = 2**18  # prompts * answers from which on the threads and blocks pay
-BLOCK = 12_288  # prompts * answers of a block; arrays whose size is a power of two would compete for the same places of a cache
+# prompts * answers of a block; arrays whose size is a power of two would compete for the same places of a
+# cache
+BLOCK = 12_288
 _OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": 512}
 
 
 class Lane(NamedTuple):
-    """The prompts of one core, (rows, answers) and weights (rows,); weight 0 where a row only fills the last block."""
+    """The prompts of one core, (rows, answers) and weights (rows,); weight 0 where a row only fills the last
+    block.
+    """
 
     initial: jax.Array
     correct: jax.Array | None
@@ -49,7 +55,9 @@ def apply(plan: Plan, arrays: Arrays, coupling) -> bool:
 
 
 def _step(plan: Plan, update, coupling, lane: Lane, shared, total, step, logits, du):
-    """logits = z0 + v of a block after one step, and `du` with the block's share of what moves the shared part added."""
+    """logits = z0 + v of a block after one step, and `du` with the block's share of what moves the shared
+    part added.
+    """
     alone = isinstance(coupling, NoCoupling)
     policy = Policy.from_logits(logits if alone else logits + coupling.reach(shared), plan.full)
     directions = exact_direction(plan, update, policy, lane.correct, lane.initial, None, step)
@@ -62,12 +70,16 @@ def _step(plan: Plan, update, coupling, lane: Lane, shared, total, step, logits,
 
 @partial(jax.jit, static_argnames=("plan", "blocks"), donate_argnames="logits", compiler_options=_OPTIONS)
 def _advance(plan: Plan, blocks: int, logits, lane: Lane, update, coupling, shared, total, start, stop):
-    """The logits of a lane after steps start..stop-1, and what these steps add to the shared part, from its value at `start`."""
+    """The logits of a lane after steps start..stop-1, and what these steps add to the shared part, from its
+    value at `start`.
+    """
     rows = logits.shape[0] // blocks
     update = update if plan.update is None else plan.update
 
     def through(i, moved):
-        mine, part = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, i * rows, rows), (moved[0], lane))
+        mine, part = jax.tree.map(
+            lambda array: jax.lax.dynamic_slice_in_dim(array, i * rows, rows), (moved[0], lane)
+        )
         one = lambda step, now: _step(plan, update, coupling, part, shared, total, step, *now)  # noqa: E731
         mine, du = jax.lax.fori_loop(start, stop, one, (mine, moved[1]))
         return jax.lax.dynamic_update_slice_in_dim(moved[0], mine, i * rows, 0), du
@@ -90,10 +102,23 @@ def _lanes(plan: Plan, arrays: Arrays, cores: int) -> tuple[int, list[Lane]]:
     for start in range(0, size * cores, size):
         part = slice(min(start, n), min(start + size, n))
         missing = size - (part.stop - part.start)
-        fill = lambda array, value: None if array is None else jnp.concatenate(  # noqa: E731
-            [array[part], jnp.full((missing, *array.shape[1:]), value, array.dtype)]  # noqa: B023
+
+        def fill(array, value):
+            return (
+                None
+                if array is None
+                else jnp.concatenate(  # noqa: E731
+                    [array[part], jnp.full((missing, *array.shape[1:]), value, array.dtype)]  # noqa: B023
+                )
+            )
+
+        lanes.append(
+            Lane(
+                fill(arrays.log_probs, -np.log(num_answers)),
+                fill(arrays.correct, False),
+                fill(arrays.weights, 0),
+            )
         )
-        lanes.append(Lane(fill(arrays.log_probs, -np.log(num_answers)), fill(arrays.correct, False), fill(arrays.weights, 0)))
     return blocks, lanes
 
 
@@ -101,24 +126,42 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_blocks(plan: Plan, arrays: Arrays, update, coupling, evaluation_steps: np.ndarray, precision: str) -> dict[str, np.ndarray]:
+def run_blocks(
+    plan: Plan, arrays: Arrays, update, coupling, evaluation_steps: np.ndarray, precision: str
+) -> dict[str, np.ndarray]:
     """As `run_loop` for one run without random numbers: (1, evaluations) of each metric."""
     cores = _cores()
     blocks, lanes = _lanes(plan, arrays, cores)
     logits = [jnp.copy(lane.initial) for lane in lanes]
-    shared, total = coupling.rest(arrays.log_probs.shape[1], arrays.log_probs.dtype), jnp.sum(arrays.weights[: plan.trained])
+    shared, total = (
+        coupling.rest(arrays.log_probs.shape[1], arrays.log_probs.dtype),
+        jnp.sum(arrays.weights[: plan.trained]),
+    )
 
     def work(i: int, start: int, stop: int):
         with precision_context(precision):
             return jax.block_until_ready(
-                _advance(plan, blocks, logits[i], lanes[i], update, coupling, shared, total, np.int32(start), np.int32(stop))
+                _advance(
+                    plan,
+                    blocks,
+                    logits[i],
+                    lanes[i],
+                    update,
+                    coupling,
+                    shared,
+                    total,
+                    np.int32(start),
+                    np.int32(stop),
+                )
             )
 
     coupled, now, history = not isinstance(coupling, NoCoupling), 0, []
     with ThreadPoolExecutor(cores) as pool:
         each = map  # the first time one after the other, so that one compiles for all
         for step in evaluation_steps.tolist():
-            for start, stop in zip(range(now, step), range(now + 1, step + 1), strict=True) if coupled else [(now, step)]:
+            for start, stop in (
+                zip(range(now, step), range(now + 1, step + 1), strict=True) if coupled else [(now, step)]
+            ):
                 done = list(each(lambda i: work(i, start, stop), range(cores)))  # noqa: B023
                 logits, shared, each = [z for z, _ in done], shared + sum(du for _, du in done), pool.map
             now = step

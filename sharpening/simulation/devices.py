@@ -19,13 +19,21 @@ def share_out(population: Population, precision: str, devices: Sequence[jax.Devi
 
     Raises: InputError if `devices` is empty, repeats one, or does not divide the number of prompts.
     """
-    log_probs, weights = population.log_probs.astype(precision, copy=False), population.prompt_weights.astype(precision)
+    log_probs, weights = (
+        population.log_probs.astype(precision, copy=False),
+        population.prompt_weights.astype(precision),
+    )
     host = Arrays(log_probs, population.correct, weights, population.questions)
     if devices is None:
         return jax.tree.map(jnp.asarray, host)
     devices = list(devices)
     if not devices or len(set(devices)) < len(devices) or population.num_prompts % len(devices):
-        rule = f"they are different JAX devices whose number divides {population.num_prompts}, the number of prompts"
-        raise InputError("devices", devices, rule, "Use population.select(...) to drop a few prompts, or fewer devices")
+        rule = (
+            f"they are different JAX devices whose number divides {population.num_prompts}, the number of"
+            " prompts"
+        )
+        raise InputError(
+            "devices", devices, rule, "Use population.select(...) to drop a few prompts, or fewer devices"
+        )
     rows = NamedSharding(Mesh(np.array(devices), ("prompts",)), PartitionSpec("prompts"))
     return jax.tree.map(lambda array: jax.device_put(array, rows), host)

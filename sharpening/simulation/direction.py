@@ -1,4 +1,6 @@
-"""The direction of one update: rewards from the policies, known exactly or sampled, and what the update makes of them."""
+"""The direction of one update: rewards from the policies, known exactly or sampled, and what the update makes
+of them.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ def _wanted(plan: Plan, **signals) -> dict:
     return {name: make() for name, make in signals.items() if name in plan.reward.card.needs}
 
 
-def exact_direction(plan: Plan, update, policy: Policy, correct, reference, previous, step, questions=None) -> jax.Array:
-    """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and the last policy."""
+def exact_direction(
+    plan: Plan, update, policy: Policy, correct, reference, previous, step, questions=None
+) -> jax.Array:
+    """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and
+    the last policy.
+    """
     signals = _wanted(
         plan,
         reference_log_probs=lambda: reference,
@@ -34,7 +40,9 @@ def exact_direction(plan: Plan, update, policy: Policy, correct, reference, prev
     return update.direction(policy.log_probs, rewards, reference)
 
 
-def sampled_direction(plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step, questions=None) -> jax.Array:
+def sampled_direction(
+    plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step, questions=None
+) -> jax.Array:
     """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
     log_probs = policy.log_probs
     columns = sample_columns(uniform, policy.probs)

@@ -17,7 +17,9 @@ from sharpening.rewards import Reward, get_reward
 from sharpening.simulation.precision import precision_context
 from sharpening.updates import Update
 
-_FASTEST = 1e12  # nats per unit of time: losers that fall so fast, and hold less than its inverse, are 2e-12 or less before the end of their path
+# nats per unit of time: losers that fall so fast, and hold less than its inverse, are 2e-12 or less before
+# the end of their path
+_FASTEST = 1e12
 _MAX_STEPS = 20_000
 
 
@@ -30,15 +32,18 @@ def flow(
     rtol: float = 1e-10,
     atol: float = 1e-11,
 ) -> np.ndarray:
-    """Log-probabilities at `times` of dz/dt = direction(pi, r(pi)), pi = softmax(z): (times, prompts, answers), nats.
+    """Log-probabilities at `times` of dz/dt = direction(pi, r(pi)), pi = softmax(z): (times, prompts,
+    answers), nats.
 
-    `population`: policies, or an array of their log-probabilities (prompts, answers); its prompts move alone, at the rate of
-    `NoCoupling.private`. `times`: increasing, >= 0; time t is what t / step_size steps of the discrete update approximate, with
-    an error of first order in the step size. `rtol`, `atol`: tolerances of a step of Dormand-Prince 8(7), on logits in nats.
+    `population`: policies, or an array of their log-probabilities (prompts, answers); its prompts move alone,
+    at the rate of `NoCoupling.private`. `times`: increasing, >= 0; time t is what t / step_size steps of the
+    discrete update approximate, with an error of first order in the step size. `rtol`, `atol`: tolerances of
+    a step of Dormand-Prince 8(7), on logits in nats.
 
-    Logits, not probabilities, are integrated, so that nothing becomes negative and 1e-300 keeps its digits; exact ties stay ties.
-    The natural gradient divided by the standard deviation reaches consensus in finite time (theory S6: pi - 2 arcsin sqrt(p_0) for
-    two answers). There the standard deviation is 0 and so is the signal: the policy stays, and its losers are at -infinity.
+    Logits, not probabilities, are integrated, so that nothing becomes negative and 1e-300 keeps its digits;
+    exact ties stay ties. The natural gradient divided by the standard deviation reaches consensus in finite
+    time (theory S6: pi - 2 arcsin sqrt(p_0) for two answers). There the standard deviation is 0 and so is the
+    signal: the policy stays, and its losers are at -infinity.
 
     Two answers, majority reward: p' = p(1-p), so the logit grows like time:
 
@@ -48,8 +53,9 @@ def flow(
     >>> np.abs(path[:, 0, 0] - path[:, 0, 1] - np.log(1.5)).round(8).tolist()
     [0.0, 2.0]
 
-    Raises: InputError for bad times, prompts that are coupled, labels that the reward needs and the population lacks, a reward
-    that depends on the step or on the previous policy (it has no flow), or a path too long for the tolerances. Source: theory S6.
+    Raises: InputError for bad times, prompts that are coupled, labels that the reward needs and the
+    population lacks, a reward that depends on the step or on the previous policy (it has no flow), or a path
+    too long for the tolerances. Source: theory S6.
     """
     population = population if isinstance(population, Population) else Population(population)
     reward = get_reward(reward) if isinstance(reward, str) else reward
@@ -72,29 +78,50 @@ def flow(
         logits, end, failed = np.asarray(logits), np.asarray(end), np.asarray(failed)
     if failed.any():
         rule = f"prompt {int(failed.argmax())} needs more than {_MAX_STEPS} steps of the integrator"
-        raise InputError("times", times.tolist(), rule, "Choose earlier times or larger tolerances; a std of 0 inside the simplex needs eps > 0")
+        raise InputError(
+            "times",
+            times.tolist(),
+            rule,
+            "Choose earlier times or larger tolerances; a std of 0 inside the simplex needs eps > 0",
+        )
     ended = np.isposinf(logits)
     return np.moveaxis(np.where(ended, end[:, None], logits), 0, 1)
 
 
 def _checked(population: Population, reward: Reward, update: Update, times) -> np.ndarray:
     times = np.asarray(times, dtype=np.float64)
-    if times.ndim != 1 or not times.size or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+    if (
+        times.ndim != 1
+        or not times.size
+        or not np.isfinite(times).all()
+        or times[0] < 0
+        or (np.diff(times) <= 0).any()
+    ):
         raise InputError("times", times.tolist(), "they are finite numbers >= 0 that increase")
     if not isinstance(update, Update):
-        raise InputError("update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)")
+        raise InputError(
+            "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
+        )
     if not isinstance(population.coupling, NoCoupling):
-        raise InputError("population", population.coupling, "a flow is that of one prompt", "Use coupling=NoCoupling()")
+        raise InputError(
+            "population", population.coupling, "a flow is that of one prompt", "Use coupling=NoCoupling()"
+        )
     if {"step", "previous_log_probs"} & set(reward.card.needs):
-        raise InputError("reward", reward.name, "a reward that depends on the step or the previous policy has no flow")
+        raise InputError(
+            "reward", reward.name, "a reward that depends on the step or the previous policy has no flow"
+        )
     if {"labels", "verdicts"} & set(reward.card.needs) and population.correct is None:
-        raise InputError("population", "one without labels", f"the reward {reward.name!r} reads which answers are correct")
+        raise InputError(
+            "population", "one without labels", f"the reward {reward.name!r} reads which answers are correct"
+        )
     return times
 
 
 @partial(jax.jit, static_argnames=("reward", "opaque", "no_answer"))
 def _paths(reward, opaque, no_answer, starts, correct, update, private, times, rtol, atol):
-    """Log-probabilities (prompts, times, answers), +infinity after the end of a finite path; that end; which prompts failed."""
+    """Log-probabilities (prompts, times, answers), +infinity after the end of a finite path; that end; which
+    prompts failed.
+    """
     update = opaque if update is None else update
 
     def one(start, correct):
@@ -104,12 +131,16 @@ def _paths(reward, opaque, no_answer, starts, correct, update, private, times, r
 
 
 def _velocity(reward, no_answer, start, correct, update, private):
-    """dz/dt of one prompt as a function of how far its logits have moved from `start`; 0 for impossible answers."""
+    """dz/dt of one prompt as a function of how far its logits have moved from `start`; 0 for impossible
+    answers.
+    """
     signals = {"reference": start[None]} if "reference_log_probs" in reward.card.needs else {}
 
     def velocity(moved):
         log_probs = jax.nn.log_softmax(start + moved)[None]
-        rewards = reward.exact(log_probs, None if correct is None else correct[None], no_answer=no_answer, **signals)
+        rewards = reward.exact(
+            log_probs, None if correct is None else correct[None], no_answer=no_answer, **signals
+        )
         direction = update.direction(log_probs, jnp.asarray(rewards, log_probs.dtype), start[None])[0]
         return private * jnp.where(start > -jnp.inf, direction, 0.0)
 
@@ -119,7 +150,9 @@ def _velocity(reward, no_answer, start, correct, update, private):
 def _path(velocity, start, times, rtol, atol):
     def ends(t, moved, args, **_):
         speed, probs = velocity(moved), jax.nn.softmax(start + moved)
-        return (jnp.max(jnp.abs(speed)) > _FASTEST) & (jnp.sum(jnp.where(speed < 0, probs, 0.0)) < 1 / _FASTEST)
+        return (jnp.max(jnp.abs(speed)) > _FASTEST) & (
+            jnp.sum(jnp.where(speed < 0, probs, 0.0)) < 1 / _FASTEST
+        )
 
     solved = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, moved, args: velocity(moved)),
@@ -129,7 +162,9 @@ def _path(velocity, start, times, rtol, atol):
         dt0=None,
         y0=jnp.zeros_like(start),
         saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times), diffrax.SubSaveAt(t1=True)]),
-        stepsize_controller=diffrax.ClipStepSizeController(diffrax.PIDController(rtol=rtol, atol=atol), step_ts=times),
+        stepsize_controller=diffrax.ClipStepSizeController(
+            diffrax.PIDController(rtol=rtol, atol=atol), step_ts=times
+        ),
         event=diffrax.Event(ends),
         max_steps=_MAX_STEPS,
         throw=False,

@@ -21,11 +21,15 @@ def _evaluate_on(plan: Plan, arrays: Arrays, logits: jax.Array, part: slice) -> 
     return summarize(metrics, arrays.weights[part])
 
 
-def evaluate(plan: Plan, arrays: Arrays, coupling, shared: jax.Array, trained: jax.Array) -> dict[str, jax.Array]:
-    """Metrics under the population vote, averaged over prompts: fresh prompts under their plain names, trained ones as train_*.
+def evaluate(
+    plan: Plan, arrays: Arrays, coupling, shared: jax.Array, trained: jax.Array
+) -> dict[str, jax.Array]:
+    """Metrics under the population vote, averaged over prompts: fresh prompts under their plain names,
+    trained ones as train_*.
 
-    `shared`: the moving part that prompts share; `trained` (plan.trained, answers): z0 + v of the trained ones. Where every
-    prompt is trained (method "exact" on the whole population) there are no fresh ones and the plain names are the trained ones.
+    `shared`: the moving part that prompts share; `trained` (plan.trained, answers): z0 + v of the trained
+    ones. Where every prompt is trained (method "exact" on the whole population) there are no fresh ones and
+    the plain names are the trained ones.
     """
     n, total = plan.trained, arrays.log_probs.shape[0]
     found = {}
@@ -36,16 +40,23 @@ def evaluate(plan: Plan, arrays: Arrays, coupling, shared: jax.Array, trained: j
     return found
 
 
-def _run_one(plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, key, schedule) -> dict[str, jax.Array]:
+def _run_one(
+    plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, key, schedule
+) -> dict[str, jax.Array]:
     dtype = arrays.log_probs.dtype
     zero = jnp.zeros((), dtype)
-    parts = jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype), coupling.rest(arrays.log_probs.shape[1], dtype)
+    parts = (
+        jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype),
+        coupling.rest(arrays.log_probs.shape[1], dtype),
+    )
     state = State(*parts, zero, zero, parts if "previous_log_probs" in plan.reward.card.needs else None)
 
     def advance(state, bounds):
         one = lambda step, s: training_step(plan, arrays, update, coupling, schedule, s, step, key)  # noqa: E731
         state = jax.lax.fori_loop(bounds[0], bounds[1], one, state)
-        return state, evaluate(plan, arrays, coupling, state.shared, arrays.log_probs[: plan.trained] + state.private)
+        return state, evaluate(
+            plan, arrays, coupling, state.shared, arrays.log_probs[: plan.trained] + state.private
+        )
 
     previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
     _, metrics = jax.lax.scan(advance, state, jnp.stack([previous, evaluation_steps], axis=1))
@@ -56,10 +67,11 @@ def _run_one(plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, key
 def run_loop(
     plan: Plan, arrays: Arrays, update, coupling, evaluation_steps, keys, schedules, *, together: int
 ) -> dict[str, jax.Array]:
-    """Metrics of one run per key, (keys, evaluations) each; at most `together` runs advance at once (vmap), the rest after them.
+    """Metrics of one run per key, (keys, evaluations) each; at most `together` runs advance at once (vmap),
+    the rest after them.
 
-    `evaluation_steps` (evaluations,) increasing from 0; `schedules` (keys, steps, prompts) or None: prompts drawn by weight, or
-    all used.
+    `evaluation_steps` (evaluations,) increasing from 0; `schedules` (keys, steps, prompts) or None: prompts
+    drawn by weight, or all used.
     """
     one = lambda of: _run_one(plan, arrays, update, coupling, evaluation_steps, *of)  # noqa: E731
     count = keys.shape[0]
@@ -69,6 +81,8 @@ def run_loop(
     chunks = -(-count // together)
     width = -(-count // chunks)
     order = jnp.arange(chunks * width) % count
-    filled = jax.tree.map(lambda array: array[order].reshape(chunks, width, *array.shape[1:]), (keys, schedules))
+    filled = jax.tree.map(
+        lambda array: array[order].reshape(chunks, width, *array.shape[1:]), (keys, schedules)
+    )
     metrics = jax.lax.map(jax.vmap(one), filled)
     return {name: value.reshape(chunks * width, -1)[:count] for name, value in metrics.items()}

@@ -12,10 +12,12 @@ ADAM_BETA2 = 0.999
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited prompt is fresh).
+    """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited
+    prompt is fresh).
 
-    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument. `full`: every answer is
-    possible for every prompt, so that none is masked. `rephrasings`: prompts that are drawn together, as wordings of one question.
+    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
+    `full`: every answer is possible for every prompt, so that none is masked. `rephrasings`: prompts that are
+    drawn together, as wordings of one question.
     """
 
     method: str
@@ -31,7 +33,8 @@ class Plan:
 
 
 class Arrays(NamedTuple):
-    """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population, trained prompts first.
+    """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population,
+    trained prompts first.
 
     questions (prompts,) int, or None: prompts with equal ids are rephrasings of one question.
     """
@@ -43,9 +46,11 @@ class Arrays(NamedTuple):
 
 
 class State(NamedTuple):
-    """private v (trained, answers) and shared u (answers,), nats; Adam's running mean square and its first value, scalars.
+    """private v (trained, answers) and shared u (answers,), nats; Adam's running mean square and its first
+    value, scalars.
 
-    `before`: (v, u) one update earlier, for rewards that compare with the previous policy; None for the others.
+    `before`: (v, u) one update earlier, for rewards that compare with the previous policy; None for the
+    others.
     """
 
     private: jax.Array

@@ -1,4 +1,6 @@
-"""simulate(population, reward, update) -> Trajectory: the coupled population of theory C, exact, sampled or in the mean field."""
+"""simulate(population, reward, update) -> Trajectory: the coupled population of theory C, exact, sampled or
+in the mean field.
+"""
 
 from __future__ import annotations
 
@@ -40,33 +42,39 @@ def simulate(
 ) -> Trajectory:
     """Train a population and return its metrics at steps 0, eval_every, 2 eval_every, ..., num_steps.
 
-    Formula: z_x = z0_x + v_x + u; a visit with direction g_x (the update's, for this reward) gives v_x += s * private * g_x and
-    each step u += s * shared * mean_batch(g), s the update's step size, private and shared those of `population.coupling`.
+    Formula: z_x = z0_x + v_x + u; a visit with direction g_x (the update's, for this reward) gives v_x += s *
+    private * g_x and each step u += s * shared * mean_batch(g), s the update's step size, private and shared
+    those of `population.coupling`.
 
     `method` says what a step sees:
-    - "exact": every trained prompt, infinitely many rollouts. Without `dataset_size` all are trained and evaluated.
-    - "sampled": `prompts_per_step` prompts with `rollouts` rollouts each (whole questions, where the reward compares
-      `population.questions`). Without `dataset_size` prompts are fresh: the private
-      part of a visited one is never seen again, and evaluation is on prompts never visited, z = z0 + u, the population being
-      their law. With it, the first `dataset_size` prompts keep their v; they come in shuffled epochs (by weight, if there are
-      weights).
-    - "mean_field": the expectation over prompts, infinitely many rollouts, deterministic: u moves by the population's mean
-      direction, and with `dataset_size` each v_x by prompts_per_step/dataset_size of a visit. (For few rollouts use "sampled"
-      with many prompts per step.)
+    - "exact": every trained prompt, infinitely many rollouts. Without `dataset_size` all are trained and
+      evaluated.
+    - "sampled": `prompts_per_step` prompts with `rollouts` rollouts each (whole questions, where the reward
+      compares `population.questions`). Without `dataset_size` prompts are fresh: the private part of a
+      visited one is never seen again, and evaluation is on prompts never visited, z = z0 + u, the population
+      being their law. With it, the first `dataset_size` prompts keep their v; they come in shuffled epochs
+      (by weight, if there are weights).
+    - "mean_field": the expectation over prompts, infinitely many rollouts, deterministic: u moves by the
+      population's mean direction, and with `dataset_size` each v_x by prompts_per_step/dataset_size of a
+      visit. (For few rollouts use "sampled" with many prompts per step.)
 
-    With `dataset_size` the plain metrics are those of the other prompts, z = z0 + u, and the trained ones' are there as train_*.
-    `optimizer` "adam" is a scalar Adam without momentum: directions are divided by sqrt(EMA of their mean square), beta2 = 0.999,
-    relative to its value at the first step, so that a fading gradient does not end the drift (theory: C5). "sgd" leaves them.
-    `key`: a JAX key or an integer seed (default 0), used by "sampled" only. `precision`: "float64" or "float32".
+    With `dataset_size` the plain metrics are those of the other prompts, z = z0 + u, and the trained ones'
+    are there as train_*. `optimizer` "adam" is a scalar Adam without momentum: directions are divided by
+    sqrt(EMA of their mean square), beta2 = 0.999, relative to its value at the first step, so that a fading
+    gradient does not end the drift (theory: C5). "sgd" leaves them.
+    `key`: a JAX key or an integer seed (default 0), used by "sampled" only. `precision`: "float64" or
+    "float32".
 
-    Evaluation is by the population vote (infinitely many rollouts, `sharpening.metrics.exact_metrics`) against the initial
-    policies. The trajectory's floor is the largest base rate of one true answer among the evaluated prompts. Memory is linear in
-    prompts * answers: no policy but the initial and the present one is kept. Updates see one prompt at a time, and rewards too
-    unless their card lists `questions`: what a prompt gets cannot depend on the other rows of the arrays they are given (large
-    populations come in blocks of prompts).
+    Evaluation is by the population vote (infinitely many rollouts, `sharpening.metrics.exact_metrics`)
+    against the initial policies. The trajectory's floor is the largest base rate of one true answer among the
+    evaluated prompts. Memory is linear in prompts * answers: no policy but the initial and the present one is
+    kept. Updates see one prompt at a time, and rewards too unless their card lists `questions`: what a prompt
+    gets cannot depend on the other rows of the arrays they are given (large populations come in blocks of
+    prompts).
 
-    `devices`: JAX devices that share the prompts, the same number each (`jax.sharding`); None: the default one. Sums over prompts
-    then come in another order: float64 curves agree to about 1e-12, as long as that does not break a tie.
+    `devices`: JAX devices that share the prompts, the same number each (`jax.sharding`); None: the default
+    one. Sums over prompts then come in another order: float64 curves agree to about 1e-12, as long as that
+    does not break a tie.
 
     Small data sets end at their alignment, fresh prompts at the floor:
 
@@ -80,10 +88,12 @@ def simulate(
     >>> bool(small[-1] > 0.3), bool(fresh[-1] < 0.1)
     (True, True)
 
-    Raises: InputError for unknown names, sizes that do not fit, or a reward that needs labels the population lacks. Source:
-    theory C.
+    Raises: InputError for unknown names, sizes that do not fit, or a reward that needs labels the population
+    lacks. Source: theory C.
     """
-    settings = Settings(num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, optimizer, precision)
+    settings = Settings(
+        num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, optimizer, precision
+    )
     return _simulate(population, reward, update, [0 if key is None else key], 1, settings, devices)[0]
 
 
@@ -99,19 +109,31 @@ def simulate_many(
 ) -> list[Trajectory]:
     """One trajectory per key: the same as `simulate` with each key, compiled once.
 
-    `keys`: a batch of JAX keys, or a sequence of keys or integer seeds. `together`: how many runs advance at once (vmap); memory
-    grows with it. `settings`: as `simulate`'s keyword arguments. Raises: InputError as `simulate`, and without keys.
+    `keys`: a batch of JAX keys, or a sequence of keys or integer seeds. `together`: how many runs advance at
+    once (vmap); memory grows with it. `settings`: as `simulate`'s keyword arguments. Raises: InputError as
+    `simulate`, and without keys.
     """
     keys = list(keys)
     if not keys or together < 1:
         raise InputError(
-            "keys, together", (len(keys), together), "there is at least one run, and one at a time", "Give a list of seeds"
+            "keys, together",
+            (len(keys), together),
+            "there is at least one run, and one at a time",
+            "Give a list of seeds",
         )
-    return _simulate(population, reward, update, keys, min(together, len(keys)), Settings(**settings), devices)
+    return _simulate(
+        population, reward, update, keys, min(together, len(keys)), Settings(**settings), devices
+    )
 
 
 def _simulate(
-    population: Population, reward: Reward | str, update: Update, keys: Sequence, together: int, settings: Settings, devices
+    population: Population,
+    reward: Reward | str,
+    update: Update,
+    keys: Sequence,
+    together: int,
+    settings: Settings,
+    devices,
 ) -> list[Trajectory]:
     reward = get_reward(reward) if isinstance(reward, str) else _canonical(reward)
     settings.check(population, reward, update)
@@ -128,11 +150,20 @@ def _simulate(
             curves = {name: np.repeat(values, len(keys), axis=0) for name, values in alone.items()}
         else:
             curves = run_loop(
-                plan, arrays, moving, population.coupling, jnp.asarray(steps, jnp.int32), stacked, schedules, together=together
+                plan,
+                arrays,
+                moving,
+                population.coupling,
+                jnp.asarray(steps, jnp.int32),
+                stacked,
+                schedules,
+                together=together,
             )
         curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
     _check_finite(curves, settings.precision)
-    evaluated = population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
+    evaluated = (
+        population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
+    )
     floor = None if population.correct is None else evaluated.base_rate_floor
     told = dataclasses.asdict(settings) | {
         "reward": reward.spec,
@@ -140,7 +171,13 @@ def _simulate(
         "coupling": _plain(population.coupling),
     }
     return [
-        Trajectory(steps, {name: values[i] for name, values in curves.items()}, floor, "simulated", told | {"seed": _seed(key)})
+        Trajectory(
+            steps,
+            {name: values[i] for name, values in curves.items()},
+            floor,
+            "simulated",
+            told | {"seed": _seed(key)},
+        )
         for i, key in enumerate(keys)
     ]
 
@@ -158,20 +195,32 @@ def _is_opaque(update: object) -> bool:
 def _check_finite(curves: dict[str, np.ndarray], precision: str) -> None:
     bad = [name for name, values in curves.items() if not np.isfinite(values).all()]
     if bad:
-        fix = "Use a smaller step size" if precision == "float64" else "Use a smaller step size or precision='float64'"
-        raise InputError("update", "a step size at which logits overflow", f"{', '.join(bad)} are not finite", fix)
+        fix = (
+            "Use a smaller step size"
+            if precision == "float64"
+            else "Use a smaller step size or precision='float64'"
+        )
+        raise InputError(
+            "update", "a step size at which logits overflow", f"{', '.join(bad)} are not finite", fix
+        )
 
 
 def _key(key) -> jax.Array:
     if isinstance(key, (int, np.integer)):
         return jax.random.key(int(key))
     return (
-        key if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(jnp.asarray(key, jnp.uint32))
+        key
+        if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+        else jax.random.wrap_key_data(jnp.asarray(key, jnp.uint32))
     )
 
 
 def _seed(key) -> int | list[int]:
-    return int(key) if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(_key(key))).tolist()
+    return (
+        int(key)
+        if isinstance(key, (int, np.integer))
+        else np.asarray(jax.random.key_data(_key(key))).tolist()
+    )
 
 
 def _plain(value: object) -> dict:

@@ -14,27 +14,33 @@ def _prefix_sums(masses: jax.Array) -> jax.Array:
     width = masses.shape[-1]
     if width > 64:
         return jnp.cumsum(masses, axis=-1)
-    return jnp.matmul(masses, jnp.triu(jnp.ones((width, width), masses.dtype)), precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(
+        masses, jnp.triu(jnp.ones((width, width), masses.dtype)), precision=jax.lax.Precision.HIGHEST
+    )
 
 
 def _below(threshold: jax.Array, total: jax.Array) -> jax.Array:
-    """threshold, or the number next below `total` if it is not smaller than that: so some cumulative mass always exceeds it."""
+    """threshold, or the number next below `total` if it is not smaller than that: so some cumulative mass
+    always exceeds it.
+    """
     return jnp.minimum(threshold, total * (1 - jnp.finfo(total.dtype).eps))
 
 
 def _first_above(cumulative: jax.Array, threshold: jax.Array) -> jax.Array:
-    """First index of cumulative (..., n) above each threshold (..., draws), int32: one of mass 0 is never found."""
+    """First index of cumulative (..., n) above each threshold (..., draws), int32: one of mass 0 is never
+    found.
+    """
     columns = jnp.arange(cumulative.shape[-1], dtype=jnp.int32)
     above = cumulative[..., None, :] > threshold[..., :, None]
     return jnp.min(jnp.where(above, columns, columns[-1]), axis=-1)
 
 
 def sample_columns(uniform: jax.Array, masses: jax.Array) -> jax.Array:
-    """Inverse CDF in two levels: columns whose slice of the masses (prompts, answers) >= 0 holds uniform * total, for uniform
-    (prompts, draws) in [0, 1): (prompts, draws) int32.
+    """Inverse CDF in two levels: columns whose slice of the masses (prompts, answers) >= 0 holds uniform *
+    total, for uniform (prompts, draws) in [0, 1): (prompts, draws) int32.
 
-    The blocks of about sqrt(answers) columns are searched first, then the columns of one block: sqrt(answers) comparisons a draw
-    instead of answers. A column of mass 0 is never found.
+    The blocks of about sqrt(answers) columns are searched first, then the columns of one block: sqrt(answers)
+    comparisons a draw instead of answers. A column of mass 0 is never found.
     """
     prompts, answers = masses.shape
     width = max(1, math.isqrt(answers))
@@ -49,37 +55,48 @@ def sample_columns(uniform: jax.Array, masses: jax.Array) -> jax.Array:
 
 
 def sample_answers(uniform: jax.Array, log_probs: jax.Array) -> jax.Array:
-    """Independent answers of each prompt, (prompts, rollouts) int32, one for each uniform number (prompts, rollouts).
+    """Independent answers of each prompt, (prompts, rollouts) int32, one for each uniform number (prompts,
+    rollouts).
 
-    Much faster than Gumbel draws (`jax.random.categorical`), which need a random number an answer. Masses below the spacing of
-    the uniform numbers (2^-23 in float32, 2^-52 in float64) are drawn with an error of that order.
+    Much faster than Gumbel draws (`jax.random.categorical`), which need a random number an answer. Masses
+    below the spacing of the uniform numbers (2^-23 in float32, 2^-52 in float64) are drawn with an error of
+    that order.
     """
     return sample_columns(uniform, jnp.exp(log_probs))
 
 
 def sample_prompts(uniform: jax.Array, weights: jax.Array) -> jax.Array:
-    """Prompt indices drawn with probability proportional to `weights` (prompts,), one for each uniform number (draws,), int32."""
+    """Prompt indices drawn with probability proportional to `weights` (prompts,), one for each uniform number
+    (draws,), int32.
+    """
     cumulative = jnp.cumsum(weights)
     found = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right")
     return jnp.minimum(found, len(weights) - 1).astype(jnp.int32)
 
 
 def epoch_schedule(words: np.ndarray, num_prompts: int, num_steps: int, prompts_per_step: int) -> np.ndarray:
-    """Prompt indices of every step, (num_steps, prompts_per_step): shuffled epochs laid end to end, each prompt once an epoch.
+    """Prompt indices of every step, (num_steps, prompts_per_step): shuffled epochs laid end to end, each
+    prompt once an epoch.
 
-    `words`: the integers of a JAX key, which seed NumPy's generator: the shuffles are made before anything is compiled.
+    `words`: the integers of a JAX key, which seed NumPy's generator: the shuffles are made before anything is
+    compiled.
     """
     rng = np.random.default_rng(words)
     epochs = [rng.permutation(num_prompts) for _ in range(-(-num_steps * prompts_per_step // num_prompts))]
-    return np.concatenate(epochs)[: num_steps * prompts_per_step].reshape(num_steps, prompts_per_step).astype(np.int32)
+    return (
+        np.concatenate(epochs)[: num_steps * prompts_per_step]
+        .reshape(num_steps, prompts_per_step)
+        .astype(np.int32)
+    )
 
 
 def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax.Array, key: jax.Array):
     """The prompts of one step, flat or tree: (index, their weights, uniform numbers for their rollouts).
 
-    "sampled": one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column draws the prompt (unless
-    `schedule` holds it), the others are left for its rollouts; no weights. Where prompts are rephrasings (`plan.rephrasings` of each
-    question), questions are drawn and each comes with all its wordings. Otherwise every trained prompt with its weight, no numbers.
+    "sampled": one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column
+    draws the prompt (unless `schedule` holds it), the others are left for its rollouts; no weights. Where
+    prompts are rephrasings (`plan.rephrasings` of each question), questions are drawn and each comes with all
+    its wordings. Otherwise every trained prompt with its weight, no numbers.
     """
     n = plan.trained
     if plan.method != "sampled":

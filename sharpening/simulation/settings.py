@@ -20,8 +20,8 @@ OPTIMIZERS = ("sgd", "adam")
 
 @dataclass(frozen=True)
 class Settings:
-    """Keyword arguments of `sharpening.simulate`, which explains them. Raises: InputError for unknown names or bad
-    sizes.
+    """Keyword arguments of `sharpening.simulate`, which explains them. Raises: InputError for unknown names
+    or bad sizes.
     """
 
     num_steps: int
@@ -39,16 +39,26 @@ class Settings:
             if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
                 raise InputError(name, value, f"it is an integer >= {least}")
             object.__setattr__(self, name, int(value))
-        for name, known in (("method", METHODS), ("optimizer", OPTIMIZERS), ("precision", ("float64", "float32"))):
+        for name, known in (
+            ("method", METHODS),
+            ("optimizer", OPTIMIZERS),
+            ("precision", ("float64", "float32")),
+        ):
             if getattr(self, name) not in known:
                 raise InputError(name, getattr(self, name), f"known ones are {', '.join(known)}")
 
     def check(self, population: Population, reward: Reward, update: Update) -> None:
-        """InputError if these settings do not fit the population, or the reward or update cannot be used on it."""
+        """InputError if these settings do not fit the population, or the reward or update cannot be used on
+        it.
+        """
         if not isinstance(reward, Reward):
-            raise InputError("reward", reward, "it is a reward or the name of one", "Use sharpening.rewards.get_reward")
+            raise InputError(
+                "reward", reward, "it is a reward or the name of one", "Use sharpening.rewards.get_reward"
+            )
         if not isinstance(update, Update):
-            raise InputError("update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)")
+            raise InputError(
+                "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
+            )
         if {"labels", "verdicts"} & set(reward.card.needs) and population.correct is None:
             raise InputError(
                 "population",
@@ -60,38 +70,55 @@ class Settings:
         wordings = rephrasings(population, reward)
         for name in ("prompts_per_step", "dataset_size"):
             value = getattr(self, name)
-            if wordings > 1 and self.method != "exact" and isinstance(value, (int, np.integer)) and value % wordings:
-                raise InputError(name, value, f"each question comes with its {wordings} rephrasings", f"Use a multiple of {wordings}")
+            if (
+                wordings > 1
+                and self.method != "exact"
+                and isinstance(value, (int, np.integer))
+                and value % wordings
+            ):
+                raise InputError(
+                    name,
+                    value,
+                    f"each question comes with its {wordings} rephrasings",
+                    f"Use a multiple of {wordings}",
+                )
         if size is None:
             return
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or not 1 <= size < total:
-            rule = f"the first dataset_size of {total} prompts are trained and the others, at least one, are evaluated"
+            rule = (
+                f"the first dataset_size of {total} prompts are trained and the others, at least one, are"
+                " evaluated"
+            )
             raise InputError("dataset_size", size, rule, "Use a larger population or a smaller dataset_size")
         if not (population.prompt_weights[:size].sum() > 0 and population.prompt_weights[size:].sum() > 0):
             raise InputError("dataset_size", size, "trained and evaluated prompts both need some weight")
 
     def trained(self, population: Population) -> int:
-        """How many prompts keep a private part: the data set, or the whole population for "exact" without one, else none."""
+        """How many prompts keep a private part: the data set, or the whole population for "exact" without
+        one, else none.
+        """
         if self.dataset_size is not None:
             return int(self.dataset_size)
         return population.num_prompts if self.method == "exact" else 0
 
     def schedules(self, population: Population, keys: jax.Array, wordings: int = 1) -> np.ndarray | None:
-        """Shuffled epochs of the trained questions, each with `wordings` prompts, (keys, num_steps, questions in a step); None where
-        prompts are not taken in epochs.
+        """Shuffled epochs of the trained questions, each with `wordings` prompts, (keys, num_steps, questions
+        in a step); None where prompts are not taken in epochs.
         """
         if self.method != "sampled" or self.dataset_size is None or population.weights is not None:
             return None
         return np.stack(
             [
-                epoch_schedule(words, self.dataset_size // wordings, self.num_steps, self.prompts_per_step // wordings)
+                epoch_schedule(
+                    words, self.dataset_size // wordings, self.num_steps, self.prompts_per_step // wordings
+                )
                 for words in np.asarray(jax.random.key_data(keys))
             ]
         )
 
     def plan(self, population: Population, reward: Reward, update: Update | None) -> Plan:
-        """What the compiled loop needs to know, and no more, so that runs share compilations; `update` only where it is no JAX
-        pytree.
+        """What the compiled loop needs to know, and no more, so that runs share compilations; `update` only
+        where it is no JAX pytree.
         """
         sampled, trained = self.method == "sampled", self.trained(population)
         return Plan(

@@ -11,8 +11,12 @@ from sharpening.simulation.sampling import draw_prompts
 from sharpening.updates.policy import Policy
 
 
-def _adam_scale(state: State, directions: jax.Array, weights: jax.Array | None, step: jax.Array) -> tuple[jax.Array, State]:
-    """sqrt(first mean square / running mean square) and the state after it; 1 at the first step that has a signal."""
+def _adam_scale(
+    state: State, directions: jax.Array, weights: jax.Array | None, step: jax.Array
+) -> tuple[jax.Array, State]:
+    """sqrt(first mean square / running mean square) and the state after it; 1 at the first step that has a
+    signal.
+    """
     squares = jnp.mean(directions**2, axis=1)
     now = jnp.mean(squares) if weights is None else jnp.sum(weights * squares) / jnp.sum(weights)
     running = ADAM_BETA2 * state.mean_square + (1 - ADAM_BETA2) * now
@@ -26,11 +30,19 @@ def _take(array: jax.Array | None, index) -> jax.Array | None:
     return None if array is None else array[index]
 
 
-def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state: State, step: jax.Array, key: jax.Array) -> State:
-    """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions, move v and u."""
+def training_step(
+    plan: Plan, arrays: Arrays, update, coupling, schedule, state: State, step: jax.Array, key: jax.Array
+) -> State:
+    """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions,
+    move v and u.
+    """
     n, update = plan.trained, update if plan.update is None else plan.update
     index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
-    initial, correct, questions = arrays.log_probs[index], _take(arrays.correct, index), _take(arrays.questions, index)
+    initial, correct, questions = (
+        arrays.log_probs[index],
+        _take(arrays.correct, index),
+        _take(arrays.questions, index),
+    )
 
     def policy(private, shared):
         logits = initial + coupling.reach(shared, index) + (private[index] if n else 0.0)
@@ -39,7 +51,9 @@ def training_step(plan: Plan, arrays: Arrays, update, coupling, schedule, state:
     now = policy(state.private, state.shared)
     previous = None if state.before is None else policy(*state.before).log_probs
     if plan.method == "sampled":
-        directions = sampled_direction(plan, update, uniform, now, correct, initial, previous, step, questions)
+        directions = sampled_direction(
+            plan, update, uniform, now, correct, initial, previous, step, questions
+        )
     else:
         directions = exact_direction(plan, update, now, correct, initial, previous, step, questions)
     scale = jnp.asarray(update.step_size, directions.dtype)

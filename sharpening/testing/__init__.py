@@ -1,8 +1,9 @@
-"""Hypothesis strategies for policies, rewards, groups and populations, hard cases first, and the audit of a reward; for our
-tests and for yours.
+"""Hypothesis strategies for policies, rewards, groups and populations, hard cases first, and the audit of a
+reward; for our tests and for yours.
 
-Needs the package hypothesis. A policy is drawn with everything that breaks naive code: faces (answers of probability 0), vertices
-(one answer has it all), exact ties, near ties down to one part in 10^15, probabilities down to 1e-300, and up to 10^5 answers.
+Needs the package hypothesis. A policy is drawn with everything that breaks naive code: faces (answers of
+probability 0), vertices (one answer has it all), exact ties, near ties down to one part in 10^15,
+probabilities down to 1e-300, and up to 10^5 answers.
 """
 
 from sharpening.audit import Finding, RewardAudit, audit_reward

@@ -13,7 +13,12 @@ from sharpening.testing.policies import large_policy, large_sizes, policies
 
 @st.composite
 def answer_groups(
-    draw, num_prompts: int | None = None, rollouts: int | None = None, *, num_answers: int = 4, silent: bool = True
+    draw,
+    num_prompts: int | None = None,
+    rollouts: int | None = None,
+    *,
+    num_answers: int = 4,
+    silent: bool = True,
 ) -> np.ndarray:
     """Sampled answer ids (prompts, rollouts), int64; `silent` mixes in NO_ANSWER."""
     num_prompts = num_prompts or draw(st.integers(1, 4))
@@ -34,10 +39,11 @@ def populations(
     draw, num_prompts: int | None = None, num_answers: int | None = None, *, labels: bool = True, silent: bool | None = None, faces: bool = True,
     coupling=None,
 ) -> Population:  # fmt: skip
-    """Populations of `policies`, each prompt with 0 to 2 correct answers, at times weighted, at times with a no-answer column.
+    """Populations of `policies`, each prompt with 0 to 2 correct answers, at times weighted, at times with a
+    no-answer column.
 
-    `silent` says whether the last column stands for no answer (None: drawn). `coupling`: a fixed one, else drawn from
-    `couplings`.
+    `silent` says whether the last column stands for no answer (None: drawn). `coupling`: a fixed one, else
+    drawn from `couplings`.
     """
     log_probs = draw(policies(num_prompts, num_answers, min_answers=2, faces=faces))
     num_prompts, num_answers = log_probs.shape
@@ -59,11 +65,16 @@ def populations(
 
 @st.composite
 def large_populations(draw, max_prompts: int = 64, max_answers: int = 100_000) -> Population:
-    """Labelled, uncoupled populations of up to `max_prompts` x `max_answers`, at most 10^6 masses in all, from a seed and a recipe."""
+    """Labelled, uncoupled populations of up to `max_prompts` x `max_answers`, at most 10^6 masses in all,
+    from a seed and a recipe.
+    """
     num_answers = draw(large_sizes(max_answers))
     num_prompts = draw(st.integers(1, max(1, min(max_prompts, 10**6 // num_answers))))
     seed = draw(st.integers(0, 2**32 - num_prompts - 1))
-    laws, planted = ("uniform", "normal", "zipf", "geometric"), ("nothing", "tied top", "near-tied top", "faces", "near vertex")
+    laws, planted = (
+        ("uniform", "normal", "zipf", "geometric"),
+        ("nothing", "tied top", "near-tied top", "faces", "near vertex"),
+    )
     law, plant = draw(st.sampled_from(laws)), draw(st.sampled_from(planted))
     rows = [large_policy(seed + prompt, num_answers, law, plant)[0] for prompt in range(num_prompts)]
     truth = np.random.default_rng(seed).integers(num_answers, size=num_prompts)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 @st.composite
 def comonotone_rewards(draw, log_probs: np.ndarray) -> np.ndarray:
-    """Rewards (prompts, answers) that are a nondecreasing function of each row of `log_probs`: equal masses get equal rewards
-    (theory: S4).
+    """Rewards (prompts, answers) that are a nondecreasing function of each row of `log_probs`: equal masses
+    get equal rewards (theory: S4).
     """
     rewards = np.zeros(log_probs.shape)
     for row, out in zip(log_probs, rewards, strict=True):
@@ -23,7 +23,8 @@ def comonotone_rewards(draw, log_probs: np.ndarray) -> np.ndarray:
 
 @st.composite
 def mode_monotone_rewards(draw, log_probs: np.ndarray) -> np.ndarray:
-    """Rewards (prompts, answers) that are largest on the leading answers of each row, and anything up to that on the others.
+    """Rewards (prompts, answers) that are largest on the leading answers of each row, and anything up to that
+    on the others.
 
     The leaders' mass never falls under a KL-prox step of any size, yet the rewards need not be comonotone.
     """
@@ -38,6 +39,8 @@ def mode_monotone_rewards(draw, log_probs: np.ndarray) -> np.ndarray:
 @st.composite
 def arbitrary_rewards(draw, log_probs: np.ndarray, *, bound: float = 3.0) -> np.ndarray:
     """Any rewards (prompts, answers) in [-bound, bound], ties among them frequent."""
-    values = st.one_of(st.sampled_from([0.0, 1.0, -1.0]).filter(lambda value: abs(value) <= bound), st.floats(-bound, bound))
+    values = st.one_of(
+        st.sampled_from([0.0, 1.0, -1.0]).filter(lambda value: abs(value) <= bound), st.floats(-bound, bound)
+    )
     flat = draw(st.lists(values, min_size=log_probs.size, max_size=log_probs.size))
     return np.array(flat).reshape(log_probs.shape)

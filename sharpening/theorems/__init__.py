@@ -1,4 +1,6 @@
-"""Theorems you can run: each is one file with its statement, assumptions, derivation, and a check on any population."""
+"""Theorems you can run: each is one file with its statement, assumptions, derivation, and a check on any
+population.
+"""
 
 from sharpening.theorems.base import Assumption, Case, Theorem, Verdict, VerdictStatus
 from sharpening.theorems.claims import Claim, Witness

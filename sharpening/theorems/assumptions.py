@@ -10,7 +10,9 @@ RESOLUTION = 1e-9
 
 
 def comonotone_rows(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
-    """Per prompt: is the reward a nondecreasing function of the mass, over possible answers? (prompts,) bool."""
+    """Per prompt: is the reward a nondecreasing function of the mass, over possible answers? (prompts,)
+    bool.
+    """
     order = np.lexsort((rewards, log_probs), axis=1)
     masses, ordered = np.take_along_axis(log_probs, order, axis=1), np.take_along_axis(rewards, order, axis=1)
     possible = masses[:, :-1] > -np.inf
@@ -48,22 +50,36 @@ def _heard(case: Case) -> np.ndarray | bool:
 
 
 HEARD_MODE = Assumption("heard mode", "giving no answer has at most the mass of the mode", _heard)
-UNIQUE_MODE = Assumption("unique mode", "one answer has strictly more mass than every other that may win the vote", _one_leader)
+UNIQUE_MODE = Assumption(
+    "unique mode", "one answer has strictly more mass than every other that may win the vote", _one_leader
+)
 RESOLVED_MODE = Assumption(
-    "resolved mode", f"the leaders tie exactly or lead by more than {RESOLUTION:g} nats, which float64 keeps apart", _resolved
+    "resolved mode",
+    f"the leaders tie exactly or lead by more than {RESOLUTION:g} nats, which float64 keeps apart",
+    _resolved,
 )
 HAS_LEADER = Assumption(
-    "an answer", "some answer other than no answer is possible", lambda case: case.population.leaders.any(axis=1)
+    "an answer",
+    "some answer other than no answer is possible",
+    lambda case: case.population.leaders.any(axis=1),
 )
-LABELLED = Assumption("labels", "the population says which answers are correct", lambda case: case.population.correct is not None)
-WEIGHTED = Assumption("weight", "the prompt has weight in the population", lambda case: case.population.prompt_weights > 0)
+LABELLED = Assumption(
+    "labels",
+    "the population says which answers are correct",
+    lambda case: case.population.correct is not None,
+)
+WEIGHTED = Assumption(
+    "weight", "the prompt has weight in the population", lambda case: case.population.prompt_weights > 0
+)
 UNCOUPLED = Assumption(
     "uncoupled prompts",
     f"a step on one prompt moves no other, and moves its own by more than {RESOLUTION:g} of its direction",
     _uncoupled,
 )
 ONE_CORRECT = Assumption(
-    "one correct answer", "the prompt has exactly one correct answer", lambda case: case.population.correct.sum(axis=1) == 1
+    "one correct answer",
+    "the prompt has exactly one correct answer",
+    lambda case: case.population.correct.sum(axis=1) == 1,
 )
 MISALIGNED = Assumption("misaligned", "no leading answer is correct", _misaligned)
 CORRECT_POSSIBLE = Assumption(

@@ -1,4 +1,6 @@
-"""What a theorem is: a statement, its assumptions as predicates, a derivation for SymPy, and a check on a population."""
+"""What a theorem is: a statement, its assumptions as predicates, a derivation for SymPy, and a check on a
+population.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What one check looks at: a population, a step size (learning_rate or 1/beta), a reward, and where the theorem applies."""
+    """What one check looks at: a population, a step size (learning_rate or 1/beta), a reward, and where the
+    theorem applies.
+    """
 
     population: Population
     step_size: float
@@ -32,7 +36,9 @@ class Case:
     def rewards(self) -> np.ndarray:
         """Exact rewards of the population's answers, (prompts, answers)."""
         population = self.population
-        return np.asarray(self.reward.exact(population.log_probs, population.correct, no_answer=population.no_answer))
+        return np.asarray(
+            self.reward.exact(population.log_probs, population.correct, no_answer=population.no_answer)
+        )
 
     def restricted(self) -> Population:
         """The same population with no weight on prompts where an assumption is violated."""
@@ -41,7 +47,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Assumption:
-    """A condition that a theorem needs, by name; `holds(case)` says for each prompt, or for all at once, whether it is met."""
+    """A condition that a theorem needs, by name; `holds(case)` says for each prompt, or for all at once,
+    whether it is met.
+    """
 
     name: str
     meaning: str
@@ -67,8 +75,9 @@ class VerdictStatus(enum.Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of one check. `prompts`: on how many prompts the assumptions held; `violated`: assumption -> on how many it
-    did not, each prompt counted at the first one it breaks; `witness`: the worst broken claim, or None.
+    """The answer of one check. `prompts`: on how many prompts the assumptions held; `violated`: assumption ->
+    on how many it did not, each prompt counted at the first one it breaks; `witness`: the worst broken claim,
+    or None.
     """
 
     theorem: str
@@ -83,9 +92,11 @@ class Verdict:
 
 
 class Theorem:
-    """A theorem: subclass it in a module of this package, decorate it with `register_theorem`, and it is listed and checked.
+    """A theorem: subclass it in a module of this package, decorate it with `register_theorem`, and it is
+    listed and checked.
 
-    `rewards` are the names of those it is checked with; `any_reward` says that a caller may bring another one.
+    `rewards` are the names of those it is checked with; `any_reward` says that a caller may bring another
+    one.
     """
 
     name: str
@@ -114,11 +125,14 @@ class Theorem:
 
         return {what: sympy.simplify(residual) == 0 for what, residual in self.derivation().items()}
 
-    def check(self, population: Population, *, step_size: float = 1.0, reward: Reward | str | None = None) -> Verdict:
+    def check(
+        self, population: Population, *, step_size: float = 1.0, reward: Reward | str | None = None
+    ) -> Verdict:
         """Try the theorem on a population, in float64.
 
-        `step_size`: learning rate, or 1/beta; theorems without a step ignore it. `reward`: one of your own, for theorems about
-        any reward (`any_reward`). Raises: InputError for a bad step size, or a reward that the theorem is not about.
+        `step_size`: learning rate, or 1/beta; theorems without a step ignore it. `reward`: one of your own,
+        for theorems about any reward (`any_reward`). Raises: InputError for a bad step size, or a reward that
+        the theorem is not about.
 
         >>> from sharpening import Population, get_theorem
         >>> get_theorem("S1").check(Population.synthetic(0, 16, 5)).status.value
@@ -133,12 +147,15 @@ class Theorem:
             raise InputError("step_size", step_size, "it must be a finite number > 0")
         with precision_context("float64"):
             verdicts = [
-                self._check(Case(population, float(step_size), one, _everywhere(population))) for one in self._chosen(reward)
+                self._check(Case(population, float(step_size), one, _everywhere(population)))
+                for one in self._chosen(reward)
             ]
         return min(verdicts, key=lambda verdict: _ORDER.index(verdict.status))
 
     def as_dict(self) -> dict:
-        """Plain data for JSON: name, title, statement, formula (SymPy's notation), assumptions, source, symbol."""
+        """Plain data for JSON: name, title, statement, formula (SymPy's notation), assumptions, source,
+        symbol.
+        """
         return {
             "name": self.name,
             "title": self.title,
@@ -156,7 +173,10 @@ class Theorem:
         reward = get_reward(reward) if isinstance(reward, str) else reward
         if not self.any_reward and reward.name not in self.rewards:
             raise InputError(
-                "reward", reward.name, f"theorem {self.name} is about {' and '.join(self.rewards)} only", "Leave it out"
+                "reward",
+                reward.name,
+                f"theorem {self.name} is about {' and '.join(self.rewards)} only",
+                "Leave it out",
             )
         return [reward]
 

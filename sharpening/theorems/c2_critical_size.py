@@ -19,7 +19,9 @@ LATER = 1e-6  # nats, for gaps so near to none that EDGE of them is nothing
 
 
 def modes_after(case: Case, weights: np.ndarray, ratio: float, steps: int, step_size: float) -> np.ndarray:
-    """Modes (prompts,) after exact coupled KL-prox steps of `step_size` nats with private strength 1 and shared strength `ratio`."""
+    """Modes (prompts,) after exact coupled KL-prox steps of `step_size` nats with private strength 1 and
+    shared strength `ratio`.
+    """
     population, coupling, update = case.population, CompoundSymmetric(1.0, ratio), KLProx(1 / step_size)
     own, shared = np.zeros_like(population.log_probs), np.zeros(population.num_answers)
     for _ in range(steps):
@@ -34,14 +36,15 @@ class CriticalSize(Theorem):
     name = "C2"
     title = "Critical data-set size"
     statement = (
-        "D prompts, each visited B/D times a step. The mean field depends on D, B, kappa_s, kappa_p only through R = kappa_s "
-        "D/(kappa_p B), since a visit's own push is kappa_p B/D and the shared one kappa_s E[g]. KL-prox and natural gradient, "
-        "majority reward: every mode is kept for ever, and accuracy ends at alpha, iff R (m_max - m_min) <= 1, m_a the share of "
-        "prompts with mode a, m_min over the answers that have any: D* = kappa_p B/(kappa_s (m_max - m_min)). Margins set only "
-        "the time: the first mode turns at min gap/(R (m_b - m_a) - 1). Every end satisfies R (m_max - m_min) <= 1 again: "
-        "consensus, or answers nearly equal in number. GRPO obeys it once prompts are near consensus, where all speak equally "
-        "loud. If the modes are evenly spread over K answers, only chance separates them, m_max - m_min ~ sqrt(8 log K/(K D)), "
-        "so D* ~ (kappa_p B/kappa_s)² K/(8 log K)."
+        "D prompts, each visited B/D times a step. The mean field depends on D, B, kappa_s, kappa_p only"
+        " through R = kappa_s D/(kappa_p B), since a visit's own push is kappa_p B/D and the shared one"
+        " kappa_s E[g]. KL-prox and natural gradient, majority reward: every mode is kept for ever, and"
+        " accuracy ends at alpha, iff R (m_max - m_min) <= 1, m_a the share of prompts with mode a, m_min"
+        " over the answers that have any: D* = kappa_p B/(kappa_s (m_max - m_min)). Margins set only the"
+        " time: the first mode turns at min gap/(R (m_b - m_a) - 1). Every end satisfies R (m_max - m_min) <="
+        " 1 again: consensus, or answers nearly equal in number. GRPO obeys it once prompts are near"
+        " consensus, where all speak equally loud. If the modes are evenly spread over K answers, only chance"
+        " separates them, m_max - m_min ~ sqrt(8 log K/(K D)), so D* ~ (kappa_p B/kappa_s)² K/(8 log K)."
     )
     source = "theory: C2"
     assumptions = (UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
@@ -61,7 +64,9 @@ class CriticalSize(Theorem):
         size = sp.Symbol("s", positive=True)  # sqrt(D)
         even = sp.sqrt(8 * sp.log(k) / k) / size
         return {
-            "the gap of mode a over b grows at kappa_p B/D - kappa_s (m_b - m_a): 0 at D*": turning - kp * b / (ks * (m - n)),
+            "the gap of mode a over b grows at kappa_p B/D - kappa_s (m_b - m_a): 0 at D*": (
+                turning - kp * b / (ks * (m - n))
+            ),
             "in units of kappa_p B/D it grows at 1 - R (m_b - m_a)": sp.simplify(
                 (own - drift) / own - (1 - ks * d / (kp * b) * (m - n))
             ),
@@ -69,7 +74,8 @@ class CriticalSize(Theorem):
                 (m + w) ** 2 + (n - w) ** 2 - m**2 - n**2 - 2 * w * (m - n + w)
             ),
             "even modes: D* = (kappa_p B/kappa_s)² K/(8 log K)": sp.simplify(
-                sp.solve(sp.Eq(ks * size**2 * even, kp * b), size)[0] ** 2 - (kp * b / ks) ** 2 * k / (8 * sp.log(k))
+                sp.solve(sp.Eq(ks * size**2 * even, kp * b), size)[0] ** 2
+                - (kp * b / ks) ** 2 * k / (8 * sp.log(k))
             ),
         }
 
@@ -77,12 +83,21 @@ class CriticalSize(Theorem):
         population, weights = case.population, case.restricted().prompt_weights
         used = case.restricted().select(np.flatnonzero(case.applies))
         critical, mode = critical_ratio(used), population.mode
-        kept = lambda ratio, steps, h: np.where(case.applies, modes_after(case, weights, ratio, steps, h) == mode, True)  # noqa: E731
+
+        def kept(ratio, steps, h):
+            return np.where(case.applies, modes_after(case, weights, ratio, steps, h) == mode, True)  # noqa: E731
+
         safe = BELOW * critical if np.isfinite(critical) else 10.0
         for h in (case.step_size, 1e4):
-            yield Claim.equal(f"below the critical ratio every mode is kept (steps of {h:g} nats)", kept(safe, STEPS, h), 1.0)
+            yield Claim.equal(
+                f"below the critical ratio every mode is kept (steps of {h:g} nats)",
+                kept(safe, STEPS, h),
+                1.0,
+            )
         yield Claim.equal(
-            "and the path of the vote has no event", float(len(vote_path(used, private=1.0, shared=safe).times)), 1.0
+            "and the path of the vote has no event",
+            float(len(vote_path(used, private=1.0, shared=safe).times)),
+            1.0,
         )
         if not np.isfinite(critical):
             return

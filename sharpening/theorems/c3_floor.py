@@ -1,4 +1,6 @@
-"""C3: where collapse ends: the base rate of the answer that everyone gives, so a fixed threshold may never be met."""
+"""C3: where collapse ends: the base rate of the answer that everyone gives, so a fixed threshold may never be
+met.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,12 @@ class Floor(Theorem):
     name = "C3"
     title = "The floor"
     statement = (
-        "Let every prompt put mass at least 1-e on one answer a (e < 1/2). Then accuracy and reward accuracy are within e of "
-        "a's base rate b_a = P(a is correct), and label accuracy is b_a. Over the answers b_a sums to the mean number of "
-        "correct ones, so it averages 1/K for one correct answer, and the most that a collapse to one answer can leave is max "
-        "b_a. Hence a threshold below the final answer's base rate, such as 1 %, is never met although the model is gone; one "
-        "between the floor and the start is."
+        "Let every prompt put mass at least 1-e on one answer a (e < 1/2). Then accuracy and reward accuracy"
+        " are within e of a's base rate b_a = P(a is correct), and label accuracy is b_a. Over the answers"
+        " b_a sums to the mean number of correct ones, so it averages 1/K for one correct answer, and the"
+        " most that a collapse to one answer can leave is max b_a. Hence a threshold below the final answer's"
+        " base rate, such as 1 %, is never met although the model is gone; one between the floor and the"
+        " start is."
     )
     source = "theory: C3; He et al. 2026 for the threshold of 1 %"
     assumptions = (LABELLED, WEIGHTED, FULL_SUPPORT)
@@ -48,16 +51,22 @@ class Floor(Theorem):
         vote = (1, 0, 0)
         accuracy = lambda truth: 1 - sum(p * abs(v - t) for p, v, t in zip(pi, vote, truth, strict=True))  # noqa: E731
         return {
-            "a correct: reward accuracy is 1 - c, c <= e the correct mass off a": accuracy((1, 1, 0)) - (1 - rest),
+            "a correct: reward accuracy is 1 - c, c <= e the correct mass off a": (
+                accuracy((1, 1, 0)) - (1 - rest)
+            ),
             "a wrong: it is e - c": accuracy((0, 1, 0)) - (e - rest),
-            "base rates average 1/K: sum over a of P(a correct) is 1": sp.Sum(1 / k, (sp.Symbol("a"), 1, k)).doit() - 1,
+            "base rates average 1/K: sum over a of P(a correct) is 1": (
+                sp.Sum(1 / k, (sp.Symbol("a"), 1, k)).doit() - 1
+            ),
         }
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
         start, correct, silent = population.log_probs, population.correct, population.no_answer
         base = weights @ correct
-        yield Claim.equal("base rates sum to the mean number of correct answers", base.sum(), weights @ correct.sum(axis=1))
+        yield Claim.equal(
+            "base rates sum to the mean number of correct answers", base.sum(), weights @ correct.sum(axis=1)
+        )
         names = ("accuracy", "reward_accuracy", "label_accuracy")
         for a in range(population.num_answers):
             if a == silent:
@@ -76,13 +85,21 @@ class Floor(Theorem):
                         value = np.where((off < 0.5) & (policy.argmax(axis=1) == a), value, correct[:, a])
                     slack = 0.0 if name == "label_accuracy" else np.minimum(off, 1.0)
                     yield Claim.at_most(
-                        f"{name} of a prompt is within e of 1[a is correct]", np.abs(value - correct[:, a]), slack
+                        f"{name} of a prompt is within e of 1[a is correct]",
+                        np.abs(value - correct[:, a]),
+                        slack,
                     )
-            yield Claim.equal("at consensus all three are the base rate", max(abs(c[-1] - base[a]) for c in curves.values()), 0.0)
+            yield Claim.equal(
+                "at consensus all three are the base rate",
+                max(abs(c[-1] - base[a]) for c in curves.values()),
+                0.0,
+            )
             yield from self._criteria(curves["reward_accuracy"], float(base[a]), float(base.max()))
 
     def _criteria(self, curve, rate: float, floor: float):
-        run = Trajectory(np.arange(len(curve)), {"reward_accuracy": np.array(curve)}, min(1.0, max(0.0, floor)))
+        run = Trajectory(
+            np.arange(len(curve)), {"reward_accuracy": np.array(curve)}, min(1.0, max(0.0, floor))
+        )
         absolute, relative = get_criterion("absolute"), get_criterion("relative")
         if rate > absolute.amount + 1e-9:
             gone = collapse_step(run, absolute).outcome is Outcome.COLLAPSED

@@ -24,12 +24,14 @@ class AdamDrift(Theorem):
     name = "C5"
     title = "Adam keeps drifting"
     statement = (
-        "Scalar Adam without momentum multiplies the direction of step t by sqrt(S_0/v_t), S its mean square and v the "
-        "bias-corrected running mean: the rms drift, relative to the first step, is rho_t = sqrt(S_t/v_t). It is at most 1 "
-        "while S falls, and Adam moves at least as far as SGD, which moves sqrt(S_t/S_0). If S_t = S_0 r^(2t) with r² > beta_2, "
-        "rho tends to sqrt((1 - beta_2/r²)/(1-beta_2)) > 0: the total drift grows without end, linear in t, where SGD's stops "
-        "at 1/(1-r) first steps. If r² < beta_2 rho falls as (r/sqrt(beta_2))^t, still slower than r^t. Consensus by softmax "
-        "gradient or GRPO dies as a power of t, slower than any r^t: rho_t tends to 1, as 1 - k/(2(1-beta_2)t) for S ~ t^(-k)."
+        "Scalar Adam without momentum multiplies the direction of step t by sqrt(S_0/v_t), S its mean square"
+        " and v the bias-corrected running mean: the rms drift, relative to the first step, is rho_t ="
+        " sqrt(S_t/v_t). It is at most 1 while S falls, and Adam moves at least as far as SGD, which moves"
+        " sqrt(S_t/S_0). If S_t = S_0 r^(2t) with r² > beta_2, rho tends to sqrt((1 - beta_2/r²)/(1-beta_2))"
+        " > 0: the total drift grows without end, linear in t, where SGD's stops at 1/(1-r) first steps. If"
+        " r² < beta_2 rho falls as (r/sqrt(beta_2))^t, still slower than r^t. Consensus by softmax gradient"
+        " or GRPO dies as a power of t, slower than any r^t: rho_t tends to 1, as 1 - k/(2(1-beta_2)t) for S"
+        " ~ t^(-k)."
     )
     source = "theory: C5; Kingma and Ba 2015 for the optimizer"
     assumptions = (UNIQUE_MODE, RIVAL, FULL_SUPPORT)
@@ -38,7 +40,10 @@ class AdamDrift(Theorem):
         import sympy as sp
 
         b, r = sp.symbols("beta_2 r", positive=True)
-        return sp.Eq(sp.Limit(sp.Function("rho")(sp.Symbol("t")), sp.Symbol("t"), sp.oo), sp.sqrt((1 - b / r**2) / (1 - b)))
+        return sp.Eq(
+            sp.Limit(sp.Function("rho")(sp.Symbol("t")), sp.Symbol("t"), sp.oo),
+            sp.sqrt((1 - b / r**2) / (1 - b)),
+        )
 
     def derivation(self):
         import sympy as sp
@@ -52,20 +57,18 @@ class AdamDrift(Theorem):
         e = sp.Symbol("e", positive=True)  # 1/t
         lag = 1 / (1 - e * m) ** k  # S_(t-m)/S_t for S ~ t^(-k)
         return {
-            "v's sum of a geometric S: the closed form obeys v_(t+1) = beta_2 v_t + (1-beta_2) S_(t+1)": sp.simplify(
-                sp.expand(step - closed.subs(t, t + 1), power_exp=True)
+            "v's sum of a geometric S: the closed form obeys v_(t+1) = beta_2 v_t + (1-beta_2) S_(t+1)": (
+                sp.simplify(sp.expand(step - closed.subs(t, t + 1), power_exp=True))
             ),
             "r² > beta_2: S_t/v_t tends to (1 - beta_2/r²)/(1-beta_2), at beta_2/r² = 9/10": sp.simplify(
                 1 / sp.limit((1 - b) * (1 - ratio ** (t + 1)) / (1 - ratio), t, sp.oo) - (1 - ratio) / (1 - b)
             ),
-            "a constant S gives factor 1: the weights (1-beta_2) beta_2^m sum to 1": sp.summation(
-                (1 - b) * b**i, (i, 0, sp.oo)
-            ).subs(b, sp.Rational(1, 2))
-            - 1,
-            "a power law: the mean of S_(t-m)/S_t is 1 + k E[m]/t + ..., E[m] = beta_2/(1-beta_2)": sp.series(
-                lag, e, 0, 2
-            ).removeO()
-            - (1 + k * m * e),
+            "a constant S gives factor 1: the weights (1-beta_2) beta_2^m sum to 1": (
+                sp.summation((1 - b) * b**i, (i, 0, sp.oo)).subs(b, sp.Rational(1, 2)) - 1
+            ),
+            "a power law: the mean of S_(t-m)/S_t is 1 + k E[m]/t + ..., E[m] = beta_2/(1-beta_2)": (
+                sp.series(lag, e, 0, 2).removeO() - (1 + k * m * e)
+            ),
         }
 
     def claims(self, case: Case):
@@ -78,34 +81,58 @@ class AdamDrift(Theorem):
                 np.where(falling, np.sqrt(squares[:, -1]) * factors[:, -1], 0.0),
                 np.sqrt(squares[:, 0]),
             )
-            yield Claim.at_most(f"{update.name}: and at least SGD's", np.where(falling, 1.0, factors[:, -1]), factors[:, -1])
             yield Claim.at_most(
-                f"{update.name}: Adam is never behind SGD", np.where(falling & two, sgd, adam), adam, absolute=1e-9
+                f"{update.name}: and at least SGD's", np.where(falling, 1.0, factors[:, -1]), factors[:, -1]
             )
-        decays = np.stack([rate ** np.arange(LONG) for rate in RATES] + [np.arange(1.0, LONG + 1) ** (-k / 2) for k in POWERS])
+            yield Claim.at_most(
+                f"{update.name}: Adam is never behind SGD",
+                np.where(falling & two, sgd, adam),
+                adam,
+                absolute=1e-9,
+            )
+        decays = np.stack(
+            [rate ** np.arange(LONG) for rate in RATES]
+            + [np.arange(1.0, LONG + 1) ** (-k / 2) for k in POWERS]
+        )
         drifts = adam_factors(decays**2, BETA2) * decays
         yield Claim.at_most(
-            "never more than the first step, never less than SGD", max(drifts.max() - 1, (decays - drifts).max()), 0.0
+            "never more than the first step, never less than SGD",
+            max(drifts.max() - 1, (decays - drifts).max()),
+            0.0,
         )
         for r, rho in zip(RATES, drifts, strict=False):
             if r**2 > BETA2:
                 wanted = np.sqrt((1 - BETA2 / r**2) / (1 - BETA2))
                 yield Claim.equal(
-                    f"geometric decay r = {r}: rho tends to sqrt((1 - beta_2/r²)/(1-beta_2))", rho[-1], wanted, absolute=1e-6
+                    f"geometric decay r = {r}: rho tends to sqrt((1 - beta_2/r²)/(1-beta_2))",
+                    rho[-1],
+                    wanted,
+                    absolute=1e-6,
                 )
             else:
                 wanted = r / np.sqrt(BETA2)
                 yield Claim.equal(
-                    f"r = {r} < sqrt(beta_2): rho falls as r/sqrt(beta_2)", rho[-1] / rho[-2], wanted, absolute=1e-6
+                    f"r = {r} < sqrt(beta_2): rho falls as r/sqrt(beta_2)",
+                    rho[-1] / rho[-2],
+                    wanted,
+                    absolute=1e-6,
                 )
-        lag, lag2 = BETA2 / (1 - BETA2), BETA2 * (1 + BETA2) / (1 - BETA2) ** 2  # mean and mean square of the memory
+        # mean and mean square of the memory
+        lag, lag2 = BETA2 / (1 - BETA2), BETA2 * (1 + BETA2) / (1 - BETA2) ** 2
         for k, rho in zip(POWERS, drifts[len(RATES) :], strict=True):
             second = 3 / 8 * (k * lag) ** 2 - k * (k + 1) / 4 * lag2
             wanted = 1 - k * lag / (2 * LONG) + second / LONG**2
-            yield Claim.equal(f"power law t^-{k:g}: rho = 1 - k beta_2/(2(1-beta_2)t) + O(1/t²)", rho[-1], wanted, absolute=3e-3)
+            yield Claim.equal(
+                f"power law t^-{k:g}: rho = 1 - k beta_2/(2(1-beta_2)t) + O(1/t²)",
+                rho[-1],
+                wanted,
+                absolute=3e-3,
+            )
 
     def _run(self, case: Case, update):
-        """Log-odds of the mode under SGD and under scalar Adam, each prompt on its own, after STEPS steps; Adam's mean squares and factors."""
+        """Log-odds of the mode under SGD and under scalar Adam, each prompt on its own, after STEPS steps;
+        Adam's mean squares and factors.
+        """
         start, leaders, h = case.population.log_probs, case.population.leaders, min(case.step_size, 1.0)
         ends, squares, factors = [], [], None
         for adam in (False, True):

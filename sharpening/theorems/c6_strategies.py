@@ -1,4 +1,6 @@
-"""C6: prompts share strategies, not answers: which strategy wins, when that corrects and when it kills, with distinct answers left high."""
+"""C6: prompts share strategies, not answers: which strategy wins, when that corrects and when it kills, with
+distinct answers left high.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ LOUDNESS = {  # two strategies at log-odds d: how fast a prompt pushes its own
 
 
 def rule_table(prompts: int, strategies: int) -> np.ndarray:
-    """What strategy s answers to prompt x, (prompts, strategies): (s + x) mod strategies, so that one rule gives many answers."""
+    """What strategy s answers to prompt x, (prompts, strategies): (s + x) mod strategies, so that one rule
+    gives many answers.
+    """
     return (np.arange(strategies)[None, :] + np.arange(prompts)[:, None]) % strategies
 
 
@@ -39,19 +43,22 @@ def in_answers(values: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 @register_theorem
 class Strategies(Theorem):
-    """Couple strategies and everything that is true of labels is true of rules; only distinct answers do not see it."""
+    """Couple strategies and everything that is true of labels is true of rules; only distinct answers do not
+    see it.
+    """
 
     name = "C6"
     title = "Strategies, not answers"
     statement = (
-        "Prompt x answers a_x(s) by strategy s, and prompts share the strategies' logits (kernel features e_s at a_x(s)). (a) "
-        "If a prompt's strategies answer differently, the model is compound symmetry with labels renamed: all of part C holds "
-        "with strategy for answer. (b) Fresh prompts under KL-prox: strategy s drifts at the share of prompts on which it "
-        "agrees with the vote; with two strategies the one that leads on most prompts wins. Elsewhere prompts count by "
-        "loudness: sech(d/2) under GRPO, sech²(d/2)/2 under softmax gradient at log-odds d, so the undecided choose, and the "
-        "learning rule decides as well as the prior. (c) At consensus on s accuracy is b_s = P(a_x(s) is right), and distinct "
-        "answers are as many as s gives. Coupling corrects iff the winner has b_s > alpha, kills iff b_s < alpha: a rule that "
-        "is wrong everywhere leaves accuracy 0 with every answer distinct."
+        "Prompt x answers a_x(s) by strategy s, and prompts share the strategies' logits (kernel features e_s"
+        " at a_x(s)). (a) If a prompt's strategies answer differently, the model is compound symmetry with"
+        " labels renamed: all of part C holds with strategy for answer. (b) Fresh prompts under KL-prox:"
+        " strategy s drifts at the share of prompts on which it agrees with the vote; with two strategies the"
+        " one that leads on most prompts wins. Elsewhere prompts count by loudness: sech(d/2) under GRPO,"
+        " sech²(d/2)/2 under softmax gradient at log-odds d, so the undecided choose, and the learning rule"
+        " decides as well as the prior. (c) At consensus on s accuracy is b_s = P(a_x(s) is right), and"
+        " distinct answers are as many as s gives. Coupling corrects iff the winner has b_s > alpha, kills"
+        " iff b_s < alpha: a rule that is wrong everywhere leaves accuracy 0 with every answer distinct."
     )
     source = "theory: C6"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT, ALWAYS_ANSWERS)
@@ -61,7 +68,9 @@ class Strategies(Theorem):
 
         s = sp.Symbol("s")
         agree = sp.Function("P")(sp.Eq(sp.Symbol("a_x(s)"), sp.Symbol("vote_x"), evaluate=False))
-        return sp.Eq(sp.Derivative(sp.Function("u")(s), sp.Symbol("t")), sp.Symbol("kappa_s") * agree, evaluate=False)
+        return sp.Eq(
+            sp.Derivative(sp.Function("u")(s), sp.Symbol("t")), sp.Symbol("kappa_s") * agree, evaluate=False
+        )
 
     def derivation(self):
         import sympy as sp
@@ -71,16 +80,18 @@ class Strategies(Theorem):
         kappa, first, second = sp.symbols("kappa_s s_1 s_2", positive=True)
         share = sp.Symbol("m", positive=True)
         return {
-            "GRPO: 2 sqrt(p(1-p)) = sech(d/2)": sp.simplify((4 * p * (1 - p) - 1 / sp.cosh(d / 2) ** 2).rewrite(sp.exp)),
+            "GRPO: 2 sqrt(p(1-p)) = sech(d/2)": sp.simplify(
+                (4 * p * (1 - p) - 1 / sp.cosh(d / 2) ** 2).rewrite(sp.exp)
+            ),
             "softmax gradient: 2p(1-p) = sech²(d/2)/2": sp.simplify(
                 (2 * p * (1 - p) - 1 / sp.cosh(d / 2) ** 2 / 2).rewrite(sp.exp)
             ),
-            "features sqrt(kappa_s) e_s: two answers of one strategy have K = kappa_s, of two strategies 0": sp.sqrt(kappa) ** 2
-            * sp.KroneckerDelta(1, 1)
-            - kappa
-            + sp.KroneckerDelta(1, 2),
-            "two strategies: u_1 - u_2 drifts at m - (1-m), upwards iff m > 1/2": sp.solve(share - (1 - share), share)[0]
-            - sp.Rational(1, 2),
+            "features sqrt(kappa_s) e_s: two answers of one strategy have K = kappa_s, of two strategies 0": (
+                sp.sqrt(kappa) ** 2 * sp.KroneckerDelta(1, 1) - kappa + sp.KroneckerDelta(1, 2)
+            ),
+            "two strategies: u_1 - u_2 drifts at m - (1-m), upwards iff m > 1/2": (
+                sp.solve(share - (1 - share), share)[0] - sp.Rational(1, 2)
+            ),
         }
 
     def claims(self, case: Case):
@@ -90,7 +101,9 @@ class Strategies(Theorem):
         yield from self._renaming(case, table, weights)
         shares = weights @ population.leaders
         drift = fresh_drift(case, KLProx(), start, weights, CompoundSymmetric(0.0, 1.0))
-        yield Claim.equal("KL-prox: a strategy drifts at its share of modes", np.abs(drift + 1 - shares).max(), 0.0)
+        yield Claim.equal(
+            "KL-prox: a strategy drifts at its share of modes", np.abs(drift + 1 - shares).max(), 0.0
+        )
         yield from self._agreement(case, weights)
         used = case.restricted().select(np.flatnonzero(case.applies))
         path = vote_path(used, private=0.0, shared=1.0)
@@ -100,20 +113,31 @@ class Strategies(Theorem):
                 found = fresh_drift(case, update, start, weights, CompoundSymmetric(0.0, 1.0))
                 wanted = float(weights @ np.where(case.applies, np.sign(odds) * loudness(odds), 0.0))
                 yield Claim.equal(
-                    f"two strategies: drift is the loudness of their prompts ({update.name})", found[0] - found[1], wanted
+                    f"two strategies: drift is the loudness of their prompts ({update.name})",
+                    found[0] - found[1],
+                    wanted,
                 )
             if abs(shares[0] - shares[1]) > 1e-9:
-                yield Claim.equal("KL-prox: the strategy that leads on most prompts wins", path.winner, float(shares.argmax()))
+                yield Claim.equal(
+                    "KL-prox: the strategy that leads on most prompts wins",
+                    path.winner,
+                    float(shares.argmax()),
+                )
         if path.ends_in_consensus:
             yield from self._end(case, table, path.winner, weights)
 
     def _renaming(self, case, table, weights):
         population = case.population
-        kernel = LowRankPlusDiagonal.strategies(table, private=PRIVATE, shared=SHARED, num_answers=population.num_answers)
+        kernel = LowRankPlusDiagonal.strategies(
+            table, private=PRIVATE, shared=SHARED, num_answers=population.num_answers
+        )
         renamed = in_answers(population.log_probs, table)
         for update in (KLProx(1 / case.step_size), GRPO(case.step_size, "group", 0.0)):
             ends = []
-            for start, coupling in ((population.log_probs, CompoundSymmetric(PRIVATE, SHARED)), (renamed, kernel)):
+            for start, coupling in (
+                (population.log_probs, CompoundSymmetric(PRIVATE, SHARED)),
+                (renamed, kernel),
+            ):
                 own, shared = np.zeros_like(start), np.asarray(coupling.rest(population.num_answers))
                 own, shared = coupled_step(case, update, start, weights, coupling, own, shared)
                 ends.append(normalised(start + own + np.asarray(coupling.reach(shared))))
@@ -147,7 +171,9 @@ class Strategies(Theorem):
         metrics = exact_metrics(normalised(far)[used], truth[used])
         base = float(weights @ population.correct[:, winner])
         yield Claim.equal(
-            "accuracy ends at the share of prompts on which the winner is right", float(weights[used] @ metrics["accuracy"]), base
+            "accuracy ends at the share of prompts on which the winner is right",
+            float(weights[used] @ metrics["accuracy"]),
+            base,
         )
         yield Claim.equal(
             "distinct answers are those that the winner gives",

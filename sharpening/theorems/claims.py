@@ -1,4 +1,6 @@
-"""Claims: a quantity that was computed against the one a theorem promises, and the witness of a broken one."""
+"""Claims: a quantity that was computed against the one a theorem promises, and the witness of a broken
+one.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import numpy as np
 class Claim:
     """`found` equals `wanted` to within `slack`, or is at most `wanted` + `slack`.
 
-    Shapes: (prompts, ...) for a claim about each prompt, () for one about the whole population. Equal infinities agree; a NaN
-    breaks the claim.
+    Shapes: (prompts, ...) for a claim about each prompt, () for one about the whole population. Equal
+    infinities agree; a NaN breaks the claim.
     """
 
     what: str
@@ -39,7 +41,9 @@ class Claim:
 
     @property
     def excess(self) -> np.ndarray:
-        """By how much the claim is missed, over the slack; <= 0 where it holds, infinity for a NaN; the shape of `found`."""
+        """By how much the claim is missed, over the slack; <= 0 where it holds, infinity for a NaN; the shape
+        of `found`.
+        """
         with np.errstate(invalid="ignore"):
             gap = np.where(self.found == self.wanted, 0.0, self.found - self.wanted)
         gap = np.abs(gap) if self.relation == "equals" else gap
@@ -50,8 +54,8 @@ class Claim:
 class Witness:
     """Where a theorem fails: the claim, the values, and the policy, all that is needed to see it again.
 
-    `prompt`: its index in the population that was checked, None for a claim about the whole population; then `log_probs`
-    (nats) and `correct` are None too.
+    `prompt`: its index in the population that was checked, None for a claim about the whole population; then
+    `log_probs` (nats) and `correct` are None too.
     """
 
     claim: str
@@ -69,8 +73,8 @@ class Witness:
         """One sentence: what was promised, what was found, where."""
         where = "over the population" if self.prompt is None else f"on prompt {self.prompt}"
         return (
-            f"{self.claim}: found {self.found:.17g}, which should be that it {self.relation} {self.wanted:.17g}, {where}, "
-            f"reward {self.reward}, step size {self.step_size:g}"
+            f"{self.claim}: found {self.found:.17g}, which should be that it {self.relation}"
+            f" {self.wanted:.17g}, {where}, reward {self.reward}, step size {self.step_size:g}"
         )
 
     def as_dict(self) -> dict:

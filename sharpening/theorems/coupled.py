@@ -10,13 +10,17 @@ from sharpening.theorems.numerics import normalised
 
 
 def fresh_drift(case: Case, update, log_probs: np.ndarray, weights: np.ndarray, coupling) -> np.ndarray:
-    """Change of the shared logits (answers,) per unit step: the coupling's mix of the update's exact directions."""
+    """Change of the shared logits (answers,) per unit step: the coupling's mix of the update's exact
+    directions.
+    """
     rewards = np.asarray(case.reward.exact(log_probs, no_answer=case.population.no_answer))
     return np.asarray(coupling.mix(np.asarray(update.direction(log_probs, rewards)), weights)[1])
 
 
 def coupled_step(case: Case, update, start, weights, coupling, own, shared):
-    """(own, shared) after one exact step in which every prompt is visited; logits are start + own + reach(shared)."""
+    """(own, shared) after one exact step in which every prompt is visited; logits are start + own +
+    reach(shared).
+    """
     log_probs = normalised(start + own + np.asarray(coupling.reach(shared)))
     rewards = np.asarray(case.reward.exact(log_probs, no_answer=case.population.no_answer))
     dv, du = coupling.mix(np.asarray(update.direction(log_probs, rewards)), weights)
@@ -46,9 +50,13 @@ def _distinct(case: Case) -> np.ndarray:
 
 
 DISTINCT = Assumption(
-    "no ties", f"no two answers' masses are within {RESOLUTION:g} nats: a pair that ties could come to lead together", _distinct
+    "no ties",
+    f"no two answers' masses are within {RESOLUTION:g} nats: a pair that ties could come to lead together",
+    _distinct,
 )
 RIVAL = Assumption("a rival", "at least two answers are possible", _at_least_two)
 FULL_SUPPORT = Assumption(
-    "full support", "every answer is possible: the push of a prompt on an answer that it cannot give means nothing", _full_support
+    "full support",
+    "every answer is possible: the push of a prompt on an answer that it cannot give means nothing",
+    _full_support,
 )

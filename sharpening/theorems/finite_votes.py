@@ -1,4 +1,6 @@
-"""Votes of finitely many rollouts, exactly: every group that can be drawn, its probability, and what the mode gets of the vote."""
+"""Votes of finitely many rollouts, exactly: every group that can be drawn, its probability, and what the mode
+gets of the vote.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SHORT_LIST = Assumption(
 
 @cache
 def count_vectors(rollouts: int, num_answers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every way to share `rollouts` among the answers, (ways, answers) counts, and the log of how many orders each has, (ways,)."""
+    """Every way to share `rollouts` among the answers, (ways, answers) counts, and the log of how many orders
+    each has, (ways,).
+    """
     if num_answers == 1:
         return np.array([[rollouts]]), np.zeros(1)
     parts = [(first, *count_vectors(rollouts - first, num_answers - 1)) for first in range(rollouts + 1)]
@@ -44,7 +48,9 @@ def listed_groups(rollouts: int, num_answers: int) -> np.ndarray:
 
 
 def group_directions(update: Update, reward: Reward, log_probs: np.ndarray, rollouts: int) -> np.ndarray:
-    """The update's direction on one group of every count vector at the policy `log_probs` (answers,), (ways, answers)."""
+    """The update's direction on one group of every count vector at the policy `log_probs` (answers,), (ways,
+    answers).
+    """
     answers = listed_groups(rollouts, len(log_probs))
     policies = np.broadcast_to(log_probs, (len(answers), len(log_probs)))
     return np.asarray(update.group_direction(policies, answers, np.asarray(reward.group(answers))))
@@ -62,12 +68,15 @@ def binomial_law(log_prob: np.ndarray, rollouts: int) -> np.ndarray:
     return np.exp(log_binomials(rollouts) + n * np.maximum(log_prob, -1e6) + (rollouts - n) * log_rest)
 
 
-def mode_vote_shares(log_probs: np.ndarray, mode: np.ndarray, most: int, no_answer: int | None = None) -> np.ndarray:
+def mode_vote_shares(
+    log_probs: np.ndarray, mode: np.ndarray, most: int, no_answer: int | None = None
+) -> np.ndarray:
     """E[1[the mode leads]/m] in a vote of N = 1..most rollouts, ties shared, (prompts, most).
 
-    `mode` (prompts,) answer ids. Exact for any number of answers: with T_b the series sum_{j<c} (p_b x)^j/j! and U_b its term of
-    order c, the share is N! [x^N] sum_c U_mode e^{p_silent x} integral_0^1 prod_{b != mode} (T_b + y U_b) dy, since
-    1/(1+n) = integral_0^1 y^n dy shares a lead with n others. All terms are >= 0, so nothing cancels.
+    `mode` (prompts,) answer ids. Exact for any number of answers: with T_b the series sum_{j<c} (p_b x)^j/j!
+    and U_b its term of order c, the share is N! [x^N] sum_c U_mode e^{p_silent x} integral_0^1 prod_{b !=
+    mode} (T_b + y U_b) dy, since 1/(1+n) = integral_0^1 y^n dy shares a lead with n others. All terms are >=
+    0, so nothing cancels.
     """
     probs, rows = np.exp(log_probs), np.arange(len(log_probs))
     silent = np.zeros(len(probs)) if no_answer is None else probs[:, no_answer]
@@ -89,14 +98,18 @@ def mode_vote_shares(log_probs: np.ndarray, mode: np.ndarray, most: int, no_answ
             grown = series.copy()
             for n in range(1, lead + 1):
                 term = rival**n / factorial[n]
-                grown[:, :, n:] += series[:, :, :-n] * (term if n < lead else nodes[:, None] * term)[..., None]
+                grown[:, :, n:] += (
+                    series[:, :, :-n] * (term if n < lead else nodes[:, None] * term)[..., None]
+                )
             series = grown
         shares += np.tensordot(weights, series, axes=1) * factorial
     return shares[:, 1:]
 
 
 def sampled_answers(log_probs: np.ndarray, rollouts: int, seed: int = 0) -> np.ndarray:
-    """Answer ids (prompts, rollouts) drawn from the policies, the same for the same seed; impossible answers are never drawn."""
+    """Answer ids (prompts, rollouts) drawn from the policies, the same for the same seed; impossible answers
+    are never drawn.
+    """
     levels = np.cumsum(np.exp(log_probs), axis=1)
     uniform = np.random.default_rng(seed).random((len(log_probs), rollouts)) * levels[:, -1:]
     return (uniform[:, :, None] >= levels[:, None, :]).sum(axis=2)

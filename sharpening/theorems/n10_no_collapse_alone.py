@@ -1,4 +1,6 @@
-"""N10: "the theory of one prompt gives a finite collapse step" is false: without moved modes there is no collapse below alpha."""
+"""N10: "the theory of one prompt gives a finite collapse step" is false: without moved modes there is no
+collapse below alpha.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ class NoCollapseAlone(Theorem):
     name = "N10"
     title = "Counterexample: prompt by prompt there is no collapse step"
     statement = (
-        "'Sharpening each prompt to its mode gives a finite Model Collapse Step' is false. For any policies at all (one correct "
-        "answer a prompt, initial modes unique): RewardAccuracy >= alpha - (1 - retention), since a prompt that still answers "
-        "its correct initial mode is rewarded truthfully. Every update of this package keeps every mode of uncoupled prompts, "
-        "so retention is 1 and no threshold below alpha is ever met. Collapse needs moved modes, hence coupling or sampling "
-        "noise; a shared drift to one wrong answer is enough."
+        "'Sharpening each prompt to its mode gives a finite Model Collapse Step' is false. For any policies"
+        " at all (one correct answer a prompt, initial modes unique): RewardAccuracy >= alpha - (1 -"
+        " retention), since a prompt that still answers its correct initial mode is rewarded truthfully."
+        " Every update of this package keeps every mode of uncoupled prompts, so retention is 1 and no"
+        " threshold below alpha is ever met. Collapse needs moved modes, hence coupling or sampling noise; a"
+        " shared drift to one wrong answer is enough."
     )
-    source = "theory: U5; against the reading of He et al. 2026, Theorem 1, as an explanation of their collapse step"
+    source = (
+        "theory: U5; against the reading of He et al. 2026, Theorem 1, as an explanation of their collapse"
+        " step"
+    )
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, WEIGHTED, RIVAL, FULL_SUPPORT)
 
     def formula(self):
@@ -61,9 +67,13 @@ class NoCollapseAlone(Theorem):
         for update in (KLProx(1 / h), NaturalGradient(h), SoftmaxGradient(h), GRPO(h)):
             *_, end = path(update, case.reward, start, STEPS, **labels)
             found = measure(end)
-            yield Claim.equal(f"uncoupled prompts keep their modes under {update.name}", found["mode_retention"], 1.0)
+            yield Claim.equal(
+                f"uncoupled prompts keep their modes under {update.name}", found["mode_retention"], 1.0
+            )
             yield Claim.at_most(
-                f"so reward accuracy is at least 1[aligned] under {update.name}", aligned, found["reward_accuracy"]
+                f"so reward accuracy is at least 1[aligned] under {update.name}",
+                aligned,
+                found["reward_accuracy"],
             )
         for other in (np.roll(start, 1, axis=0), np.roll(start, 1, axis=1)):
             found = measure(other)

@@ -1,4 +1,6 @@
-"""N11: "collapse shows as fewer distinct answers" is false: a rule can be wrong everywhere and give every prompt an answer of its own."""
+"""N11: "collapse shows as fewer distinct answers" is false: a rule can be wrong everywhere and give every
+prompt an answer of its own.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,20 @@ FAR = 4000.0
 
 @register_theorem
 class DistinctAnswers(Theorem):
-    """Give each prompt labels of its own and couple the strategies: consensus on a wrong rule keeps all answers distinct."""
+    """Give each prompt labels of its own and couple the strategies: consensus on a wrong rule keeps all
+    answers distinct.
+    """
 
     name = "N11"
     title = "Counterexample: collapse without fewer distinct answers"
     statement = (
-        "'A collapsed model gives fewer distinct answers' is false. Let strategy s give prompt x the label (x, s), which no "
-        "other prompt uses ('repeat the subject'), and let the shared drift end on one strategy: distinct answers are as many "
-        "as prompts before and after, entropy falls to 0, and accuracy ends at the share of prompts on which that strategy is "
-        "right, 0 for a rule that never is. Mode retention and excess KL see it: retention ends at the rule's initial share of "
-        "modes, and a prompt that it turned has spent -log pi_0(rule) > its budget. The converse fails too: fewer distinct "
-        "answers need not be collapse, where one answer is right for all."
+        "'A collapsed model gives fewer distinct answers' is false. Let strategy s give prompt x the label"
+        " (x, s), which no other prompt uses ('repeat the subject'), and let the shared drift end on one"
+        " strategy: distinct answers are as many as prompts before and after, entropy falls to 0, and"
+        " accuracy ends at the share of prompts on which that strategy is right, 0 for a rule that never is."
+        " Mode retention and excess KL see it: retention ends at the rule's initial share of modes, and a"
+        " prompt that it turned has spent -log pi_0(rule) > its budget. The converse fails too: fewer"
+        " distinct answers need not be collapse, where one answer is right for all."
     )
     source = "theory: C6; seen on SmolLM2-135M-Instruct ('the capital of France is France')"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT, ALWAYS_ANSWERS)
@@ -37,7 +42,11 @@ class DistinctAnswers(Theorem):
     def formula(self):
         import sympy as sp
 
-        return sp.And(sp.Eq(sp.Symbol("distinct"), sp.Symbol("prompts")), sp.Eq(sp.Symbol("Accuracy"), 0), evaluate=False)
+        return sp.And(
+            sp.Eq(sp.Symbol("distinct"), sp.Symbol("prompts")),
+            sp.Eq(sp.Symbol("Accuracy"), 0),
+            evaluate=False,
+        )
 
     def derivation(self):
         import sympy as sp
@@ -59,7 +68,10 @@ class DistinctAnswers(Theorem):
         prompts, strategies = used.log_probs.shape
         table = np.arange(prompts)[:, None] * strategies + np.arange(strategies)
         kernel = LowRankPlusDiagonal.strategies(table, private=0.0, num_answers=prompts * strategies)
-        start, truth = np.full((prompts, prompts * strategies), -np.inf), np.zeros((prompts, prompts * strategies), bool)
+        start, truth = (
+            np.full((prompts, prompts * strategies), -np.inf),
+            np.zeros((prompts, prompts * strategies), bool),
+        )
         rows = np.arange(prompts)[:, None]
         start[rows, table], truth[rows, table] = used.log_probs, used.correct
         weights = used.prompt_weights
@@ -67,19 +79,29 @@ class DistinctAnswers(Theorem):
         rule = int(right.argmin())
         end = normalised(start + np.asarray(kernel.reach(FAR * np.eye(strategies)[rule])))
         before, after = exact_metrics(start, truth, start), exact_metrics(end, truth, start)
-        yield Claim.equal("as many distinct answers as prompts before", float(before["distinct_answers"]), prompts)
+        yield Claim.equal(
+            "as many distinct answers as prompts before", float(before["distinct_answers"]), prompts
+        )
         yield Claim.equal("and after", float(after["distinct_answers"]), prompts)
-        yield Claim.equal("accuracy ends where the rule is right", float(weights @ after["accuracy"]), right[rule])
+        yield Claim.equal(
+            "accuracy ends where the rule is right", float(weights @ after["accuracy"]), right[rule]
+        )
         yield Claim.equal("entropy ends at 0", float(np.max(after["entropy"])), 0.0)
         held = used.mode == rule
         yield Claim.equal(
-            "retention ends at the rule's initial share of modes", float(weights @ after["mode_retention"]), float(weights @ held)
+            "retention ends at the rule's initial share of modes",
+            float(weights @ after["mode_retention"]),
+            float(weights @ held),
         )
         budget = -used.log_probs.max(axis=1)
         spent = -used.log_probs[:, rule]
         yield Claim.equal(
-            "excess KL ends at the mode's lead over the rule", float(np.abs(after["excess_kl"] - (spent - budget)).max()), 0.0
+            "excess KL ends at the mode's lead over the rule",
+            float(np.abs(after["excess_kl"] - (spent - budget)).max()),
+            0.0,
         )
         yield Claim.at_most(
-            "which is above 0 where the rule turned the prompt", float(np.where(held, 0.0, budget - spent).max()), 0.0
+            "which is above 0 where the rule turned the prompt",
+            float(np.where(held, 0.0, budget - spent).max()),
+            0.0,
         )

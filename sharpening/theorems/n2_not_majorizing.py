@@ -1,4 +1,6 @@
-"""N2: rewarding the mode most is not enough: a reward that is highest at the mode, but not comonotone, can raise the rarest answer."""
+"""N2: rewarding the mode most is not enough: a reward that is highest at the mode, but not comonotone, can
+raise the rarest answer.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,6 @@ from sharpening.updates import KLProx
 EXAMPLE = np.log([[0.46, 0.45, *[0.01] * 9]])
 EXAMPLE_REWARDS = np.array([[1.0, 0.0, *[1.0] * 9]])
 RESOLUTION = 1e-6
-
 
 
 def _rarest(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,21 +36,26 @@ def _three_apart(case: Case) -> np.ndarray:
 
 
 THREE_APART = Assumption(
-    "a rarest answer", "at least three answers are possible, the rarest by more than 1e-6 nats, and giving no answer is not", _three_apart
+    "a rarest answer",
+    "at least three answers are possible, the rarest by more than 1e-6 nats, and giving no answer is not",
+    _three_apart,
 )
 
 
 @register_theorem
 class NotMajorizing(Theorem):
-    """r = 1 at the mode and at the rarest answer, 0 elsewhere: the mode gains, and so does the smallest mass, so nothing majorizes."""
+    """r = 1 at the mode and at the rarest answer, 0 elsewhere: the mode gains, and so does the smallest mass,
+    so nothing majorizes.
+    """
 
     name = "N2"
     title = "Counterexample: rewarding the mode most is not sharpening"
     statement = (
-        "'A reward that is highest at the mode sharpens' is false beyond the mode itself. With r = 1 at the mode and at the rarest answer "
-        "and 0 elsewhere, a KL-prox step raises the mode's mass and the smallest mass alike, both by the factor e^eta/Z > 1: majorization "
-        "fails. With (.46, .45, .01 nine times) and r = 0 at the second only, the mode gains and entropy rises. S4 needs comonotone, not "
-        "mode-monotone."
+        "'A reward that is highest at the mode sharpens' is false beyond the mode itself. With r = 1 at the"
+        " mode and at the rarest answer and 0 elsewhere, a KL-prox step raises the mode's mass and the"
+        " smallest mass alike, both by the factor e^eta/Z > 1: majorization fails. With (.46, .45, .01 nine"
+        " times) and r = 0 at the second only, the mode gains and entropy rises. S4 needs comonotone, not"
+        " mode-monotone."
     )
     source = "here, against a weaker reading of S4"
     assumptions = (UNIQUE_MODE, THREE_APART)
@@ -73,10 +79,12 @@ class NotMajorizing(Theorem):
             x * one for x, one in zip(pi, log_pi, strict=True)
         )
         return {
-            "the factor e^eta/Z, Z = R e^eta + 1 - R, exceeds 1 by (1-R)(e^eta - 1)/Z, R the rewarded mass": sp.simplify(
-                sp.exp(eta) / total - 1 - (1 - share) * (sp.exp(eta) - 1) / total
+            "the factor e^eta/Z, Z = R e^eta + 1 - R, exceeds 1 by (1-R)(e^eta - 1)/Z, R the rewarded mass": (
+                sp.simplify(sp.exp(eta) / total - 1 - (1 - share) * (sp.exp(eta) - 1) / total)
             ),
-            "entropy moves at rate -Cov(r, log pi) (3 answers)": sp.expand((slope + covariance).subs(pi[2], 1 - pi[0] - pi[1])),
+            "entropy moves at rate -Cov(r, log pi) (3 answers)": sp.expand(
+                (slope + covariance).subs(pi[2], 1 - pi[0] - pi[1])
+            ),
         }
 
     def claims(self, case: Case):
@@ -90,13 +98,22 @@ class NotMajorizing(Theorem):
         rewarded = (np.exp(log_probs) * chosen).sum(axis=1)
         factor = size - np.log1p(rewarded * np.expm1(size))
         mode = case.population.mode
-        yield Claim.equal("the rarest answer gains e^eta/Z", after[rows, rarest] - log_probs[rows, rarest], factor, absolute=1e-12)
-        yield Claim.equal("and so does the mode", after[rows, mode] - log_probs[rows, mode], factor, absolute=1e-12)
+        yield Claim.equal(
+            "the rarest answer gains e^eta/Z",
+            after[rows, rarest] - log_probs[rows, rarest],
+            factor,
+            absolute=1e-12,
+        )
+        yield Claim.equal(
+            "and so does the mode", after[rows, mode] - log_probs[rows, mode], factor, absolute=1e-12
+        )
         impossible = (log_probs == -np.inf).sum(axis=1)
         last = np.minimum(impossible, log_probs.shape[1] - 2)
         with np.errstate(invalid="ignore"):
             grown = log_tails(after)[rows, last] - log_tails(log_probs)[rows, last]
-        yield Claim.equal("so the smallest masses' sum grows, and majorization fails", grown, factor, absolute=1e-12)
+        yield Claim.equal(
+            "so the smallest masses' sum grows, and majorization fails", grown, factor, absolute=1e-12
+        )
         then = np.asarray(KLProx(10.0).step(EXAMPLE, EXAMPLE_REWARDS))
         entropy = exact_metrics(then)["entropy"][0] - exact_metrics(EXAMPLE)["entropy"][0]
         yield Claim.at_most("the example's entropy rises", np.float64(-entropy), -0.005)

@@ -1,4 +1,6 @@
-"""N6: 'in a tie the answer that came first wins' is not harmless: rewards depend on the order, and two rollouts teach pure noise."""
+"""N6: 'in a tie the answer that came first wins' is not harmless: rewards depend on the order, and two
+rollouts teach pure noise.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,20 @@ ROLLOUTS, STEPS, SITES = 8, 400, 30
 
 
 def first_come_rewards(answers: np.ndarray) -> np.ndarray:
-    """Majority reward with ties given to the leader that was sampled first, (prompts, rollouts), 0 or 1: TTRL's rule."""
+    """Majority reward with ties given to the leader that was sampled first, (prompts, rollouts), 0 or 1:
+    TTRL's rule.
+    """
     leads = vote(answers).is_leader
     first = np.take_along_axis(answers, leads.argmax(axis=1)[:, None], axis=1)
-    return np.where(leads.any(axis=1, keepdims=True), (answers == first) & (answers != NO_ANSWER), False).astype(float)
+    return np.where(
+        leads.any(axis=1, keepdims=True), (answers == first) & (answers != NO_ANSWER), False
+    ).astype(float)
 
 
 def lead_lost(mass: float, step: float, num_steps: int) -> float:
-    """P(two rollouts with first-come ties have turned a lead) after `num_steps`: the log-odds go up or down with p(1-p) each; exact."""
+    """P(two rollouts with first-come ties have turned a lead) after `num_steps`: the log-odds go up or down
+    with p(1-p) each; exact.
+    """
     sites = np.arange(-SITES, SITES + 1)
     odds = np.log(mass / (1 - mass)) + step * sites
     chance = np.exp(-np.logaddexp(0.0, odds) - np.logaddexp(0.0, -odds))
@@ -39,15 +47,18 @@ def lead_lost(mass: float, step: float, num_steps: int) -> float:
 
 @register_theorem
 class FirstCome(Theorem):
-    """(a, b) rewards a and (b, a) rewards b: same answers, opposite steps; on average zero, so all that is left is a driftless walk."""
+    """(a, b) rewards a and (b, a) rewards b: same answers, opposite steps; on average zero, so all that is
+    left is a driftless walk.
+    """
 
     name = "N6"
     title = "Counterexample: first come, first rewarded"
     statement = (
-        "'Break ties of the vote by order of arrival' makes the reward depend on the order of the rollouts. With two rollouts it moves the "
-        "log-odds of two answers by +-1/beta with probability p(1-p) each: no drift at any p, so a lead of .6 to .4 is lost with "
-        "probability .46 after 400 steps at beta = 1, and 1/2 in the limit; sharing the tie moves nothing. With a right and a wrong answer "
-        "tied, label accuracy is 1 or 0 by order alone; shared, it is 1/2."
+        "'Break ties of the vote by order of arrival' makes the reward depend on the order of the rollouts."
+        " With two rollouts it moves the log-odds of two answers by +-1/beta with probability p(1-p) each: no"
+        " drift at any p, so a lead of .6 to .4 is lost with probability .46 after 400 steps at beta = 1, and"
+        " 1/2 in the limit; sharing the tie moves nothing. With a right and a wrong answer tied, label"
+        " accuracy is 1 or 0 by order alone; shared, it is 1/2."
     )
     source = "against TTRL's tie rule; He et al. 2026 use it"
     assumptions = (HAS_LEADER, SHORT_LIST)
@@ -64,7 +75,9 @@ class FirstCome(Theorem):
         p, eta = sp.symbols("p eta", positive=True)
         mean = sp.Rational(1, 2)
         return {
-            "(a, b): the advantages are +1/2 and -1/2, so the log-odds rise by eta": eta * ((1 - mean) - (0 - mean)) - eta,
+            "(a, b): the advantages are +1/2 and -1/2, so the log-odds rise by eta": (
+                eta * ((1 - mean) - (0 - mean)) - eta
+            ),
             "(b, a) lowers them as often: no drift": p * (1 - p) * eta - (1 - p) * p * eta,
             "shared, both earn 1/2: no advantage": mean - (mean + mean) / 2,
         }
@@ -80,7 +93,9 @@ class FirstCome(Theorem):
         agree = np.abs(first_come_rewards(answers) - np.asarray(shared.group(answers))).max(axis=1)
         yield Claim.equal("without a tie both rules agree", np.where(alone, agree, 0.0), 0.0)
         count, update = population.num_answers, KLProx(1 / h)
-        pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), axis=-1).reshape(-1, 2)
+        pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), axis=-1).reshape(
+            -1, 2
+        )
         law = np.exp(log_probs[:, pairs[:, 0]] + log_probs[:, pairs[:, 1]])
         start = np.broadcast_to(log_probs[0], (len(pairs), count))
         turns = np.asarray(update.group_direction(start, pairs, first_come_rewards(pairs)))
@@ -89,9 +104,24 @@ class FirstCome(Theorem):
         mixed = 1 - (np.exp(log_probs) ** 2).sum(axis=1)
         spread = law @ (turns**2).sum(axis=1)
         yield Claim.equal("but a variance of 1/2 whenever they differ", spread, mixed / 2, absolute=1e-12)
-        yield Claim.equal("two rollouts, shared: no motion", np.float64(np.abs(still).max()), 0.0, absolute=1e-12)
-        yield Claim.equal("a lead of .6 is lost in 400 steps with probability .464", lead_lost(0.6, 1.0, STEPS), 0.464, absolute=6e-4)
+        yield Claim.equal(
+            "two rollouts, shared: no motion", np.float64(np.abs(still).max()), 0.0, absolute=1e-12
+        )
+        yield Claim.equal(
+            "a lead of .6 is lost in 400 steps with probability .464",
+            lead_lost(0.6, 1.0, STEPS),
+            0.464,
+            absolute=6e-4,
+        )
         tie, right = np.array([[0, 1]]), np.array([[True, False]])
-        yield Claim.equal("a tie of right and wrong has label accuracy 1/2", group_metrics(tie, right)["label_accuracy"][0], 0.5)
-        yield Claim.equal("by order it is 1 or 0", first_come_rewards(np.array([[0, 1], [1, 0]]))[:, 0].sum(), 2.0)
-        yield Claim.equal("the shipped majority reward shares", np.float64(np.ptp(get_reward("majority").group(tie))), 0.0)
+        yield Claim.equal(
+            "a tie of right and wrong has label accuracy 1/2",
+            group_metrics(tie, right)["label_accuracy"][0],
+            0.5,
+        )
+        yield Claim.equal(
+            "by order it is 1 or 0", first_come_rewards(np.array([[0, 1], [1, 0]]))[:, 0].sum(), 2.0
+        )
+        yield Claim.equal(
+            "the shipped majority reward shares", np.float64(np.ptp(get_reward("majority").group(tie))), 0.0
+        )

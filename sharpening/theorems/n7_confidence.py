@@ -1,4 +1,6 @@
-"""N7: 'the more confident the prior, the later it collapses' is false: under shared drift the margin to the attractor decides."""
+"""N7: 'the more confident the prior, the later it collapses' is false: under shared drift the margin to the
+attractor decides.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,16 @@ from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 
-SPREAD, STEP, HORIZON = 100, 0.5, 15  # answers besides the own one in the less confident policy; nats a step; steps
+# answers besides the own one in the less confident policy; nats a step; steps
+SPREAD, STEP, HORIZON = 100, 0.5, 15
 
 
 def two_priors(mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(confident, doubtful) policies (prompts, 1 + SPREAD), log; column 0 is the attractor, column 1 the own answer.
+    """(confident, doubtful) policies (prompts, 1 + SPREAD), log; column 0 is the attractor, column 1 the own
+    answer.
 
-    Confident: mass c = .55 + .4 `mass` on the own answer, all the rest on the attractor. Doubtful: .9 c on the own answer, the rest
-    spread evenly over SPREAD answers, the attractor among them.
+    Confident: mass c = .55 + .4 `mass` on the own answer, all the rest on the attractor. Doubtful: .9 c on
+    the own answer, the rest spread evenly over SPREAD answers, the attractor among them.
     """
     own = 0.55 + 0.4 * np.asarray(mass)
     confident = np.full((len(own), 1 + SPREAD), -np.inf)
@@ -31,10 +35,11 @@ def two_priors(mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steps_to_loss(policies: np.ndarray, attractor: int = 0) -> np.ndarray:
-    """The step at which each policy's mode is lost, (prompts,), HORIZON + 1 if it is not: one driver prompt moves the shared logits.
+    """The step at which each policy's mode is lost, (prompts,), HORIZON + 1 if it is not: one driver prompt
+    moves the shared logits.
 
-    The driver is at consensus on the attractor up to 1e-6 and trains by KL-prox on the majority reward, every other prompt only listens: weight
-    0 in the batch, coupling CompoundSymmetric(private=0, shared=1).
+    The driver is at consensus on the attractor up to 1e-6 and trains by KL-prox on the majority reward, every
+    other prompt only listens: weight 0 in the batch, coupling CompoundSymmetric(private=0, shared=1).
     """
     driver = np.full((1, policies.shape[1]), np.log(1e-6 / (policies.shape[1] - 1)))
     driver[0, attractor] = np.log1p(-1e-6)
@@ -54,19 +59,21 @@ def steps_to_loss(policies: np.ndarray, attractor: int = 0) -> np.ndarray:
 
 @register_theorem
 class Confidence(Theorem):
-    """A shared logit that rises by eta a step takes a prompt's mode when it exceeds log pi(mode)/pi(attractor): mass does not enter.
+    """A shared logit that rises by eta a step takes a prompt's mode when it exceeds log
+    pi(mode)/pi(attractor): mass does not enter.
 
-    For any mode masses p > q there are policies in the reverse order: (p, 1-p) has margin log p/(1-p), and q with the rest spread over M
-    answers has log q M/(1-q), which is larger as soon as M > (1-q)/q p/(1-p).
+    For any mode masses p > q there are policies in the reverse order: (p, 1-p) has margin log p/(1-p), and q
+    with the rest spread over M answers has log q M/(1-q), which is larger as soon as M > (1-q)/q p/(1-p).
     """
 
     name = "N7"
     title = "Counterexample: confidence does not order collapse"
     statement = (
-        "'A more confident model collapses later' is false. Under a shared drift towards one answer a prompt loses its mode when the drift "
-        "exceeds the margin log pi(mode)/pi(attractor). A policy with larger mode mass, larger majority ratio and smaller entropy can "
-        "have the smaller margin, and then goes first, under the same drift: whatever p > q, spread the doubtful rest over more than "
-        "p(1-q)/(q(1-p)) answers."
+        "'A more confident model collapses later' is false. Under a shared drift towards one answer a prompt"
+        " loses its mode when the drift exceeds the margin log pi(mode)/pi(attractor). A policy with larger"
+        " mode mass, larger majority ratio and smaller entropy can have the smaller margin, and then goes"
+        " first, under the same drift: whatever p > q, spread the doubtful rest over more than"
+        " p(1-q)/(q(1-p)) answers."
     )
     source = "against 'high confidence is safe'; theory: C1, and the .996 model of theory's table"
     assumptions = (HAS_LEADER,)
@@ -92,12 +99,18 @@ class Confidence(Theorem):
         mass = np.exp(population.votable.max(axis=1))
         confident, doubtful = two_priors(mass)
         first, second = exact_metrics(confident), exact_metrics(doubtful)
-        yield Claim.at_most("the confident policy has the larger majority ratio", second["majority_ratio"] + 0.04, first["majority_ratio"])
+        yield Claim.at_most(
+            "the confident policy has the larger majority ratio",
+            second["majority_ratio"] + 0.04,
+            first["majority_ratio"],
+        )
         yield Claim.at_most("and the smaller entropy", first["entropy"], second["entropy"] - 0.5)
         count = len(mass)
         lost = steps_to_loss(np.concatenate([confident, doubtful]))
         margins = np.concatenate([confident[:, 1] - confident[:, 0], doubtful[:, 1] - doubtful[:, 0]])
         wanted = np.floor(margins / STEP) + 1
-        yield Claim.equal("the confident mode is lost when the drift exceeds its margin", lost[:count], wanted[:count])
+        yield Claim.equal(
+            "the confident mode is lost when the drift exceeds its margin", lost[:count], wanted[:count]
+        )
         yield Claim.equal("and so is the doubtful one", lost[count:], wanted[count:])
         yield Claim.at_most("the confident one first", lost[:count] + 1, lost[count:])

@@ -26,7 +26,9 @@ def log_mass(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def log_odds(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """log pi(members) - log pi(others), (prompts,), nats: the others are summed, so that 1 - 1e-300 keeps its digits."""
+    """log pi(members) - log pi(others), (prompts,), nats: the others are summed, so that 1 - 1e-300 keeps its
+    digits.
+    """
     with np.errstate(invalid="ignore"):
         return log_mass(log_probs, members) - log_mass(log_probs, ~members)
 
@@ -49,7 +51,9 @@ def take_step(
     return np.asarray(update.step(log_probs, rewards, reference))
 
 
-def path(update: Update, reward: Reward, log_probs: np.ndarray, num_steps: int, **labels) -> Iterator[np.ndarray]:
+def path(
+    update: Update, reward: Reward, log_probs: np.ndarray, num_steps: int, **labels
+) -> Iterator[np.ndarray]:
     """The policies after step 1, 2, ..., num_steps; `reference` is the initial policy."""
     now = log_probs
     for _ in range(num_steps):
@@ -71,7 +75,9 @@ def relative_entropy(log_probs: np.ndarray, reference: np.ndarray) -> np.ndarray
 
 
 def flow(direction, log_probs: np.ndarray, time: float | np.ndarray, steps: int = 32) -> np.ndarray:
-    """The policies at `time` (a number, or (prompts,)) of dz/dt = direction(log_probs): classical Runge-Kutta of fourth order."""
+    """The policies at `time` (a number, or (prompts,)) of dz/dt = direction(log_probs): classical Runge-Kutta
+    of fourth order.
+    """
     step = np.reshape(np.asarray(time, np.float64) / steps, (-1, 1))
     possible, now = log_probs > -np.inf, log_probs
     slope = lambda shift: np.where(possible, direction(normalised(now + shift)), 0.0)  # noqa: E731

@@ -1,4 +1,6 @@
-"""All theorems on seeded random populations that hold what breaks naive code: faces, ties, near ties, masses down to 1e-300."""
+"""All theorems on seeded random populations that hold what breaks naive code: faces, ties, near ties, masses
+down to 1e-300.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ LOWEST = float(np.log(1e-300))
 
 @dataclass(frozen=True)
 class TheoremReport:
-    """One theorem on many random populations: in how many it held, in how many no prompt met its assumptions, in how many it
-    failed; `prompts`: on how many prompts it was tried in all; `witness`: of the first failure, found in population
-    `failed_case`; `derivation`: what SymPy was asked, and whether it came out.
+    """One theorem on many random populations: in how many it held, in how many no prompt met its assumptions,
+    in how many it failed; `prompts`: on how many prompts it was tried in all; `witness`: of the first
+    failure, found in population `failed_case`; `derivation`: what SymPy was asked, and whether it came out.
     """
 
     name: str
@@ -52,8 +54,9 @@ class TheoremReport:
 
 
 def random_population(seed: int, case: int = 0) -> Population:
-    """Population number `case` of this seed: 16 prompts, 2 and 5 answers in turn, 64 in every 16th; most have labels, one correct
-    answer a prompt and no coupling, some have not, some prompt weights, some a no-answer column.
+    """Population number `case` of this seed: 16 prompts, 2 and 5 answers in turn, 64 in every 16th; most have
+    labels, one correct answer a prompt and no coupling, some have not, some prompt weights, some a no-answer
+    column.
     """
     rng = np.random.default_rng((seed, case))
     num_answers = LARGE if case % LARGE_EVERY == LARGE_EVERY - 1 else SIZES[case % len(SIZES)]
@@ -75,7 +78,9 @@ def random_population(seed: int, case: int = 0) -> Population:
 def _random_logits(rng: np.random.Generator, num_answers: int) -> np.ndarray:
     logits = rng.choice([0.3, 2.0, 8.0]) * rng.standard_normal(num_answers)
     one, other = rng.permutation(num_answers)[:2]
-    match rng.choice(["plain", "plain", "plain", "tie", "near tie", "tiny", "impossible", "consensus", "level"]):
+    match rng.choice(
+        ["plain", "plain", "plain", "tie", "near tie", "tiny", "impossible", "consensus", "level"]
+    ):
         case "tie":
             logits[one] = logits[other]
         case "near tie":
@@ -93,12 +98,17 @@ def _random_logits(rng: np.random.Generator, num_answers: int) -> np.ndarray:
 
 
 def check_theorems(
-    names: Sequence[str] | None = None, *, cases: int = 100, seed: int = 0, advance: Callable[[], None] | None = None
+    names: Sequence[str] | None = None,
+    *,
+    cases: int = 100,
+    seed: int = 0,
+    advance: Callable[[], None] | None = None,
 ) -> list[TheoremReport]:
-    """Every named theorem (default: all) on the same `cases` random populations, with its derivation in SymPy.
+    """Every named theorem (default: all) on the same `cases` random populations, with its derivation in
+    SymPy.
 
-    `advance` is called after each theorem on each population. The same seed gives the same report. Raises: InputError for
-    unknown names or fewer than one case.
+    `advance` is called after each theorem on each population. The same seed gives the same report. Raises:
+    InputError for unknown names or fewer than one case.
     """
     if cases < 1:
         raise InputError("cases", cases, "at least one population is tried")
@@ -116,7 +126,9 @@ def check_theorems(
 
 def _report(theorem, verdicts) -> TheoremReport:
     count = lambda status: sum(verdict.status is status for verdict in verdicts)  # noqa: E731
-    first = next((case for case, verdict in enumerate(verdicts) if verdict.status is VerdictStatus.FAILS), None)
+    first = next(
+        (case for case, verdict in enumerate(verdicts) if verdict.status is VerdictStatus.FAILS), None
+    )
     return TheoremReport(
         theorem.name,
         len(verdicts),

@@ -1,4 +1,6 @@
-"""The registry: every module of this package that decorates a theorem adds it; a new theorem is one new file."""
+"""The registry: every module of this package that decorates a theorem adds it; a new theorem is one new
+file.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import re
 from sharpening.errors import InputError
 from sharpening.theorems.base import Theorem
 
-ORDER = "SFUXCN"  # one prompt, finite rollouts, uncoupled prompts, external rewards, coupled prompts, counterexamples
+# one prompt, finite rollouts, uncoupled prompts, external rewards, coupled prompts, counterexamples
+ORDER = "SFUXCN"
 _THEOREMS: dict[str, Theorem] = {}
 
 
@@ -22,7 +25,10 @@ def register_theorem(cls: type[Theorem]) -> type[Theorem]:
         if not str(getattr(cls, field, "")).strip():
             raise InputError(field, getattr(cls, field, None), f"the theorem {cls.__name__} needs one")
     known = _THEOREMS.get(cls.name)
-    if known is not None and (type(known).__module__, type(known).__qualname__) != (cls.__module__, cls.__qualname__):
+    if known is not None and (type(known).__module__, type(known).__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
         raise InputError("name", cls.name, f"{type(known).__name__} already has it", "Choose another name")
     _THEOREMS[cls.name] = cls()
     return cls
@@ -35,7 +41,9 @@ def _load() -> None:
 
 
 def list_theorems() -> list[Theorem]:
-    """All theorems, in the order of their names: S1, ..., S7a, S7b, S8, ..., F1, ..., U1, ..., X1, ..., C1, ..., N1, ..."""
+    """All theorems, in the order of their names: S1, ..., S7a, S7b, S8, ..., F1, ..., U1, ..., X1, ..., C1,
+    ..., N1, ...
+    """
     _load()
     return [_THEOREMS[name] for name in sorted(_THEOREMS, key=_place)]
 

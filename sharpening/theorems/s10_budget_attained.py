@@ -15,30 +15,36 @@ STEPS, NEGLIGIBLE = 3, 45.0  # e^-45 is below float64's resolution of 1
 
 
 def unspent(log_odds_now: np.ndarray, log_odds_start: np.ndarray) -> np.ndarray:
-    """Budget minus KL at mass P = logistic(now) on the leaders, P_0 at the start: h(P) - (1-P) logit P_0, nats, h binary entropy.
+    """Budget minus KL at mass P = logistic(now) on the leaders, P_0 at the start: h(P) - (1-P) logit P_0,
+    nats, h binary entropy.
 
-    Written as log(1 + e^-L) + (1-P)(L - L_0), L the log-odds now: it is O((1-P) log 1/(1-P)), and no digits cancel near P = 1.
+    Written as log(1 + e^-L) + (1-P)(L - L_0), L the log-odds now: it is O((1-P) log 1/(1-P)), and no digits
+    cancel near P = 1.
     """
     rest = np.exp(-np.logaddexp(0.0, log_odds_now))
     with np.errstate(invalid="ignore"):
-        return np.logaddexp(0.0, -log_odds_now) + np.where(rest > 0, rest * (log_odds_now - log_odds_start), 0.0)
+        return np.logaddexp(0.0, -log_odds_now) + np.where(
+            rest > 0, rest * (log_odds_now - log_odds_start), 0.0
+        )
 
 
 @register_theorem
 class BudgetAttained(Theorem):
-    """Along S1's law KL = d(P_t || P_0), which rises to -log P_0; with m tied modes P_0 = m pi_0(mode), and no comonotone path spends more.
+    """Along S1's law KL = d(P_t || P_0), which rises to -log P_0; with m tied modes P_0 = m pi_0(mode), and
+    no comonotone path spends more.
 
-    Proof of the bound with ties: equal masses earn equal rewards, so the m modes stay equal (S14) and each holds at most 1/m; the
-    likelihood ratio is largest at the modes (S9), so it is at most (1/m)/pi_0(mode), and KL, its mean logarithm, at most
-    -log(m pi_0(mode)).
+    Proof of the bound with ties: equal masses earn equal rewards, so the m modes stay equal (S14) and each
+    holds at most 1/m; the likelihood ratio is largest at the modes (S9), so it is at most (1/m)/pi_0(mode),
+    and KL, its mean logarithm, at most -log(m pi_0(mode)).
     """
 
     name = "S10"
     title = "The budget is exact"
     statement = (
-        "Under the majority reward and KL-prox, KL(pi_t || pi_0) = d(P_t || P_0), the binary divergence of the leaders' mass: it rises "
-        "to -log P_0, so for a unique mode the supremum over sharpening is S9's budget exactly, with every smaller value passed on "
-        "the way. With m exactly tied modes it is -log(m pi_0(mode)), log m nats less, and no comonotone path exceeds that."
+        "Under the majority reward and KL-prox, KL(pi_t || pi_0) = d(P_t || P_0), the binary divergence of"
+        " the leaders' mass: it rises to -log P_0, so for a unique mode the supremum over sharpening is S9's"
+        " budget exactly, with every smaller value passed on the way. With m exactly tied modes it is -log(m"
+        " pi_0(mode)), log m nats less, and no comonotone path exceeds that."
     )
     source = "theory: S9, its tightness"
     assumptions = (HAS_LEADER,)
@@ -64,7 +70,9 @@ class BudgetAttained(Theorem):
                 sp.diff(kl, p) - sp.log(p / p0) + sp.log((1 - p) / (1 - p0)), force=True
             ),
             "the limit is -log P_0": sp.expand_log(sp.limit(kl, p, 1, "-") + sp.log(p0), force=True),
-            "budget minus KL is h(P) - (1-P) logit P_0": sp.simplify(sp.expand_log(-sp.log(p0) - kl - gap, force=True)),
+            "budget minus KL is h(P) - (1-P) logit P_0": sp.simplify(
+                sp.expand_log(-sp.log(p0) - kl - gap, force=True)
+            ),
         }
 
     def claims(self, case: Case):
@@ -75,7 +83,12 @@ class BudgetAttained(Theorem):
             odds, budget = log_odds(start, leaders), -log_mass(start, leaders)
             for k, now in enumerate(path(KLProx(1 / h), case.reward, start, STEPS, **labels), start=1):
                 left = np.where(odds < np.inf, unspent(log_odds(now, leaders), odds), 0.0)
-                yield Claim.equal(f"KL at step {k} is d(P_t || P_0)", relative_entropy(now, start) + left, budget, absolute=1e-9)
+                yield Claim.equal(
+                    f"KL at step {k} is d(P_t || P_0)",
+                    relative_entropy(now, start) + left,
+                    budget,
+                    absolute=1e-9,
+                )
         away = np.where(case.applies & np.isfinite(odds), odds, 0.0)
         total = float((leaders.sum(axis=1) * (NEGLIGIBLE - away))[case.applies].max(initial=NEGLIGIBLE))
         *_, end = path(KLProx(STEPS / total), case.reward, start, STEPS, **labels)
@@ -85,5 +98,9 @@ class BudgetAttained(Theorem):
         tied = np.log((start == top).sum(axis=1)) + top[:, 0]
         for update in (SoftmaxGradient(h), GRPO(h)):
             *_, end = path(update, case.reward, start, STEPS, **labels)
-            spent = np.where(sharpening & (leaders.sum(axis=1) == (start == top).sum(axis=1)), relative_entropy(end, start), 0.0)
+            spent = np.where(
+                sharpening & (leaders.sum(axis=1) == (start == top).sum(axis=1)),
+                relative_entropy(end, start),
+                0.0,
+            )
             yield Claim.at_most(f"{update.name} stays within -log(m max pi_0)", spent, -tied, absolute=1e-9)

@@ -1,4 +1,6 @@
-"""S11: a finite-sample test that KL(pi_t || pi_0) exceeds the budget: rollouts of both policies, no labels, a stated false-alarm rate."""
+"""S11: a finite-sample test that KL(pi_t || pi_0) exceeds the budget: rollouts of both policies, no labels, a
+stated false-alarm rate.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ CHOOSING = 4  # one rollout in four chooses the answers, the others test
 
 
 class BudgetTest(NamedTuple):
-    """What `budget_test` says of each prompt, (prompts,): `kl_at_least` and `budget_at_most` in nats, and whether the first is larger."""
+    """What `budget_test` says of each prompt, (prompts,): `kl_at_least` and `budget_at_most` in nats, and
+    whether the first is larger.
+    """
 
     kl_at_least: np.ndarray
     budget_at_most: np.ndarray
@@ -32,15 +36,19 @@ def _log_tail(successes: np.ndarray, trials: int, share: np.ndarray) -> np.ndarr
     """log P(Binomial(trials, share) >= successes), (n,)."""
     n = np.arange(trials + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(n > 0, n * np.log(share)[:, None], 0.0) + np.where(n < trials, (trials - n) * np.log1p(-share)[:, None], 0.0)
+        terms = np.where(n > 0, n * np.log(share)[:, None], 0.0) + np.where(
+            n < trials, (trials - n) * np.log1p(-share)[:, None], 0.0
+        )
     return log_sum(np.where(n >= successes[:, None], log_binomials(trials) + terms, -np.inf))
 
 
 def clopper_pearson(successes: np.ndarray, trials: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper bounds of a probability, each wrong with probability at most `level`, (n,) each.
 
-    lower = the share at which P(Binomial >= successes) = level (0 for no success), by bisection; upper = 1 - lower of the failures.
+    lower = the share at which P(Binomial >= successes) = level (0 for no success), by bisection; upper = 1 -
+    lower of the failures.
     """
+
     def lower(counts: np.ndarray) -> np.ndarray:
         low, high = np.zeros(len(counts)), np.ones(len(counts))
         for _ in range(60):
@@ -54,16 +62,25 @@ def clopper_pearson(successes: np.ndarray, trials: int, level: float) -> tuple[n
 
 
 def binary_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """d(p || q) = p log p/q + (1-p) log (1-p)/(1-q), nats: by data processing at most the KL of the policies with these masses."""
+    """d(p || q) = p log p/q + (1-p) log (1-p)/(1-q), nats: by data processing at most the KL of the policies
+    with these masses.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, other = np.where(p > 0, p * np.log(p / q), 0.0), np.where(p < 1, (1 - p) * np.log((1 - p) / (1 - q)), 0.0)
+        one, other = (
+            np.where(p > 0, p * np.log(p / q), 0.0),
+            np.where(p < 1, (1 - p) * np.log((1 - p) / (1 - q)), 0.0),
+        )
     return one + other
 
 
-def bounds(now_a, start_a, start_b, trials_now: int, trials_start: int, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """(kl_at_least, budget_at_most), nats, from counts of answer a now and at the start and of answer b at the start, (n,) each.
+def bounds(
+    now_a, start_a, start_b, trials_now: int, trials_start: int, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kl_at_least, budget_at_most), nats, from counts of answer a now and at the start and of answer b at
+    the start, (n,) each.
 
-    Three Clopper-Pearson bounds at level/3: KL >= d(L_t(a) || U_0(a)) where L > U, budget = -log max pi_0 <= -log L_0(b).
+    Three Clopper-Pearson bounds at level/3: KL >= d(L_t(a) || U_0(a)) where L > U, budget = -log max pi_0 <=
+    -log L_0(b).
     """
     least = clopper_pearson(now_a, trials_now, level / 3)[0]
     most = clopper_pearson(start_a, trials_start, level / 3)[1]
@@ -79,22 +96,36 @@ def _commonest(answers: np.ndarray, count_silence: bool) -> np.ndarray:
 
 
 def budget_test(initial: np.ndarray, current: np.ndarray, level: float = LEVEL) -> BudgetTest:
-    """Does KL(pi_t || pi_0) exceed what sharpening can spend? Answer ids (prompts, rollouts) of the initial and the current policy.
+    """Does KL(pi_t || pi_0) exceed what sharpening can spend? Answer ids (prompts, rollouts) of the initial
+    and the current policy.
 
-    The first quarter of the rollouts chooses the answer a (commonest now) and b (commonest at the start), the rest tests: so the
-    false-alarm rate of each prompt is at most `level` whatever the policies and the number of answers. Not a test of many prompts
-    at once: among n that did not leave sharpening, up to `level` * n alarms are expected. Raises: InputError for shapes, fewer than
-    4 rollouts, or a level outside (0, 1).
+    The first quarter of the rollouts chooses the answer a (commonest now) and b (commonest at the start), the
+    rest tests: so the false-alarm rate of each prompt is at most `level` whatever the policies and the number
+    of answers. Not a test of many prompts at once: among n that did not leave sharpening, up to `level` * n
+    alarms are expected. Raises: InputError for shapes, fewer than 4 rollouts, or a level outside (0, 1).
     """
     initial, current = np.asarray(initial), np.asarray(current)
-    if initial.ndim != 2 or current.ndim != 2 or len(initial) != len(current) or min(initial.shape[1], current.shape[1]) < 4:
-        raise InputError("initial, current", (initial.shape, current.shape), "they are (prompts, at least 4 rollouts), same prompts")
+    if (
+        initial.ndim != 2
+        or current.ndim != 2
+        or len(initial) != len(current)
+        or min(initial.shape[1], current.shape[1]) < 4
+    ):
+        raise InputError(
+            "initial, current",
+            (initial.shape, current.shape),
+            "they are (prompts, at least 4 rollouts), same prompts",
+        )
     if not 0 < level < 1:
         raise InputError("level", level, "a false-alarm rate lies strictly between 0 and 1", "Use 0.05")
     cut_start, cut_now = initial.shape[1] // CHOOSING, current.shape[1] // CHOOSING
     a, b = _commonest(current[:, :cut_now], True), _commonest(initial[:, :cut_start], False)
     start, now = initial[:, cut_start:], current[:, cut_now:]
-    counts = ((now == a).sum(axis=1), (start == a).sum(axis=1), ((start == b) & (start != NO_ANSWER)).sum(axis=1))
+    counts = (
+        (now == a).sum(axis=1),
+        (start == a).sum(axis=1),
+        ((start == b) & (start != NO_ANSWER)).sum(axis=1),
+    )
     kl, budget = bounds(*counts, now.shape[1], start.shape[1], level)
     return BudgetTest(kl, budget, kl > budget)
 
@@ -103,13 +134,19 @@ def budget_test(initial: np.ndarray, current: np.ndarray, level: float = LEVEL) 
 def _alarms(rollouts: int, level: float) -> np.ndarray:
     """Whether the test alarms, for every (now_a, start_a, start_b), (N+1, N+1, N+1) bool."""
     n = np.arange(rollouts + 1)
-    kl, _ = bounds(np.repeat(n, len(n)), np.tile(n, len(n)), np.zeros(len(n) ** 2, int), rollouts, rollouts, level)
+    kl, _ = bounds(
+        np.repeat(n, len(n)), np.tile(n, len(n)), np.zeros(len(n) ** 2, int), rollouts, rollouts, level
+    )
     budget = bounds(n, n, n, rollouts, rollouts, level)[1]
     return kl.reshape(len(n), len(n), 1) > budget
 
 
-def alarm_rate(now_a: np.ndarray, start: np.ndarray, same: np.ndarray, rollouts: int = ROLLOUTS, level: float = LEVEL) -> np.ndarray:
-    """P(alarm), exactly, (prompts,): now_a = log pi_t(a); start (prompts, 3) = log pi_0 of a, b and the rest; same: a is b."""
+def alarm_rate(
+    now_a: np.ndarray, start: np.ndarray, same: np.ndarray, rollouts: int = ROLLOUTS, level: float = LEVEL
+) -> np.ndarray:
+    """P(alarm), exactly, (prompts,): now_a = log pi_t(a); start (prompts, 3) = log pi_0 of a, b and the rest;
+    same: a is b.
+    """
     n = np.arange(rollouts + 1)
     orders = log_binomials(rollouts)
     safe = lambda log_p: np.maximum(log_p, -1e6)[:, None]  # noqa: E731
@@ -128,19 +165,22 @@ def alarm_rate(now_a: np.ndarray, start: np.ndarray, same: np.ndarray, rollouts:
 
 @register_theorem
 class BudgetTestLevel(Theorem):
-    """P(alarm) <= level whenever KL(pi_t || pi_0) <= -log max pi_0, sharpening or not; at the boundary too, counted exactly.
+    """P(alarm) <= level whenever KL(pi_t || pi_0) <= -log max pi_0, sharpening or not; at the boundary too,
+    counted exactly.
 
-    Proof. The first quarters fix a and b; given them the other rollouts are fresh. With probability >= 1 - level all three bounds hold:
-    then d(L_t(a) || U_0(a)) <= d(pi_t(a) || pi_0(a)) <= KL, since d rises in its first argument and falls in its second where the
-    first is larger, and by data processing; and -log L_0(b) >= -log pi_0(b) >= -log max pi_0. So an alarm then says KL > budget.
+    Proof. The first quarters fix a and b; given them the other rollouts are fresh. With probability >= 1 -
+    level all three bounds hold: then d(L_t(a) || U_0(a)) <= d(pi_t(a) || pi_0(a)) <= KL, since d rises in its
+    first argument and falls in its second where the first is larger, and by data processing; and -log L_0(b)
+    >= -log pi_0(b) >= -log max pi_0. So an alarm then says KL > budget.
     """
 
     name = "S11"
     title = "A test for leaving the budget"
     statement = (
-        "From rollouts of pi_t and pi_0, a quarter to choose an answer a now and b at the start and the rest to test, alarm if d(L_t(a) || U_0(a)) > "
-        "-log L_0(b), with Clopper-Pearson bounds at level/3 each: the false-alarm rate is at most the level for every pi_t with "
-        "KL(pi_t || pi_0) <= -log max pi_0, so for every sharpening path (S9), whatever the number of answers."
+        "From rollouts of pi_t and pi_0, a quarter to choose an answer a now and b at the start and the rest"
+        " to test, alarm if d(L_t(a) || U_0(a)) > -log L_0(b), with Clopper-Pearson bounds at level/3 each:"
+        " the false-alarm rate is at most the level for every pi_t with KL(pi_t || pi_0) <= -log max pi_0, so"
+        " for every sharpening path (S9), whatever the number of answers."
     )
     source = "theory: S9, its finite-sample test; Clopper and Pearson 1934"
     assumptions = (HAS_LEADER,)
@@ -178,17 +218,23 @@ class BudgetTestLevel(Theorem):
         masses[rows, a], masses[rows, b] = -np.inf, -np.inf
         told = np.stack([start[rows, a], start[rows, b], log_sum(masses)], axis=1)
         rate = alarm_rate(now[rows, a], told, a == b)
-        yield Claim.at_most(f"P(alarm) from {ROLLOUTS} test rollouts each is at most the level at KL = budget", rate, LEVEL)
+        yield Claim.at_most(
+            f"P(alarm) from {ROLLOUTS} test rollouts each is at most the level at KL = budget", rate, LEVEL
+        )
         counts = np.arange(ROLLOUTS + 1)
         lower, upper = clopper_pearson(counts, ROLLOUTS, LEVEL)
         share = np.exp(told[:, 1])[:, None]
         law = binomial_law(told[:, 1], ROLLOUTS)
-        yield Claim.at_most("the lower bound is wrong with at most its level", (law * (lower > share)).sum(axis=1), LEVEL)
+        yield Claim.at_most(
+            "the lower bound is wrong with at most its level", (law * (lower > share)).sum(axis=1), LEVEL
+        )
         yield Claim.at_most("and so is the upper", (law * (upper < share)).sum(axis=1), LEVEL)
 
 
 def at_budget(start: np.ndarray, answer: np.ndarray, budget: np.ndarray) -> np.ndarray:
-    """(1-s) pi_0 + s onehot(answer), log, with s such that KL to pi_0 is the budget, by bisection; (prompts, answers)."""
+    """(1-s) pi_0 + s onehot(answer), log, with s such that KL to pi_0 is the budget, by bisection; (prompts,
+    answers).
+    """
     chosen = np.arange(start.shape[1]) == answer[:, None]
     mix = lambda s: np.logaddexp(start + np.log1p(-s)[:, None], np.where(chosen, np.log(s)[:, None], -np.inf))  # noqa: E731
     low, high = np.full(len(start), 1e-300), np.full(len(start), 1 - 1e-12)

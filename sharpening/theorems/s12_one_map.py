@@ -1,4 +1,6 @@
-"""S12: at fixed rewards KL-prox and natural gradient are one map, beta = 1/learning rate; softmax gradient is the same flow times pi."""
+"""S12: at fixed rewards KL-prox and natural gradient are one map, beta = 1/learning rate; softmax gradient is
+the same flow times pi.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,17 @@ ROLLOUTS = 6
 
 @register_theorem
 class OneMap(Theorem):
-    """pi e^{r/beta}/Z = softmax(z + eta (r - mean r)) for eta = 1/beta: a constant per prompt does not move a softmax."""
+    """pi e^{r/beta}/Z = softmax(z + eta (r - mean r)) for eta = 1/beta: a constant per prompt does not move a
+    softmax.
+    """
 
     name = "S12"
     title = "KL-prox is the natural gradient"
     statement = (
-        "At fixed rewards, the policy that maximises E[r] - beta KL(pi' || pi) is the natural-gradient step of size eta = 1/beta, for "
-        "every reward, every policy and every step size, sampled groups included; both discretise the replicator equation "
-        "pi' = pi (r - mean r) exactly at fixed rewards: n steps of size eta are one of size n eta. The softmax gradient is the same "
-        "direction times pi."
+        "At fixed rewards, the policy that maximises E[r] - beta KL(pi' || pi) is the natural-gradient step"
+        " of size eta = 1/beta, for every reward, every policy and every step size, sampled groups included;"
+        " both discretise the replicator equation pi' = pi (r - mean r) exactly at fixed rewards: n steps of"
+        " size eta are one of size n eta. The softmax gradient is the same direction times pi."
     )
     source = "theory: S, update rules"
     rewards = ("majority", "trajectory-entropy")
@@ -33,7 +37,11 @@ class OneMap(Theorem):
         import sympy as sp
 
         pi, r, mean, eta, total = sp.symbols("pi_a r_a rbar eta Z", positive=True)
-        return sp.Eq(pi * sp.exp(eta * r) / total, pi * sp.exp(eta * (r - mean)) / (total * sp.exp(-eta * mean)), evaluate=False)
+        return sp.Eq(
+            pi * sp.exp(eta * r) / total,
+            pi * sp.exp(eta * (r - mean)) / (total * sp.exp(-eta * mean)),
+            evaluate=False,
+        )
 
     def derivation(self):
         import sympy as sp
@@ -42,7 +50,11 @@ class OneMap(Theorem):
         eta, t = sp.symbols("eta t", positive=True)
         mean = sum(x * y for x, y in zip(pi, r, strict=True))
         prox = pi[0] * sp.exp(eta * r[0]) / sum(x * sp.exp(eta * y) for x, y in zip(pi, r, strict=True))
-        natural = pi[0] * sp.exp(eta * (r[0] - mean)) / sum(x * sp.exp(eta * (y - mean)) for x, y in zip(pi, r, strict=True))
+        natural = (
+            pi[0]
+            * sp.exp(eta * (r[0] - mean))
+            / sum(x * sp.exp(eta * (y - mean)) for x, y in zip(pi, r, strict=True))
+        )
         slope = sp.diff(prox, eta).subs(eta, 0)
         ratio = lambda size: pi[0] * sp.exp(size * r[0]) / (pi[1] * sp.exp(size * r[1]))  # noqa: E731
         return {
@@ -50,8 +62,9 @@ class OneMap(Theorem):
             "at eta = 0 both move by pi (r - mean r), pi summing to 1": sp.simplify(
                 slope.subs(pi[2], 1 - pi[0] - pi[1]) - (pi[0] * (r[0] - mean)).subs(pi[2], 1 - pi[0] - pi[1])
             ),
-            "a step of size eta + t is one of size eta, then one of size t: log-ratios add": (ratio(eta + t) / ratio(eta)).rewrite(sp.exp)
-            - sp.exp(t * (r[0] - r[1])),
+            "a step of size eta + t is one of size eta, then one of size t: log-ratios add": (
+                (ratio(eta + t) / ratio(eta)).rewrite(sp.exp) - sp.exp(t * (r[0] - r[1]))
+            ),
         }
 
     def claims(self, case: Case):
@@ -69,7 +82,12 @@ class OneMap(Theorem):
             yield Claim.equal(f"two half steps are one under {what}", twice / scale, prox / scale, **slack)
             softmax = np.asarray(SoftmaxGradient().direction(log_probs, fixed))
             times_pi = np.exp(log_probs) * np.asarray(NaturalGradient().direction(log_probs, fixed))
-            yield Claim.equal(f"softmax gradient is pi times it under {what}", softmax, times_pi, absolute=1e-12)
+            yield Claim.equal(
+                f"softmax gradient is pi times it under {what}", softmax, times_pi, absolute=1e-12
+            )
             group = np.take_along_axis(fixed, answers, axis=1)
-            sampled = [np.asarray(update.group_direction(log_probs, answers, group)) for update in (KLProx(), NaturalGradient())]
+            sampled = [
+                np.asarray(update.group_direction(log_probs, answers, group))
+                for update in (KLProx(), NaturalGradient())
+            ]
             yield Claim.equal(f"and from sampled groups under {what}", *sampled, **slack)

@@ -1,4 +1,6 @@
-"""S13: an answer of mass 0 never comes back, and none of mass > 0 is lost in finitely many steps: no update leaves the open face."""
+"""S13: an answer of mass 0 never comes back, and none of mass > 0 is lost in finitely many steps: no update
+leaves the open face.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ ROLLOUTS = 6
 
 @register_theorem
 class Faces(Theorem):
-    """Every update multiplies each mass by a finite positive number: the support is invariant, so reach is decided before training."""
+    """Every update multiplies each mass by a finite positive number: the support is invariant, so reach is
+    decided before training.
+    """
 
     name = "S13"
     title = "Impossibility: nothing comes from nothing"
     statement = (
-        "Every update multiplies pi(a) by e^(step of z_a)/Z, a finite positive number: for any finite rewards, true ones included, "
-        "exact or sampled, the set of possible answers never changes. So no reward can teach an answer that the policy cannot give, "
-        "none forgets one for good in finite time, and pass@k as k grows keeps the share of prompts that it had."
+        "Every update multiplies pi(a) by e^(step of z_a)/Z, a finite positive number: for any finite"
+        " rewards, true ones included, exact or sampled, the set of possible answers never changes. So no"
+        " reward can teach an answer that the policy cannot give, none forgets one for good in finite time,"
+        " and pass@k as k grows keeps the share of prompts that it had."
     )
     source = "theory: S; the boundary faces of the replicator equation are invariant"
     rewards = ("majority", "trajectory-entropy")
@@ -59,8 +64,15 @@ class Faces(Theorem):
         )  # fmt: skip
         for update in updates:
             now = np.asarray(update.step(start, case.rewards(), start))
-            yield Claim.equal(f"a step of {update.name} leaves the same answers possible", now > -np.inf, possible, absolute=0.0)
+            yield Claim.equal(
+                f"a step of {update.name} leaves the same answers possible",
+                now > -np.inf,
+                possible,
+                absolute=0.0,
+            )
             group = np.take_along_axis(any_sign, answers, axis=1)
             with np.errstate(invalid="ignore"):
                 moved = start + h * np.asarray(update.group_direction(start, answers, group, start))
-            yield Claim.equal(f"and so does a sampled one of {update.name}", np.isfinite(moved), possible, absolute=0.0)
+            yield Claim.equal(
+                f"and so does a sampled one of {update.name}", np.isfinite(moved), possible, absolute=0.0
+            )

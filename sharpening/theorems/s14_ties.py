@@ -1,4 +1,6 @@
-"""S14: exact updates never break an exact tie under a reward that treats equals equally; a sampled group breaks it at once."""
+"""S14: exact updates never break an exact tie under a reward that treats equals equally; a sampled group
+breaks it at once.
+"""
 
 from __future__ import annotations
 
@@ -29,24 +31,31 @@ def _equal_treatment(case: Case) -> np.ndarray:
     return ~(tied & (ordered[:, 1:] != ordered[:, :-1])).any(axis=1)
 
 
-EQUAL_TREATMENT = Assumption("equal treatment", "answers of exactly equal mass earn exactly equal rewards", _equal_treatment)
+EQUAL_TREATMENT = Assumption(
+    "equal treatment", "answers of exactly equal mass earn exactly equal rewards", _equal_treatment
+)
 
 
 def tie_survives(rollouts: int) -> float:
-    """P(a sampled group leaves two equal answers equal) = P(all agree) + P(an even split), 2^-N (2 + C(N, N/2) for even N)."""
+    """P(a sampled group leaves two equal answers equal) = P(all agree) + P(an even split), 2^-N (2 + C(N,
+    N/2) for even N).
+    """
     return (2 + (math.comb(rollouts, rollouts // 2) if rollouts % 2 == 0 else 0)) / 2**rollouts
 
 
 @register_theorem
 class Ties(Theorem):
-    """Equal masses and equal rewards give equal steps, bit for bit; the tie is a repelling set, which sampling leaves at once."""
+    """Equal masses and equal rewards give equal steps, bit for bit; the tie is a repelling set, which
+    sampling leaves at once.
+    """
 
     name = "S14"
     title = "Exact ties stay ties"
     statement = (
-        "If answers of equal mass earn equal rewards, every exact update keeps them equal for ever: m tied modes that win end at 1/m each. "
-        "Sampling does not: two answers at 1/2 each stay equal after one majority step from N rollouts only if all agree or the group "
-        "splits evenly, with probability 2^(1-N) + [N even] C(N, N/2) 2^-N."
+        "If answers of equal mass earn equal rewards, every exact update keeps them equal for ever: m tied"
+        " modes that win end at 1/m each. Sampling does not: two answers at 1/2 each stay equal after one"
+        " majority step from N rollouts only if all agree or the group splits evenly, with probability"
+        " 2^(1-N) + [N even] C(N, N/2) 2^-N."
     )
     source = "theory: S3 and S4, ties"
     assumptions = (EQUAL_TREATMENT,)
@@ -68,7 +77,9 @@ class Ties(Theorem):
         count = sum(sp.binomial(n, k) for k in range(n + 1) if k in (0, n // 2, n))
         step = lambda mass, reward: sp.log(mass) + eta * mass * (reward - mean)  # noqa: E731
         return {
-            "the step is a function of mass, reward and mean only, so equals stay equal": step(pi, r) - step(pi, r),
+            "the step is a function of mass, reward and mean only, so equals stay equal": (
+                step(pi, r) - step(pi, r)
+            ),
             "8 rollouts keep a tie in 2 + C(8,4) of 256 orders": count - (2 + sp.binomial(8, 4)),
         }
 
@@ -76,7 +87,13 @@ class Ties(Theorem):
         population, h = case.population, case.step_size
         start = population.log_probs
         order, tied, _ = _neighbours(case)
-        for update in (KLProx(1 / h), NaturalGradient(h), NaturalGradient(h, "group"), SoftmaxGradient(h), GRPO(h)):
+        for update in (
+            KLProx(1 / h),
+            NaturalGradient(h),
+            NaturalGradient(h, "group"),
+            SoftmaxGradient(h),
+            GRPO(h),
+        ):
             after = np.take_along_axis(np.asarray(update.step(start, case.rewards())), order, axis=1)
             broken = (tied & (after[:, 1:] != after[:, :-1])).sum(axis=1)
             yield Claim.equal(f"no exact tie is broken by {update.name}", broken, 0.0, absolute=0.0)
@@ -87,6 +104,8 @@ class Ties(Theorem):
             kept = float(weights[moved[:, 0] == moved[:, 1]].sum())
             told = f"a sampled step from {rollouts} rollouts keeps a tie of two"
             yield Claim.equal(told, kept, tie_survives(rollouts), absolute=1e-12)
-            uneven = np.where((counts[:, 0] == counts[:, 1]) | (counts == 0).any(axis=1), 0.0, moved[:, 0] - moved[:, 1])
+            uneven = np.where(
+                (counts[:, 0] == counts[:, 1]) | (counts == 0).any(axis=1), 0.0, moved[:, 0] - moved[:, 1]
+            )
             against = (-uneven * np.sign(counts[:, 0] - counts[:, 1])).max()
             yield Claim.at_most("and else favours the one drawn more often", against, 0.0)

@@ -1,4 +1,6 @@
-"""S15: at fixed rewards every update of any size raises the mean reward, whatever the reward: by the Jeffreys divergence, or at rate Var r."""
+"""S15: at fixed rewards every update of any size raises the mean reward, whatever the reward: by the Jeffreys
+divergence, or at rate Var r.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,26 @@ def _mean(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
 
 @register_theorem
 class NoStepTooLong(Theorem):
-    """E'[r] - E[r] = beta (KL(pi'||pi) + KL(pi||pi')) for KL-prox; softmax gradient and GRPO never lower E[r] either, at any step size.
+    """E'[r] - E[r] = beta (KL(pi'||pi) + KL(pi||pi')) for KL-prox; softmax gradient and GRPO never lower E[r]
+    either, at any step size.
 
-    Proof for the softmax gradient, any reward, any eta > 0: with d_a = eta pi_a A_a, which sum to 0, and Z = sum pi e^d,
-    eta Z (E'[r] - E[r]) = sum d_a e^{d_a} = sum d_a (e^{d_a} - 1) >= 0, each term a product of two numbers of one sign. Dividing A by the
-    standard deviation (GRPO) changes only eta.
+    Proof for the softmax gradient, any reward, any eta > 0: with d_a = eta pi_a A_a, which sum to 0, and Z =
+    sum pi e^d, eta Z (E'[r] - E[r]) = sum d_a e^{d_a} = sum d_a (e^{d_a} - 1) >= 0, each term a product of
+    two numbers of one sign. Dividing A by the standard deviation (GRPO) changes only eta.
     """
 
     name = "S15"
     title = "No step is too long"
     statement = (
-        "At fixed rewards, any at all: a KL-prox or natural-gradient step raises the mean reward by beta times the Jeffreys divergence "
-        "of the two policies, E'[r] - E[r] = beta (KL(pi'||pi) + KL(pi||pi')); a softmax-gradient or GRPO step of any size never lowers "
-        "it. To first order the gains are Var r, and sum pi² A² for the softmax gradient (Fisher's theorem)."
+        "At fixed rewards, any at all: a KL-prox or natural-gradient step raises the mean reward by beta"
+        " times the Jeffreys divergence of the two policies, E'[r] - E[r] = beta (KL(pi'||pi) + KL(pi||pi'));"
+        " a softmax-gradient or GRPO step of any size never lowers it. To first order the gains are Var r,"
+        " and sum pi² A² for the softmax gradient (Fisher's theorem)."
     )
-    source = "here; Fisher's fundamental theorem for the flow; compare Mei et al. 2020, whose proof needs learning rates below 2/5"
+    source = (
+        "here; Fisher's fundamental theorem for the flow; compare Mei et al. 2020, whose proof needs learning"
+        " rates below 2/5"
+    )
     rewards = ("majority", "trajectory-entropy")
     any_reward = True
 
@@ -64,7 +71,9 @@ class NoStepTooLong(Theorem):
             "softmax gradient: sum d e^d = sum d (e^d - 1) when the d sum to 0": sp.expand(
                 sum(x * sp.exp(x) - x * (sp.exp(x) - 1) for x in (r[0], r[1], -r[0] - r[1]))
             ),
-            "and d (e^d - 1) is least at d = 0, where it is 0: it falls before and rises after": sp.diff(d * (sp.exp(d) - 1), d).subs(d, 0),
+            "and d (e^d - 1) is least at d = 0, where it is 0: it falls before and rises after": (
+                sp.diff(d * (sp.exp(d) - 1), d).subs(d, 0)
+            ),
         }
 
     def claims(self, case: Case):
@@ -72,7 +81,9 @@ class NoStepTooLong(Theorem):
         possible = log_probs > -np.inf
         other = np.random.default_rng(log_probs.shape).standard_normal(log_probs.shape)
         for what, fixed in (("the reward", own), ("arbitrary rewards", other)):
-            rewards = np.where(possible, fixed - np.where(possible, fixed, -np.inf).max(axis=1, keepdims=True), 0.0)
+            rewards = np.where(
+                possible, fixed - np.where(possible, fixed, -np.inf).max(axis=1, keepdims=True), 0.0
+            )
             before = _mean(log_probs, rewards)
             scale = np.maximum(1.0, np.abs(rewards).max(axis=1))
             for update in (KLProx(1 / h), NaturalGradient(h)):
@@ -84,12 +95,23 @@ class NoStepTooLong(Theorem):
             for update in (SoftmaxGradient(h), GRPO(h), NaturalGradient(h, "group")):
                 after = np.asarray(update.step(log_probs, fixed))
                 yield Claim.at_most(
-                    f"{update.name} does not lower the mean of {what}", before / scale, _mean(after, rewards) / scale, absolute=1e-13
+                    f"{update.name} does not lower the mean of {what}",
+                    before / scale,
+                    _mean(after, rewards) / scale,
+                    absolute=1e-13,
                 )
             advantage = np.where(possible, rewards - before[:, None], 0.0)
             for update, wanted in (
                 (NaturalGradient(), (np.exp(log_probs) * advantage**2).sum(axis=1)),
                 (SoftmaxGradient(), (np.exp(log_probs) * advantage) ** 2 @ np.ones(log_probs.shape[1])),
             ):
-                rate = (np.exp(log_probs) * np.asarray(update.direction(log_probs, fixed)) * advantage).sum(axis=1)
-                yield Claim.equal(f"dE/dt under {update.name} is its square of advantages for {what}", rate, wanted, absolute=1e-12, relative=1e-9)
+                rate = (np.exp(log_probs) * np.asarray(update.direction(log_probs, fixed)) * advantage).sum(
+                    axis=1
+                )
+                yield Claim.equal(
+                    f"dE/dt under {update.name} is its square of advantages for {what}",
+                    rate,
+                    wanted,
+                    absolute=1e-12,
+                    relative=1e-9,
+                )

@@ -1,4 +1,6 @@
-"""S1: iterated KL-prox steps on the majority reward move the majority answer's log-odds by exactly 1/beta each."""
+"""S1: iterated KL-prox steps on the majority reward move the majority answer's log-odds by exactly 1/beta
+each.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,16 @@ STEPS = 4
 
 @register_theorem
 class LogitLaw(Theorem):
-    """logit p_k = logit p_0 + k/beta for the mass p of the majority answer; ratios of the other answers stay."""
+    """logit p_k = logit p_0 + k/beta for the mass p of the majority answer; ratios of the other answers
+    stay.
+    """
 
     name = "S1"
     title = "Logit law of the KL-prox"
     statement = (
-        "Under the majority reward, k steps pi' ∝ pi exp(r/beta) with the previous policy as reference add exactly k/beta to the "
-        "majority answer's log-odds, so 1 - p_k = O(exp(-k/beta)); ratios of the other answers never change."
+        "Under the majority reward, k steps pi' ∝ pi exp(r/beta) with the previous policy as reference add"
+        " exactly k/beta to the majority answer's log-odds, so 1 - p_k = O(exp(-k/beta)); ratios of the other"
+        " answers never change."
     )
     source = "He et al. 2026, Theorem 1 (exact form)"
     assumptions = (UNIQUE_MODE,)
@@ -52,13 +57,19 @@ class LogitLaw(Theorem):
         start, leader = population.log_probs, population.leaders
         others = ~leader & (start > -np.inf)
         with np.errstate(invalid="ignore"):
-            for k, now in enumerate(path(KLProx(beta), case.reward, start, STEPS, no_answer=population.no_answer), start=1):
+            for k, now in enumerate(
+                path(KLProx(beta), case.reward, start, STEPS, no_answer=population.no_answer), start=1
+            ):
                 yield Claim.equal(
-                    f"logit p_{k} is logit p_0 + {k}/beta", log_odds(now, leader), log_odds(start, leader) + k / beta
+                    f"logit p_{k} is logit p_0 + {k}/beta",
+                    log_odds(now, leader),
+                    log_odds(start, leader) + k / beta,
                 )
                 shift = np.where(others, now - start, np.nan)
                 spread = np.where(others.sum(axis=1) > 1, _spread(shift), 0.0)
-                yield Claim.equal(f"log-ratios of the other answers have not changed at step {k}", spread, 0.0)
+                yield Claim.equal(
+                    f"log-ratios of the other answers have not changed at step {k}", spread, 0.0
+                )
 
 
 def _spread(shift: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ class FixedReference(Theorem):
     name = "S2"
     title = "A fixed reference does not collapse"
     statement = (
-        "Under the majority reward, the policy that maximises E[r] - beta KL(pi || pi_0) has its majority answer's log-odds exactly "
-        "1/beta above the prior's, and stays there at every later step: no collapse. Compare S1."
+        "Under the majority reward, the policy that maximises E[r] - beta KL(pi || pi_0) has its majority"
+        " answer's log-odds exactly 1/beta above the prior's, and stays there at every later step: no"
+        " collapse. Compare S1."
     )
     source = "theory: S2"
     assumptions = (UNIQUE_MODE,)
@@ -38,7 +39,9 @@ class FixedReference(Theorem):
         best = odds / (1 + odds)
         return {
             "the objective's slope is 1 at the prior": sp.diff(objective, p).subs(p, p0) - 1,
-            "and falls by beta per nat of log-odds, so it vanishes 1/beta above": sp.diff(objective, p, 2) * p * (1 - p) + beta,
+            "and falls by beta per nat of log-odds, so it vanishes 1/beta above": (
+                sp.diff(objective, p, 2) * p * (1 - p) + beta
+            ),
             "p* has exp(1/beta) times the prior's odds": best / (1 - best) - odds,
         }
 

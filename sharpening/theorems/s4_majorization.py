@@ -21,15 +21,23 @@ def distinct_answers(log_probs: np.ndarray) -> np.ndarray:
 
 
 def majorization_claims(case: Case, updates: dict):
-    """One step of each update (name -> update): no tail sum grows, so entropy does not grow and the mode's mass does not fall."""
+    """One step of each update (name -> update): no tail sum grows, so entropy does not grow and the mode's
+    mass does not fall.
+    """
     population = case.population
     start = population.log_probs
     before, seen = exact_metrics(start)["entropy"], distinct_answers(start)
     for name, update in updates.items():
-        after = take_step(update, case.reward, start, correct=population.correct, no_answer=population.no_answer)
-        yield Claim.at_most(f"no sum of smallest masses grows under {name}", log_tails(after), log_tails(start))
+        after = take_step(
+            update, case.reward, start, correct=population.correct, no_answer=population.no_answer
+        )
+        yield Claim.at_most(
+            f"no sum of smallest masses grows under {name}", log_tails(after), log_tails(start)
+        )
         yield Claim.at_most(f"entropy does not grow under {name}", exact_metrics(after)["entropy"], before)
-        yield Claim.at_most(f"{ROLLOUTS} rollouts give no more distinct answers under {name}", distinct_answers(after), seen)
+        yield Claim.at_most(
+            f"{ROLLOUTS} rollouts give no more distinct answers under {name}", distinct_answers(after), seen
+        )
 
 
 @register_theorem
@@ -39,8 +47,9 @@ class Majorization(Theorem):
     name = "S4"
     title = "General sharpening: one step majorizes"
     statement = (
-        "If the reward is a nondecreasing function of pi(a), one KL-prox, natural-gradient or replicator step of any size gives a "
-        "policy that majorizes pi: every Schur-concave diversity falls, and the mode's mass never does. S1 and S3 are special cases."
+        "If the reward is a nondecreasing function of pi(a), one KL-prox, natural-gradient or replicator step"
+        " of any size gives a policy that majorizes pi: every Schur-concave diversity falls, and the mode's"
+        " mass never does. S1 and S3 are special cases."
     )
     source = "theory: S4"
     assumptions = (COMONOTONE,)
@@ -51,7 +60,8 @@ class Majorization(Theorem):
         import sympy as sp
 
         i, k = sp.symbols("i k", integer=True, positive=True)
-        new, old = sp.Indexed(sp.IndexedBase("p'"), i), sp.Indexed(sp.IndexedBase("p"), i)  # masses in increasing order
+        # masses in increasing order
+        new, old = sp.Indexed(sp.IndexedBase("p'"), i), sp.Indexed(sp.IndexedBase("p"), i)
         return sp.Le(sp.Sum(new, (i, 1, k)), sp.Sum(old, (i, 1, k)))
 
     def derivation(self):

@@ -1,4 +1,6 @@
-"""S5: one comonotone softmax-gradient or GRPO step of any size majorizes the policy too; the proof is SoftmaxGradient's docstring."""
+"""S5: one comonotone softmax-gradient or GRPO step of any size majorizes the policy too; the proof is
+SoftmaxGradient's docstring.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,16 @@ from sharpening.updates import GRPO, SoftmaxGradient
 
 @register_theorem
 class SoftmaxMajorizes(Theorem):
-    """Delta z_a = eta pi_a (r_a - mean r) with comonotone r majorizes, although it need not keep the order of losers."""
+    """Delta z_a = eta pi_a (r_a - mean r) with comonotone r majorizes, although it need not keep the order of
+    losers.
+    """
 
     name = "S5"
     title = "Softmax gradient majorizes"
     statement = (
-        "If the reward is a nondecreasing function of pi(a), one softmax-gradient step Delta z_a = eta pi_a (r_a - mean r), or one "
-        "GRPO step, of any size gives a policy that majorizes pi; the mode's mass never falls."
+        "If the reward is a nondecreasing function of pi(a), one softmax-gradient step Delta z_a = eta pi_a"
+        " (r_a - mean r), or one GRPO step, of any size gives a policy that majorizes pi; the mode's mass"
+        " never falls."
     )
     source = "theory: S5; proof in sharpening.updates.SoftmaxGradient"
     assumptions = (COMONOTONE,)
@@ -41,20 +46,21 @@ class SoftmaxMajorizes(Theorem):
         new = pi[0] * factor[0] + pi[1] * factor[1], pi[2] * factor[2] + pi[3] * factor[3]
         total = sum(x * (y - mean) for x, y in zip(pi, r, strict=True))
         return {
-            "term by term pi^2 A - pi* pi A = pi A (pi - pi*), which is >= 0 when A changes sign at pi*": p**2 * advantage
-            - crossing * p * advantage
-            - p * advantage * (p - crossing),
-            "the odds of a top set S grow by its pi-mean of w = e^Delta over the rest's (4 answers, 2 in S)": (new[0] / new[1])
-            / (inside / outside)
-            - (new[0] / inside) / (new[1] / outside),
-            "which is >= 1 + its mean Delta by Jensen: e^Delta - 1 - Delta is 0 at 0 with slope e^Delta - 1": sp.diff(
-                sp.exp(change) - 1 - change, change
-            )
-            - (sp.exp(change) - 1),
+            "term by term pi^2 A - pi* pi A = pi A (pi - pi*), which is >= 0 when A changes sign at pi*": (
+                p**2 * advantage - crossing * p * advantage - p * advantage * (p - crossing)
+            ),
+            "the odds of a top set S grow by its pi-mean of w = e^Delta over the rest's (4 answers, 2 in S)": (
+                (new[0] / new[1]) / (inside / outside) - (new[0] / inside) / (new[1] / outside)
+            ),
+            "which is >= 1 + its mean Delta by Jensen: e^Delta - 1 - Delta is 0 at 0 with slope e^Delta - 1": (
+                sp.diff(sp.exp(change) - 1 - change, change) - (sp.exp(change) - 1)
+            ),
             "the advantages average to 0, so a top set's sum of pi A is >= 0 (4 answers)": sp.expand(
                 total.subs(pi[3], 1 - pi[0] - pi[1] - pi[2])
             ),
         }
 
     def claims(self, case: Case):
-        return majorization_claims(case, {"SoftmaxGradient": SoftmaxGradient(case.step_size), "GRPO": GRPO(case.step_size)})
+        return majorization_claims(
+            case, {"SoftmaxGradient": SoftmaxGradient(case.step_size), "GRPO": GRPO(case.step_size)}
+        )

@@ -19,19 +19,24 @@ def _two_answers(case: Case) -> np.ndarray:
 
 
 def logistic(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
-    """Log-odds at `time` (steps times learning rate, or times 1/beta) under natural gradient and KL-prox: odds + time, nats."""
+    """Log-odds at `time` (steps times learning rate, or times 1/beta) under natural gradient and KL-prox:
+    odds + time, nats.
+    """
     return odds + time
 
 
 def consensus_time(odds: np.ndarray) -> np.ndarray:
-    """pi - 2 arcsin sqrt(p_0) = 2 arctan exp(-odds/2): when the normalised natural gradient is at p = 1; no cancellation near it."""
+    """pi - 2 arcsin sqrt(p_0) = 2 arctan exp(-odds/2): when the normalised natural gradient is at p = 1; no
+    cancellation near it.
+    """
     return 2 * np.arctan(np.exp(-np.asarray(odds, np.float64) / 2))
 
 
 def finite_time(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
     """Log-odds at `time` under the natural gradient divided by the std: p_t = sin²(t/2 + arcsin sqrt(p_0)).
 
-    At `consensus_time` and for ever after it is +infinity: p' >= 0 leaves no other solution inside the simplex.
+    At `consensus_time` and for ever after it is +infinity: p' >= 0 leaves no other solution inside the
+    simplex.
     """
     left = (consensus_time(odds) - time) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -39,7 +44,8 @@ def finite_time(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
 
 
 def inverse_time(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
-    """Log-odds at `time` under the softmax gradient: the root of L + sinh L = L_0 + sinh L_0 + t, by Newton from the convex side.
+    """Log-odds at `time` under the softmax gradient: the root of L + sinh L = L_0 + sinh L_0 + t, by Newton
+    from the convex side.
 
     Beyond FAR nats, where L is nothing beside sinh L, it is L_0 + log(1 + 2 t e^-L_0).
     """
@@ -52,7 +58,9 @@ def inverse_time(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
         if np.array_equal(shorter, size):
             break
         size = shorter
-    beyond = odds + np.sign(odds) * np.log1p(np.sign(odds) * 2 * time * np.exp(-np.maximum(np.abs(odds), FAR)))
+    beyond = odds + np.sign(odds) * np.log1p(
+        np.sign(odds) * 2 * time * np.exp(-np.maximum(np.abs(odds), FAR))
+    )
     return np.where(np.abs(odds) > FAR, beyond, np.sign(clock) * size)
 
 
@@ -63,18 +71,32 @@ def inverse_square(odds: np.ndarray, time: float | np.ndarray) -> np.ndarray:
 
 SPEEDS = {  # what: update, solution, log of dL/dt as a function of log p(1-p)
     "KLProx: logit p grows at rate 1": (KLProx(), logistic, lambda log_q: np.zeros_like(log_q)),
-    "NaturalGradient: logit p grows at rate 1": (NaturalGradient(), logistic, lambda log_q: np.zeros_like(log_q)),
+    "NaturalGradient: logit p grows at rate 1": (
+        NaturalGradient(),
+        logistic,
+        lambda log_q: np.zeros_like(log_q),
+    ),
     "NaturalGradient / std: logit p grows at rate 1/sqrt(p(1-p))": (
         NaturalGradient(1.0, "group", 0.0),
         finite_time,
         lambda log_q: -log_q / 2,
     ),
-    "SoftmaxGradient: logit p grows at rate 2p(1-p)": (SoftmaxGradient(), inverse_time, lambda log_q: np.log(2) + log_q),
-    "GRPO: logit p grows at rate 2 sqrt(p(1-p))": (GRPO(1.0, "group", 0.0), inverse_square, lambda log_q: np.log(2) + log_q / 2),
+    "SoftmaxGradient: logit p grows at rate 2p(1-p)": (
+        SoftmaxGradient(),
+        inverse_time,
+        lambda log_q: np.log(2) + log_q,
+    ),
+    "GRPO: logit p grows at rate 2 sqrt(p(1-p))": (
+        GRPO(1.0, "group", 0.0),
+        inverse_square,
+        lambda log_q: np.log(2) + log_q / 2,
+    ),
 }
 TIMES = (0.0, 0.5, 3.0)
 FAR = 300.0  # nats: e^-300 is nothing beside 1, and e^300 can be squared
-TWO_ANSWERS = Assumption("two answers", "exactly two answers are possible, and giving no answer is not", _two_answers)
+TWO_ANSWERS = Assumption(
+    "two answers", "exactly two answers are possible, and giving no answer is not", _two_answers
+)
 
 
 @register_theorem
@@ -84,9 +106,10 @@ class FourSpeeds(Theorem):
     name = "S6"
     title = "Four speeds"
     statement = (
-        "Majority reward, two answers, continuous time. Natural gradient and KL-prox: p' = p(1-p), exponential. Divided by the std: "
-        "p' = sqrt(p(1-p)), consensus at the finite time pi - 2 arcsin sqrt(p_0), and there it stays. Softmax gradient: "
-        "p' = 2p²(1-p)², 1-p ~ 1/(2t). GRPO: p' = 2(p(1-p))^(3/2), 1-p ~ 1/t²."
+        "Majority reward, two answers, continuous time. Natural gradient and KL-prox: p' = p(1-p),"
+        " exponential. Divided by the std: p' = sqrt(p(1-p)), consensus at the finite time pi - 2 arcsin"
+        " sqrt(p_0), and there it stays. Softmax gradient: p' = 2p²(1-p)², 1-p ~ 1/(2t). GRPO: p' ="
+        " 2(p(1-p))^(3/2), 1-p ~ 1/t²."
     )
     source = "theory: S6"
     assumptions = (UNIQUE_MODE, TWO_ANSWERS)
@@ -96,7 +119,9 @@ class FourSpeeds(Theorem):
 
         p = sp.Symbol("p", positive=True)
         q = p * (1 - p)
-        return sp.Eq(sp.Symbol("p'"), sp.FiniteSet(q, sp.sqrt(q), 2 * q**2, 2 * q ** sp.Rational(3, 2)), evaluate=False)
+        return sp.Eq(
+            sp.Symbol("p'"), sp.FiniteSet(q, sp.sqrt(q), 2 * q**2, 2 * q ** sp.Rational(3, 2)), evaluate=False
+        )
 
     def derivation(self):
         import sympy as sp
@@ -111,23 +136,31 @@ class FourSpeeds(Theorem):
         odds = sp.Symbol("L", real=True)
         return {
             "the logistic curve solves p' = p(1-p)": sp.diff(logistic, t) - logistic * (1 - logistic),
-            "p = sin²(theta), theta = t/2 + arcsin sqrt(p_0), has p' = sin cos = sqrt(p(1-p)) up to theta = pi/2": sp.diff(
-                sp.sin(half) ** 2, half
-            )
-            / 2
-            - sp.sin(half) * sp.cos(half),
-            "theta reaches pi/2 at t = pi - 2 arcsin sqrt(p_0)": (t / 2 + sp.asin(sp.sqrt(p0))).subs(
-                t, sp.pi - 2 * sp.asin(sp.sqrt(p0))
-            )
-            - sp.pi / 2,
-            "logit p + 1/(2(1-p)) - 1/(2p) is a clock of p' = 2p²(1-p)²": sp.diff(softmax_clock, p) * 2 * q**2 - 1,
-            "its tail: (1-p) t tends to 1/2": sp.limit(softmax_clock.subs(p, 1 - e) * e, e, 0, "+") - sp.Rational(1, 2),
-            "(2p-1)/sqrt(p(1-p)) is a clock of p' = 2(p(1-p))^(3/2)": sp.diff(grpo_clock, p) * 2 * q ** sp.Rational(3, 2) - 1,
+            "p = sin²(theta), theta = t/2 + arcsin sqrt(p_0), has p' = sin cos = sqrt(p(1-p)) up to theta = pi/2": (
+                sp.diff(sp.sin(half) ** 2, half) / 2 - sp.sin(half) * sp.cos(half)
+            ),
+            "theta reaches pi/2 at t = pi - 2 arcsin sqrt(p_0)": (
+                (t / 2 + sp.asin(sp.sqrt(p0))).subs(t, sp.pi - 2 * sp.asin(sp.sqrt(p0))) - sp.pi / 2
+            ),
+            "logit p + 1/(2(1-p)) - 1/(2p) is a clock of p' = 2p²(1-p)²": (
+                sp.diff(softmax_clock, p) * 2 * q**2 - 1
+            ),
+            "its tail: (1-p) t tends to 1/2": (
+                sp.limit(softmax_clock.subs(p, 1 - e) * e, e, 0, "+") - sp.Rational(1, 2)
+            ),
+            "(2p-1)/sqrt(p(1-p)) is a clock of p' = 2(p(1-p))^(3/2)": (
+                sp.diff(grpo_clock, p) * 2 * q ** sp.Rational(3, 2) - 1
+            ),
             "its tail: (1-p) t² tends to 1": sp.limit(grpo_clock.subs(p, 1 - e) ** 2 * e, e, 0, "+") - 1,
-            "in log-odds L it is L + sinh L": (softmax_clock - odds - sp.sinh(odds)).subs(p, 1 / (1 + sp.exp(-odds))).rewrite(sp.exp),
-            "and GRPO's is 2 sinh(L/2)": (grpo_clock - 2 * sp.sinh(odds / 2)).subs(p, 1 / (1 + sp.exp(-odds))).rewrite(sp.exp),
-            "arcsin sqrt(p) = arctan exp(L/2), so the consensus time is 2 arctan exp(-L/2)": sp.sin(sp.atan(sp.exp(odds / 2))) ** 2
-            - 1 / (1 + sp.exp(-odds)),
+            "in log-odds L it is L + sinh L": (
+                (softmax_clock - odds - sp.sinh(odds)).subs(p, 1 / (1 + sp.exp(-odds))).rewrite(sp.exp)
+            ),
+            "and GRPO's is 2 sinh(L/2)": (
+                (grpo_clock - 2 * sp.sinh(odds / 2)).subs(p, 1 / (1 + sp.exp(-odds))).rewrite(sp.exp)
+            ),
+            "arcsin sqrt(p) = arctan exp(L/2), so the consensus time is 2 arctan exp(-L/2)": (
+                sp.sin(sp.atan(sp.exp(odds / 2))) ** 2 - 1 / (1 + sp.exp(-odds))
+            ),
         }
 
     def claims(self, case: Case):
@@ -140,18 +173,34 @@ class FourSpeeds(Theorem):
             for time in TIMES:
                 then = solution(odds, time)
                 log_p, log_rest = -np.logaddexp(0.0, -then), -np.logaddexp(0.0, then)
-                now = np.where(leader, log_p[:, None], np.where(rest, log_rest[:, None], -np.inf)) if time else start
+                now = (
+                    np.where(leader, log_p[:, None], np.where(rest, log_rest[:, None], -np.inf))
+                    if time
+                    else start
+                )
                 rewards = np.asarray(case.reward.exact(now, no_answer=population.no_answer))
                 direction = np.asarray(update.direction(now, rewards))
-                rate = np.where(leader, direction, 0.0).sum(axis=1) - np.where(rest, direction, 0.0).sum(axis=1)
+                rate = np.where(leader, direction, 0.0).sum(axis=1) - np.where(rest, direction, 0.0).sum(
+                    axis=1
+                )
                 moving = case.applies & (then < np.inf)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     found, wanted = np.log(rate), log_rate(log_p + log_rest)
-                yield Claim.equal(f"{what}, in logs, at time {time:g}", np.where(moving, found, 0.0), np.where(moving, wanted, 0.0))
-                still = np.asarray(update.step(vertex, np.asarray(case.reward.exact(vertex, no_answer=population.no_answer))))
+                yield Claim.equal(
+                    f"{what}, in logs, at time {time:g}",
+                    np.where(moving, found, 0.0),
+                    np.where(moving, wanted, 0.0),
+                )
+                still = np.asarray(
+                    update.step(vertex, np.asarray(case.reward.exact(vertex, no_answer=population.no_answer)))
+                )
                 done = np.where((then == np.inf)[:, None] & (now != still), 1.0, 0.0).sum(axis=1)
-                yield Claim.equal(f"{what}, and a policy at consensus stays there, at time {time:g}", done, 0.0)
+                yield Claim.equal(
+                    f"{what}, and a policy at consensus stays there, at time {time:g}", done, 0.0
+                )
         end = consensus_time(odds)
         for factor in (1.0, 1.5, 1e6):
-            yield Claim.equal(f"at {factor:g} of the consensus time p is 1", finite_time(odds, factor * end), np.inf)
+            yield Claim.equal(
+                f"at {factor:g} of the consensus time p is 1", finite_time(odds, factor * end), np.inf
+            )
         yield Claim.at_most("and a little before it is not", finite_time(odds, end * (1 - 1e-6)), 1e6)

@@ -1,4 +1,6 @@
-"""S8: a cluster reward ends in the heaviest cluster, which need not hold the mode: not all intrinsic rewards keep the initial mode."""
+"""S8: a cluster reward ends in the heaviest cluster, which need not hold the mode: not all intrinsic rewards
+keep the initial mode.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ STEPS = 4
 
 @dataclass(frozen=True, eq=False)
 class ClusterReward(SemanticClustersReward):
-    """The shipped reward "semantic-clusters" with two clusters a prompt: `members` (prompts, answers) bool, and the rest."""
+    """The shipped reward "semantic-clusters" with two clusters a prompt: `members` (prompts, answers) bool,
+    and the rest.
+    """
 
     members: np.ndarray | None = None
 
@@ -30,22 +34,29 @@ class ClusterReward(SemanticClustersReward):
 
 def _minority_mode(case: Case) -> np.ndarray:
     population = case.population
-    return log_mass(population.log_probs, population.leaders) < log_mass(population.log_probs, ~population.leaders)
+    return log_mass(population.log_probs, population.leaders) < log_mass(
+        population.log_probs, ~population.leaders
+    )
 
 
-MINORITY_MODE = Assumption("mode below one half", "the mode has less mass than all other answers together", _minority_mode)
+MINORITY_MODE = Assumption(
+    "mode below one half", "the mode has less mass than all other answers together", _minority_mode
+)
 
 
 @register_theorem
 class HeaviestCluster(Theorem):
-    """Put the mode in a cluster of its own and everything else in another: the mode dies whenever its mass is below 1/2."""
+    """Put the mode in a cluster of its own and everything else in another: the mode dies whenever its mass is
+    below 1/2.
+    """
 
     name = "S8"
     title = "Counterexample: the heaviest cluster need not hold the mode"
     statement = (
-        "'All intrinsic rewards converge to the initial mode' is false. Under the cluster reward r(a) = pi(cluster of a), a KL-prox "
-        "step adds (2P - 1)/beta to the log-odds of a cluster of mass P among two. So with the mode alone in its cluster and mass "
-        "below 1/2, the mode loses all its mass; ratios inside the other cluster stay."
+        "'All intrinsic rewards converge to the initial mode' is false. Under the cluster reward r(a) ="
+        " pi(cluster of a), a KL-prox step adds (2P - 1)/beta to the log-odds of a cluster of mass P among"
+        " two. So with the mode alone in its cluster and mass below 1/2, the mode loses all its mass; ratios"
+        " inside the other cluster stay."
     )
     source = "theory: S8; EMPO for the reward"
     assumptions = (UNIQUE_MODE, MINORITY_MODE)
@@ -64,9 +75,12 @@ class HeaviestCluster(Theorem):
         inside, outside = p * sp.exp(p / beta), (1 - p) * sp.exp((1 - p) / beta)
         odds = inside / outside
         return {
-            "one step multiplies the cluster's odds by exp((2P-1)/beta)": odds - p / (1 - p) * sp.exp((2 * p - 1) / beta),
-            "above 1/2 the odds only grow, faster each step: the increment's slope in P is 2/beta": sp.diff((2 * p - 1) / beta, p)
-            - 2 / beta,
+            "one step multiplies the cluster's odds by exp((2P-1)/beta)": (
+                odds - p / (1 - p) * sp.exp((2 * p - 1) / beta)
+            ),
+            "above 1/2 the odds only grow, faster each step: the increment's slope in P is 2/beta": (
+                sp.diff((2 * p - 1) / beta, p) - 2 / beta
+            ),
             "the only rest point between 0 and 1 is P = 1/2": sp.solve(2 * p - 1, p)[0] - sp.Rational(1, 2),
         }
 
@@ -83,5 +97,8 @@ class HeaviestCluster(Theorem):
             odds, floor = log_odds(now, rest), floor + rise
             yield Claim.equal(f"log-odds of the cluster grow by (2P-1)/beta at step {k}", odds, expected)
             yield Claim.at_most(
-                f"and by step {k} by at least {k} times the first growth, so without end", floor, odds, absolute=1e-9
+                f"and by step {k} by at least {k} times the first growth, so without end",
+                floor,
+                odds,
+                absolute=1e-9,
             )

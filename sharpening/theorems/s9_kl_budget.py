@@ -21,8 +21,9 @@ class KLBudget(Theorem):
     name = "S9"
     title = "KL budget"
     statement = (
-        "As long as every step is comonotone, KL(pi_t || pi_0) <= -log max pi_0 for KL-prox, natural gradient, softmax gradient and "
-        "GRPO: a prompt whose KL exceeds its prior's min-entropy has left sharpening, and no label is needed to say so."
+        "As long as every step is comonotone, KL(pi_t || pi_0) <= -log max pi_0 for KL-prox, natural"
+        " gradient, softmax gradient and GRPO: a prompt whose KL exceeds its prior's min-entropy has left"
+        " sharpening, and no label is needed to say so."
     )
     source = "theory: S9"
     assumptions = (COMONOTONE,)
@@ -43,7 +44,9 @@ class KLBudget(Theorem):
         kl = p * sp.log(p / p0) + (1 - p) * sp.log((1 - p) / (1 - p0))
         return {
             "the largest log-ratio L_0 exceeds KL = sum pi L by sum pi (L_0 - L) >= 0 (3 answers)": sp.expand(
-                gap.subs(pi[0], 1 - pi[1] - pi[2]) - pi[1] * (ratio[0] - ratio[1]) - pi[2] * (ratio[0] - ratio[2])
+                gap.subs(pi[0], 1 - pi[1] - pi[2])
+                - pi[1] * (ratio[0] - ratio[1])
+                - pi[2] * (ratio[0] - ratio[2])
             ),
             "the bound is tight: KL tends to -log p_0 at consensus (2 answers)": sp.expand_log(
                 sp.limit(kl, p, 1, "-") + sp.log(p0), force=True
@@ -56,8 +59,12 @@ class KLBudget(Theorem):
         for update in (KLProx(1 / h), NaturalGradient(h), SoftmaxGradient(h), GRPO(h)):
             sharpening, now = np.ones(len(start), dtype=bool), start
             for k in range(1, STEPS + 1):
-                rewards = np.asarray(case.reward.exact(now, population.correct, no_answer=population.no_answer))
+                rewards = np.asarray(
+                    case.reward.exact(now, population.correct, no_answer=population.no_answer)
+                )
                 sharpening &= comonotone_rows(now, rewards)
                 now = np.asarray(update.step(now, rewards))
                 spent = np.where(sharpening, relative_entropy(now, start), 0.0)
-                yield Claim.at_most(f"KL at step {k} of {update.name} is within the budget", spent, budget, absolute=1e-9)
+                yield Claim.at_most(
+                    f"KL at step {k} of {update.name} is within the budget", spent, budget, absolute=1e-9
+                )

@@ -27,14 +27,17 @@ def run_to_consensus(case: Case):
 
 @register_theorem
 class AccuracyLimit(Theorem):
-    """Accuracy(t) is within the average mass off the modes of alpha, and that mass dies by S1's law; ties count by their share."""
+    """Accuracy(t) is within the average mass off the modes of alpha, and that mass dies by S1's law; ties
+    count by their share.
+    """
 
     name = "U1"
     title = "Accuracy ends at the alignment"
     statement = (
-        "Uncoupled prompts under the majority reward end at Accuracy = alpha, the share of prompts whose mode is correct (a tie of m "
-        "counts by its correct share): |Accuracy(t) - alpha| <= the average mass off the modes, whose log-odds fall by 1/(m beta) a "
-        "step. So training helps in the long run iff alpha > Accuracy(0)."
+        "Uncoupled prompts under the majority reward end at Accuracy = alpha, the share of prompts whose mode"
+        " is correct (a tie of m counts by its correct share): |Accuracy(t) - alpha| <= the average mass off"
+        " the modes, whose log-odds fall by 1/(m beta) a step. So training helps in the long run iff alpha >"
+        " Accuracy(0)."
     )
     source = "theory: U1"
     assumptions = (LABELLED, HAS_LEADER, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
@@ -68,5 +71,7 @@ class AccuracyLimit(Theorem):
             odds = np.exp(log_odds(population.log_probs, leaders)[:, None] + gain[:, None] * run.step)
             remainder = population.prompt_weights @ np.where(case.applies[:, None], 1 / (1 + odds), 0.0)
         for t, distance, bound in zip(run.step, np.abs(run["accuracy"] - alpha), remainder, strict=True):
-            yield Claim.at_most(f"|Accuracy({t}) - alpha| is at most the average mass off the modes", distance, bound)
+            yield Claim.at_most(
+                f"|Accuracy({t}) - alpha| is at most the average mass off the modes", distance, bound
+            )
         yield Claim.equal("Accuracy at consensus is alpha", run_to_consensus(case)["accuracy"][-1], alpha)

@@ -18,8 +18,9 @@ class RewardAccuracy(Theorem):
     name = "U4"
     title = "Reward accuracy of one prompt"
     statement = (
-        "Under the vote of infinitely many rollouts with a unique mode m, reward accuracy is 1 - pi(C Δ {m}), C the correct answers: "
-        "if aligned, 1 - (pi_c - pi(m)), which is 1 for one correct answer; if misaligned, 1 - pi(m) - pi_c."
+        "Under the vote of infinitely many rollouts with a unique mode m, reward accuracy is 1 - pi(C Δ {m}),"
+        " C the correct answers: if aligned, 1 - (pi_c - pi(m)), which is 1 for one correct answer; if"
+        " misaligned, 1 - pi(m) - pi_c."
     )
     source = "theory: U4, extended here to several correct answers"
     assumptions = (LABELLED, UNIQUE_MODE)
@@ -28,7 +29,9 @@ class RewardAccuracy(Theorem):
         import sympy as sp
 
         m, c = sp.symbols("pi_m pi_c", positive=True)
-        return sp.Eq(sp.Symbol("RewardAccuracy"), sp.Piecewise((1 - c + m, sp.Symbol("aligned")), (1 - m - c, True)))
+        return sp.Eq(
+            sp.Symbol("RewardAccuracy"), sp.Piecewise((1 - c + m, sp.Symbol("aligned")), (1 - m - c, True))
+        )
 
     def derivation(self):
         import sympy as sp
@@ -38,8 +41,9 @@ class RewardAccuracy(Theorem):
         accuracy = lambda truth: 1 - sum(p * abs(v - c) for p, v, c in zip(pi, vote, truth, strict=True))  # noqa: E731
         return {
             "aligned, one correct answer: 1": accuracy((1, 0, 0, 0, 0)) - 1,
-            "aligned, several correct answers: 1 - (pi_c - pi(m))": accuracy((1, 1, 1, 0, 0))
-            - (1 - (pi[0] + pi[1] + pi[2] - pi[0])),
+            "aligned, several correct answers: 1 - (pi_c - pi(m))": (
+                accuracy((1, 1, 1, 0, 0)) - (1 - (pi[0] + pi[1] + pi[2] - pi[0]))
+            ),
             "misaligned: 1 - pi(m) - pi_c": accuracy((0, 1, 1, 0, 0)) - (1 - pi[0] - (pi[1] + pi[2])),
         }
 
@@ -49,7 +53,9 @@ class RewardAccuracy(Theorem):
         at_mode = probs[rows, population.mode]
         right = np.where(population.correct, probs, 0.0).sum(axis=1)
         aligned = population.correct[rows, population.mode]
-        found = exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer)["reward_accuracy"]
+        found = exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer)[
+            "reward_accuracy"
+        ]
         vote = case.rewards()
         by_hand = 1 - (probs * np.abs(vote - population.correct)).sum(axis=1)
         wanted = np.where(aligned, 1 - (right - at_mode), 1 - at_mode - right)

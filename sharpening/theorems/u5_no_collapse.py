@@ -1,4 +1,6 @@
-"""U5: uncoupled prompts end at reward accuracy alpha, so their Model Collapse Step is infinite below alpha."""
+"""U5: uncoupled prompts end at reward accuracy alpha, so their Model Collapse Step is infinite below
+alpha.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,14 @@ import numpy as np
 
 from sharpening.collapse import Outcome, collapse_step, get_criterion
 from sharpening.simulation.run import simulate
-from sharpening.theorems.assumptions import LABELLED, ONE_CORRECT, RESOLVED_MODE, UNCOUPLED, UNIQUE_MODE, WEIGHTED
+from sharpening.theorems.assumptions import (
+    LABELLED,
+    ONE_CORRECT,
+    RESOLVED_MODE,
+    UNCOUPLED,
+    UNIQUE_MODE,
+    WEIGHTED,
+)
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.registry import register_theorem
@@ -16,14 +25,17 @@ from sharpening.updates import KLProx
 
 @register_theorem
 class NoCollapse(Theorem):
-    """RewardAccuracy(t) >= alpha at all times and tends to alpha: sharpening prompt by prompt cannot produce the collapse."""
+    """RewardAccuracy(t) >= alpha at all times and tends to alpha: sharpening prompt by prompt cannot produce
+    the collapse.
+    """
 
     name = "U5"
     title = "No finite collapse step without coupling"
     statement = (
-        "Uncoupled prompts with one correct answer each have RewardAccuracy(t) >= alpha at every step of the majority reward and end "
-        "at alpha: the Model Collapse Step is infinite for every threshold below alpha. It takes coupling (part C) or sampling "
-        "noise to collapse. A tie of three or more with one correct answer ends above its share of alpha, so the mode must be unique."
+        "Uncoupled prompts with one correct answer each have RewardAccuracy(t) >= alpha at every step of the"
+        " majority reward and end at alpha: the Model Collapse Step is infinite for every threshold below"
+        " alpha. It takes coupling (part C) or sampling noise to collapse. A tie of three or more with one"
+        " correct answer ends above its share of alpha, so the mode must be unique."
     )
     source = "theory: U5; the limit of He et al. 2026, Theorem 1"
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
@@ -47,8 +59,8 @@ class NoCollapse(Theorem):
                 (1 - p - c) - (1 - p0 - c0) * (1 - p) / (1 - p0)
             ),
             "a tie of m leaders, a of them correct, ends at 1 - (b + a (m-1))/m², b = m - a: a/m for m = 2": (
-                1 - (b + a * (a + b - 1)) / (a + b) ** 2 - a / (a + b)
-            ).subs({a: 1, b: 1}),
+                (1 - (b + a * (a + b - 1)) / (a + b) ** 2 - a / (a + b)).subs({a: 1, b: 1})
+            ),
         }
 
     def claims(self, case: Case):
@@ -62,4 +74,6 @@ class NoCollapse(Theorem):
             if alpha > absolute.amount:
                 collapsed = collapse_step(run, absolute.name).outcome is Outcome.COLLAPSED
                 yield Claim.equal("the run never meets a threshold below alpha", float(collapsed), 0.0)
-        yield Claim.equal("RewardAccuracy at consensus is alpha", np.float64(fast["reward_accuracy"][-1]), alpha)
+        yield Claim.equal(
+            "RewardAccuracy at consensus is alpha", np.float64(fast["reward_accuracy"][-1]), alpha
+        )

@@ -1,4 +1,6 @@
-"""X1: under a noisy verifier the odds of a correct answer drift with the sign of J = TPR - FPR, whatever the noise."""
+"""X1: under a noisy verifier the odds of a correct answer drift with the sign of J = TPR - FPR, whatever the
+noise.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,11 @@ ALWAYS_ANSWERS = Assumption(
 
 
 def expected_group_pull(tpr: float, fpr: float, right: np.ndarray, advantages: np.ndarray) -> np.ndarray:
-    """E[mean_i A_i 1[rollout i is right]] with Bernoulli verdicts, (prompts,), by summing over the number k of accepted rollouts.
+    """E[mean_i A_i 1[rollout i is right]] with Bernoulli verdicts, (prompts,), by summing over the number k
+    of accepted rollouts.
 
-    `advantages` (rollouts + 1, rollouts): row k when the first k rollouts were accepted. Given k, accepted rollouts are right with
-    probability P(right|accepted), the others with P(right|rejected).
+    `advantages` (rollouts + 1, rollouts): row k when the first k rollouts were accepted. Given k, accepted
+    rollouts are right with probability P(right|accepted), the others with P(right|rejected).
     """
     rollouts = advantages.shape[1]
     rate = right * tpr + (1 - right) * fpr
@@ -51,7 +54,11 @@ def expected_group_pull(tpr: float, fpr: float, right: np.ndarray, advantages: n
     pull = np.zeros_like(right)
     for k in range(rollouts + 1):
         chance = comb(rollouts, k) * rate**k * (1 - rate) ** (rollouts - k)
-        pull += chance * (advantages[k, :k].sum() * if_accepted + advantages[k, k:].sum() * if_rejected) / rollouts
+        pull += (
+            chance
+            * (advantages[k, :k].sum() * if_accepted + advantages[k, k:].sum() * if_rejected)
+            / rollouts
+        )
     return pull
 
 
@@ -62,11 +69,12 @@ class NoisyVerifier(Theorem):
     name = "X1"
     title = "A noisy verifier"
     statement = (
-        "A verifier that accepts right answers at rate TPR and wrong ones at FPR, J = TPR - FPR, its noise independent between "
-        "calls: under KL-prox and natural gradient logit pi_c grows by exactly J/beta a step, so noise costs a factor 1/J of "
-        "time; under softmax gradient and GRPO its drift has the sign of J. In groups of any size with random verdicts the "
-        "expected pull of GRPO towards right answers is J pi_c (1-pi_c)/(r(1-r)) times a positive number, r = FPR + J pi_c the "
-        "acceptance rate: J = 0 moves nothing, J < 0 ends at the wrong answers."
+        "A verifier that accepts right answers at rate TPR and wrong ones at FPR, J = TPR - FPR, its noise"
+        " independent between calls: under KL-prox and natural gradient logit pi_c grows by exactly J/beta a"
+        " step, so noise costs a factor 1/J of time; under softmax gradient and GRPO its drift has the sign"
+        " of J. In groups of any size with random verdicts the expected pull of GRPO towards right answers is"
+        " J pi_c (1-pi_c)/(r(1-r)) times a positive number, r = FPR + J pi_c the acceptance rate: J = 0 moves"
+        " nothing, J < 0 ends at the wrong answers."
     )
     source = "theory: X1; RLVεR for the setting"
     assumptions = (LABELLED, OPEN, ALWAYS_ANSWERS)
@@ -88,10 +96,15 @@ class NoisyVerifier(Theorem):
         softmax = a / c * (tpr - rate) - b / (1 - c) * (fpr - rate)
         given = c * tpr / rate - c * (1 - tpr) / (1 - rate)
         return {
-            "a KL-prox step multiplies the odds of a right answer by exp(hJ)": right / wrong - c / (1 - c) * sp.exp(h * j),
-            "softmax gradient: d logit pi_c = J [(1-c) a/c + c b/(1-c)], a positive multiple of J": softmax
-            - j * ((1 - c) * a / c + c * b / (1 - c)),
-            "P(right|accepted) - P(right|rejected) = J c(1-c)/(r(1-r))": given - j * c * (1 - c) / (rate * (1 - rate)),
+            "a KL-prox step multiplies the odds of a right answer by exp(hJ)": (
+                right / wrong - c / (1 - c) * sp.exp(h * j)
+            ),
+            "softmax gradient: d logit pi_c = J [(1-c) a/c + c b/(1-c)], a positive multiple of J": (
+                softmax - j * ((1 - c) * a / c + c * b / (1 - c))
+            ),
+            "P(right|accepted) - P(right|rejected) = J c(1-c)/(r(1-r))": (
+                given - j * c * (1 - c) / (rate * (1 - rate))
+            ),
         }
 
     def claims(self, case: Case):
@@ -110,12 +123,16 @@ class NoisyVerifier(Theorem):
             for k, now in enumerate(path(KLProx(1 / h), reward, start, STEPS, **labels), start=1):
                 with np.errstate(invalid="ignore"):
                     grown = logit(now) - logit(start)
-                yield Claim.equal(f"KL-prox: logit pi_c grew by kJ/beta at step {k} {told}", grown, k * h * j, absolute=1e-9)
+                yield Claim.equal(
+                    f"KL-prox: logit pi_c grew by kJ/beta at step {k} {told}", grown, k * h * j, absolute=1e-9
+                )
             rewards = np.asarray(reward.exact(start, correct, no_answer=population.no_answer))
             for update in (NaturalGradient(), SoftmaxGradient(), GRPO(1.0, "group", 0.0)):
                 drift = _logit_drift(update, rewards, start, correct)
                 if update.name == "natural_gradient":
-                    yield Claim.equal(f"natural gradient: logit pi_c drifts at J {told}", drift, j, absolute=1e-9)
+                    yield Claim.equal(
+                        f"natural gradient: logit pi_c drifts at J {told}", drift, j, absolute=1e-9
+                    )
                     continue
                 wanted = j * undecided * concentration
                 if update.name == "grpo":
@@ -123,13 +140,18 @@ class NoisyVerifier(Theorem):
                     wanted = np.divide(wanted, spread, out=np.zeros_like(wanted), where=spread > 1e-6)
                     drift = np.where(spread > 1e-6, drift, 0.0)
                 yield Claim.equal(
-                    f"{update.name}: the drift of logit pi_c is a positive multiple of J {told}", drift, wanted, absolute=1e-7
+                    f"{update.name}: the drift of logit pi_c is a positive multiple of J {told}",
+                    drift,
+                    wanted,
+                    absolute=1e-7,
                 )
             pull = expected_group_pull(tpr, fpr, right, advantages)
             signal = j * undecided
             fair = np.where(np.abs(signal) > 1e-12, np.sign(pull) * np.sign(signal), 1.0)
             yield Claim.equal(
-                f"random verdicts in groups of {GROUP}: the pull has the sign of J {told}", np.where(j == 0, 1.0, fair), 1.0
+                f"random verdicts in groups of {GROUP}: the pull has the sign of J {told}",
+                np.where(j == 0, 1.0, fair),
+                1.0,
             )
             yield Claim.at_most(f"and none where J = 0 {told}", np.abs(pull) * (j == 0), 0.0, absolute=1e-12)
 

@@ -24,9 +24,10 @@ class HybridThreshold(Theorem):
     name = "X2"
     title = "Hybrid threshold"
     statement = (
-        "On a misaligned prompt, under r = (1-lambda) verifier + lambda majority with J = TPR - FPR > 0, KL-prox ends on the correct "
-        "answer iff lambda < J/(1+J), and keeps the ratio of truth and mode at equality. A perfect verifier needs weight above 1/2; "
-        "equivalently, verifying a uniform share q of the rollouts rescues iff q > 1/(1+J)."
+        "On a misaligned prompt, under r = (1-lambda) verifier + lambda majority with J = TPR - FPR > 0,"
+        " KL-prox ends on the correct answer iff lambda < J/(1+J), and keeps the ratio of truth and mode at"
+        " equality. A perfect verifier needs weight above 1/2; equivalently, verifying a uniform share q of"
+        " the rollouts rescues iff q > 1/(1+J)."
     )
     source = "theory: X2"
     assumptions = (LABELLED, UNIQUE_MODE, MISALIGNED, CORRECT_POSSIBLE)

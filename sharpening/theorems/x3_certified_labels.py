@@ -1,4 +1,6 @@
-"""X3: certify a label by a sequential test, then train on it: error at most the level you choose, and a cost that does not grow with the run."""
+"""X3: certify a label by a sequential test, then train on it: error at most the level you choose, and a cost
+that does not grow with the run.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,21 @@ class _Label:
 
 @register_theorem
 class CertifiedLabels(Theorem):
-    """Wald's test of the mode: errors a and b, A/KL calls; a label certified once needs no more verification."""
+    """Wald's test of the mode: errors a and b, A/KL calls; a label certified once needs no more
+    verification.
+    """
 
     name = "X3"
     title = "Certified labels"
     statement = (
-        "Test a prompt's answers in order of votes with a noisy verifier (J > 0, calls independent given the answer) until the "
-        "log-likelihood ratio leaves (log b, -log a). Then a wrong answer is accepted with probability at most a and a right "
-        "one rejected with at most b, so a prompt whose truth is proposed after m wrong answers gets its true label with "
-        "probability at least 1 - m a - b. The expected calls lie between kl(1-b||a)/KL(TPR||FPR), which no test can beat, and "
-        "(log(1/a) + log(TPR/FPR))/KL(TPR||FPR). Rewarding the label moves its log-odds by 1/beta a step without another call: "
-        "O(log 1/a) calls a prompt, where the uniform share of X2 needs more than G/(1+J) at every visit."
+        "Test a prompt's answers in order of votes with a noisy verifier (J > 0, calls independent given the"
+        " answer) until the log-likelihood ratio leaves (log b, -log a). Then a wrong answer is accepted with"
+        " probability at most a and a right one rejected with at most b, so a prompt whose truth is proposed"
+        " after m wrong answers gets its true label with probability at least 1 - m a - b. The expected calls"
+        " lie between kl(1-b||a)/KL(TPR||FPR), which no test can beat, and (log(1/a) +"
+        " log(TPR/FPR))/KL(TPR||FPR). Rewarding the label moves its log-odds by 1/beta a step without another"
+        " call: O(log 1/a) calls a prompt, where the uniform share of X2 needs more than G/(1+J) at every"
+        " visit."
     )
     source = "theory: X3; Wald 1945, Wald and Wolfowitz 1948"
     assumptions = (LABELLED, OPEN, WEIGHTED)
@@ -67,11 +73,15 @@ class CertifiedLabels(Theorem):
             "Wald's identity: the walk drifts at KL(TPR||FPR) a call": sp.simplify(
                 sp.expand_log(sp.diff(walk, n) + p * sp.diff(walk, k) - drift, force=True)
             ),
-            "(1-a)^m (1-b) >= 1 - m a - b: at m = 0 they agree": ((1 - a) ** m * (1 - n) - (1 - m * a - n)).subs(m, 0),
+            "(1-a)^m (1-b) >= 1 - m a - b: at m = 0 they agree": (
+                ((1 - a) ** m * (1 - n) - (1 - m * a - n)).subs(m, 0)
+            ),
             "and m more costs at most a: the left falls by a (1-a)^m (1-b) <= a": sp.expand(
                 ((1 - a) ** m - (1 - a) ** (m + 1)) * (1 - n) - a * (1 - a) ** m * (1 - n)
             ),
-            "uniform: G/(1+J) calls a visit at least": sp.solve(sp.Symbol("q") * (1 + j) - 1, sp.Symbol("q"))[0] - 1 / (1 + j),
+            "uniform: G/(1+J) calls a visit at least": (
+                sp.solve(sp.Symbol("q") * (1 + j) - 1, sp.Symbol("q"))[0] - 1 / (1 + j)
+            ),
         }
 
     def claims(self, case: Case):
@@ -85,15 +95,34 @@ class CertifiedLabels(Theorem):
             yield Claim.at_most(f"a right answer is rejected at most at rate b {told}", 1 - right.accepted, b)
             for told_, one, truth in (("right", right, True), ("wrong", wrong, False)):
                 yield Claim.at_most(
-                    f"calls on a {told_} answer within Wald's bound {told}", one.calls, test.most_calls(truth), absolute=1e-6
+                    f"calls on a {told_} answer within Wald's bound {told}",
+                    one.calls,
+                    test.most_calls(truth),
+                    absolute=1e-6,
                 )
-                yield Claim.at_most(f"and no fewer than any test needs {told}", test.least_calls(truth), one.calls, absolute=1e-6)
+                yield Claim.at_most(
+                    f"and no fewer than any test needs {told}",
+                    test.least_calls(truth),
+                    one.calls,
+                    absolute=1e-6,
+                )
             one_right = (1 - wrong.accepted) ** ahead * right.accepted
-            yield Claim.at_most(f"a prompt is certified right with probability 1 - m a - b {told}", 1 - ahead * a - b, one_right)
-            yield Claim.at_most(f"uniform share of X2 is above one half of every group {told}", 0.5, uniform_share(tpr, fpr))
+            yield Claim.at_most(
+                f"a prompt is certified right with probability 1 - m a - b {told}",
+                1 - ahead * a - b,
+                one_right,
+            )
+            yield Claim.at_most(
+                f"uniform share of X2 is above one half of every group {told}", 0.5, uniform_share(tpr, fpr)
+            )
         tested = SequentialTest(*TESTS[0])
         plan = certified_plan(
-            *TESTS[0][:2], 1.0, ahead[case.applies], num_prompts=1, weights=weights[case.applies], error=TESTS[0][2]
+            *TESTS[0][:2],
+            1.0,
+            ahead[case.applies],
+            num_prompts=1,
+            weights=weights[case.applies],
+            error=TESTS[0][2],
         )
         truth, wrong = tested.characteristics(True), tested.characteristics(False)
         order = np.arange(int(ahead.max(initial=0)) + 1)[:, None]
@@ -101,10 +130,14 @@ class CertifiedLabels(Theorem):
             1 - wrong.accepted
         ) ** ahead * truth.calls
         yield Claim.equal(
-            "expected calls: one test after another, until one accepts", plan.calls_per_prompt, float(weights @ spent)
+            "expected calls: one test after another, until one accepts",
+            plan.calls_per_prompt,
+            float(weights @ spent),
         )
         start, label = population.log_probs, population.correct
-        (after,) = path(KLProx(1 / case.step_size), _Label(label), start, 1, correct=label, no_answer=population.no_answer)
+        (after,) = path(
+            KLProx(1 / case.step_size), _Label(label), start, 1, correct=label, no_answer=population.no_answer
+        )
         odds = lambda log_probs: log_mass(log_probs, label) - log_mass(log_probs, ~label)  # noqa: E731
         with np.errstate(invalid="ignore"):
             grown = np.where(case.applies, odds(after) - odds(start), case.step_size)

@@ -1,4 +1,6 @@
-"""X5: even a perfect verifier needs more than half of the reward; at exactly half, truth and majority share the mass for ever."""
+"""X5: even a perfect verifier needs more than half of the reward; at exactly half, truth and majority share
+the mass for ever.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,12 @@ class HalfAVerifier(Theorem):
     name = "X5"
     title = "Half of the reward is the most that any verifier can leave to the vote"
     statement = (
-        "No verifier, however good, rescues a misaligned prompt if the majority vote has weight 1/2 or more: J/(1+J) <= 1/2, "
-        "with equality only for the perfect one (J = 1). With the perfect verifier and weight exactly 1/2, KL-prox keeps the "
-        "ratio of truth to wrong mode and everything else dies: accuracy tends to pi_c/(pi_c + pi_m). With two answers natural "
-        "gradient, softmax gradient and GRPO have the same threshold 1/2. With more, softmax gradient may first let the wrong "
-        "mode gain although the truth has the larger reward."
+        "No verifier, however good, rescues a misaligned prompt if the majority vote has weight 1/2 or more:"
+        " J/(1+J) <= 1/2, with equality only for the perfect one (J = 1). With the perfect verifier and"
+        " weight exactly 1/2, KL-prox keeps the ratio of truth to wrong mode and everything else dies:"
+        " accuracy tends to pi_c/(pi_c + pi_m). With two answers natural gradient, softmax gradient and GRPO"
+        " have the same threshold 1/2. With more, softmax gradient may first let the wrong mode gain although"
+        " the truth has the larger reward."
     )
     source = "theory: X2, corollary"
     assumptions = (LABELLED, UNIQUE_MODE, MISALIGNED, CORRECT_POSSIBLE)
@@ -50,14 +53,15 @@ class HalfAVerifier(Theorem):
         mean3 = third[0] * sp.Rational(51, 100) + third[1] * sp.Rational(49, 100)
         drift3 = third[0] * (sp.Rational(51, 100) - mean3) - third[1] * (sp.Rational(49, 100) - mean3)
         return {
-            "1/2 - J/(1+J) = (1-J)/(2(1+J)), which is 0 at J = 1 only": sp.Rational(1, 2) - j / (1 + j) - (1 - j) / (2 * (1 + j)),
+            "1/2 - J/(1+J) = (1-J)/(2(1+J)), which is 0 at J = 1 only": (
+                sp.Rational(1, 2) - j / (1 + j) - (1 - j) / (2 * (1 + j))
+            ),
             "softmax gradient, two answers: log pi_c/pi_m drifts at 2p(1-p)(1-2 lambda)": sp.expand(
                 gap - 2 * p * (1 - p) * (1 - 2 * weight)
             ),
-            "three answers, lambda = .49, pi_c = .01, pi_m = .5: its drift is negative": sp.sign(
-                drift3.subs({third[0]: sp.Rational(1, 100), third[1]: sp.Rational(1, 2)})
-            )
-            + 1,
+            "three answers, lambda = .49, pi_c = .01, pi_m = .5: its drift is negative": (
+                sp.sign(drift3.subs({third[0]: sp.Rational(1, 100), third[1]: sp.Rational(1, 2)})) + 1
+            ),
         }
 
     def claims(self, case: Case):
@@ -80,7 +84,10 @@ class HalfAVerifier(Theorem):
         (end,) = path(KLProx(1 / (2 * far)), half, start, 1, **labels)
         with np.errstate(invalid="ignore"):
             yield Claim.equal(
-                "at half the ratio of truth and mode stays", ratio(end) - ratio(start), 0.0, absolute=1e-9 + 1e-12 * far
+                "at half the ratio of truth and mode stays",
+                ratio(end) - ratio(start),
+                0.0,
+                absolute=1e-9 + 1e-12 * far,
             )
         right = np.exp(log_mass(start, correct))
         at_mode = np.exp(log_mass(start, mode))
@@ -89,12 +96,14 @@ class HalfAVerifier(Theorem):
         yield Claim.equal("and accuracy tends to pi_c/(pi_c + pi_m)", accuracy, wanted)
         two = ((start > -np.inf) == (correct | mode)).all(axis=1) & ((start > -np.inf).sum(axis=1) == 2)
         for weight in (0.5 - OFFSET, 0.5, 0.5 + OFFSET):
-            rewards = np.asarray(HybridReward(1.0, 0.0, weight).exact(start, correct, no_answer=population.no_answer))
+            rewards = np.asarray(
+                HybridReward(1.0, 0.0, weight).exact(start, correct, no_answer=population.no_answer)
+            )
             for update in (NaturalGradient(), SoftmaxGradient(), GRPO(1.0, "group", 0.0)):
                 direction = np.asarray(update.direction(start, rewards))
-                drift = np.where(correct & (start > -np.inf), direction, 0.0).sum(axis=1) - np.where(mode, direction, 0.0).sum(
-                    axis=1
-                )
+                drift = np.where(correct & (start > -np.inf), direction, 0.0).sum(axis=1) - np.where(
+                    mode, direction, 0.0
+                ).sum(axis=1)
                 sign = np.where(np.abs(drift) > 1e-300, np.sign(drift), 0.0)
                 expected = np.sign(np.round(0.5 - weight, 9)) if weight != 0.5 else 0.0
                 yield Claim.equal(

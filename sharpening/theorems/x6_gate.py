@@ -1,4 +1,6 @@
-"""X6: the gate: verify a prompt only while no answer holds a share of at least gamma, then let the vote finish."""
+"""X6: the gate: verify a prompt only while no answer holds a share of at least gamma, then let the vote
+finish.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,19 @@ GATES, RATES, STEPS = (0.55, 0.9), (0.9, 0.4), 8
 
 @register_theorem
 class Gate(Theorem):
-    """A wrong mode below the gate is corrected, at a finite number of calls; one above it is never looked at."""
+    """A wrong mode below the gate is corrected, at a finite number of calls; one above it is never looked
+    at.
+    """
 
     name = "X6"
     title = "The gate"
     statement = (
-        "Reward a prompt by the verifier (J > 0) while its majority answer has mass below gamma >= 1/2, by the vote once it has "
-        "more (KL-prox, one correct answer). Then a prompt ends right iff it is aligned or its wrong mode starts below gamma: "
-        "Accuracy(inf) = alpha + P(misaligned, pi_m < gamma). It is verified for exactly ceil(beta (logit gamma - logit "
-        "pi_c)/J) steps, for ever after never: the cost stays bounded, where X2's uniform share pays at every step. Every "
-        "prompt with a reachable truth is kept on the right side iff gamma exceeds the mass of the most confident wrong mode."
+        "Reward a prompt by the verifier (J > 0) while its majority answer has mass below gamma >= 1/2, by"
+        " the vote once it has more (KL-prox, one correct answer). Then a prompt ends right iff it is aligned"
+        " or its wrong mode starts below gamma: Accuracy(inf) = alpha + P(misaligned, pi_m < gamma). It is"
+        " verified for exactly ceil(beta (logit gamma - logit pi_c)/J) steps, for ever after never: the cost"
+        " stays bounded, where X2's uniform share pays at every step. Every prompt with a reachable truth is"
+        " kept on the right side iff gamma exceeds the mass of the most confident wrong mode."
     )
     source = "theory: X3, gating rule"
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, OPEN, ALWAYS_ANSWERS)
@@ -61,7 +66,7 @@ class Gate(Theorem):
     def claims(self, case: Case):
         population = case.population
         start, correct, leaders = population.log_probs, population.correct, population.leaders
-        (tpr, fpr) = RATES
+        tpr, fpr = RATES
         j = tpr - fpr
         aligned, top = (leaders & correct).any(axis=1), np.exp(start.max(axis=1))
         with np.errstate(invalid="ignore"):
@@ -95,6 +100,8 @@ class Gate(Theorem):
 
 def _gated_step(now, correct, checked, tpr, fpr, h) -> np.ndarray:
     rewards = np.where(
-        checked[:, None], np.asarray(HybridReward(tpr, fpr, 0.0).exact(now, correct)), np.asarray(MajorityReward().exact(now))
+        checked[:, None],
+        np.asarray(HybridReward(tpr, fpr, 0.0).exact(now, correct)),
+        np.asarray(MajorityReward().exact(now)),
     )
     return np.asarray(KLProx(1 / h).step(now, rewards))

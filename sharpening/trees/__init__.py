@@ -1,4 +1,6 @@
-"""Policies over sequences of tokens: where certainty rewards act at all, and where length and repetition collapse (theory: S7)."""
+"""Policies over sequences of tokens: where certainty rewards act at all, and where length and repetition
+collapse (theory: S7).
+"""
 
 from sharpening.trees.objectives import Objective
 from sharpening.trees.population import TreePopulation

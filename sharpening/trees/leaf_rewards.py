@@ -1,7 +1,9 @@
-"""Rewards of finished sequences, so that every registered reward acts on a tree without knowing that there are trees.
+"""Rewards of finished sequences, so that every registered reward acts on a tree without knowing that there
+are trees.
 
-A reward that reads tokens is `group` on the statistics of all leaves, each leaf one rollout. A reward that reads answers is `exact` on
-the masses of the answers, and every leaf gets its answer's reward. Sampled rollouts are `group`, as on a transformer.
+A reward that reads tokens is `group` on the statistics of all leaves, each leaf one rollout. A reward that
+reads answers is `exact` on the masses of the answers, and every leaf gets its answer's reward. Sampled
+rollouts are `group`, as on a transformer.
 """
 
 from __future__ import annotations
@@ -28,17 +30,27 @@ def reads_sequences(reward: Reward) -> bool:
 
 
 def check_of_one_sequence(plan: TreePlan, columns: jax.Array, now: Policies) -> None:
-    """InputError if the reward of a sequence depends on the other rollouts of its group: then it has no exact form over leaves.
+    """InputError if the reward of a sequence depends on the other rollouts of its group: then it has no exact
+    form over leaves.
 
     Tried on 32 pairs of leaves that share their first, under the first prompt's policy.
     """
     rng, count = np.random.default_rng(0), 32
     policies = Policies(*(None if field is None else jnp.repeat(field[:1], count, axis=0) for field in now))
     first = rng.integers(plan.shape.num_leaves, size=(count, 1))
-    pairs = [jnp.asarray(np.hstack([first, rng.integers(plan.shape.num_leaves, size=(count, 1))])) for _ in range(2)]
-    one, two = (np.asarray(group_rewards(plan, columns, policies, jnp.zeros((), jnp.int32), drawn))[:, 0] for drawn in pairs)
+    pairs = [
+        jnp.asarray(np.hstack([first, rng.integers(plan.shape.num_leaves, size=(count, 1))]))
+        for _ in range(2)
+    ]
+    one, two = (
+        np.asarray(group_rewards(plan, columns, policies, jnp.zeros((), jnp.int32), drawn))[:, 0]
+        for drawn in pairs
+    )
     if not np.allclose(one, two, rtol=1e-9, atol=1e-12):
-        rule = f"{plan.reward.name!r} compares a sequence with the others of its group: it has no exact form over sequences"
+        rule = (
+            f"{plan.reward.name!r} compares a sequence with the others of its group: it has no exact form"
+            " over sequences"
+        )
         raise InputError("method", plan.method, rule, 'Use method="sampled"')
 
 
@@ -48,7 +60,10 @@ def exact_rewards(plan: TreePlan, columns: jax.Array, now: Policies, step: jax.A
     if reads_sequences(plan.reward):
         drawn = jnp.broadcast_to(jnp.arange(plan.shape.num_leaves)[None], leaves.shape)
         return group_rewards(plan, columns, now, step, drawn)
-    masses = lambda policies: answer_log_masses(leaf_log_probs(plan.shape, policies), columns, plan.num_columns)  # noqa: E731
+
+    def masses(policies):
+        return answer_log_masses(leaf_log_probs(plan.shape, policies), columns, plan.num_columns)  # noqa: E731
+
     signals = _wanted(
         plan.reward,
         reference_log_probs=lambda: masses(now.initial),
@@ -62,8 +77,12 @@ def exact_rewards(plan: TreePlan, columns: jax.Array, now: Policies, step: jax.A
     return jnp.asarray(of_answers, leaves.dtype)[:, columns]
 
 
-def group_rewards(plan: TreePlan, columns: jax.Array, now: Policies, step: jax.Array, drawn: jax.Array) -> jax.Array:
-    """r of sampled sequences, (prompts, rollouts), from their leaf indices `drawn` (prompts, rollouts) int."""
+def group_rewards(
+    plan: TreePlan, columns: jax.Array, now: Policies, step: jax.Array, drawn: jax.Array
+) -> jax.Array:
+    """r of sampled sequences, (prompts, rollouts), from their leaf indices `drawn` (prompts, rollouts)
+    int.
+    """
     shape, reward = plan.shape, plan.reward
     leaves = leaf_log_probs(shape, now.log_probs)
     answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
@@ -73,7 +92,9 @@ def group_rewards(plan: TreePlan, columns: jax.Array, now: Policies, step: jax.A
         tokens=lambda: jax.tree.map(lambda field: _rows(field, drawn), leaf_statistics(shape, now.log_probs)),
         reference_log_probs=lambda: _rows(_possible(shape, now.initial), drawn),
         previous_log_probs=lambda: _rows(_possible(shape, now.previous), drawn),
-        states=lambda: _rows(answers_after_prefixes(shape, leaves, columns, plan.num_columns, plan.no_answer), drawn),
+        states=lambda: _rows(
+            answers_after_prefixes(shape, leaves, columns, plan.num_columns, plan.no_answer), drawn
+        ),
         step=lambda: step,
     )
     return jnp.asarray(reward.group(answers[drawn], is_correct, **signals), leaves.dtype)

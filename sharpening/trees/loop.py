@@ -23,22 +23,35 @@ def _spread(arrays: TreeArrays, parameters: jax.Array) -> jax.Array:
 
 
 def _gathered(arrays: TreeArrays, moves: jax.Array, parameters: int) -> jax.Array:
-    """Changes of node logits (prompts, nodes, vocab) as changes of parameters (prompts, parameters), summed where they are shared."""
+    """Changes of node logits (prompts, nodes, vocab) as changes of parameters (prompts, parameters), summed
+    where they are shared.
+    """
     if arrays.ties is None:
         return moves.reshape(len(moves), -1)
     return jnp.zeros((len(moves), parameters), moves.dtype).at[:, arrays.ties].add(moves)
 
 
 def _policies(arrays: TreeArrays, coupling, index, private: jax.Array | None, shared: jax.Array) -> jax.Array:
-    """log softmax(z0 + v + what `coupling` lets these prompts see of the shared part), (prompts, nodes, vocab)."""
+    """log softmax(z0 + v + what `coupling` lets these prompts see of the shared part), (prompts, nodes,
+    vocab).
+    """
     logits = arrays.log_probs[index] + _spread(arrays, coupling.reach(shared, index))
     return jax.nn.log_softmax(logits if private is None else logits + _spread(arrays, private), axis=-1)
 
 
 def training_step(
-    plan: TreePlan, arrays: TreeArrays, update, coupling, schedule, state: TreeState, step: jax.Array, key: jax.Array
+    plan: TreePlan,
+    arrays: TreeArrays,
+    update,
+    coupling,
+    schedule,
+    state: TreeState,
+    step: jax.Array,
+    key: jax.Array,
 ) -> TreeState:
-    """The state after step `step`, counted from 0: as in the flat simulation, whose random numbers it uses in the same order."""
+    """The state after step `step`, counted from 0: as in the flat simulation, whose random numbers it uses in
+    the same order.
+    """
     n, update = plan.trained, update if plan.update is None else plan.update
     index, share, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
     here = lambda state: _policies(arrays, coupling, index, state[0][index] if n else None, state[1])  # noqa: E731
@@ -62,14 +75,18 @@ def training_step(
     return TreeState(private, state.shared + du, before)
 
 
-def _evaluate_on(plan: TreePlan, arrays: TreeArrays, log_probs: jax.Array, part: slice) -> dict[str, jax.Array]:
+def _evaluate_on(
+    plan: TreePlan, arrays: TreeArrays, log_probs: jax.Array, part: slice
+) -> dict[str, jax.Array]:
     correct = None if arrays.correct is None else arrays.correct[part]
     metrics = tree_metrics(plan, arrays.columns, log_probs, arrays.log_probs[part], correct)
     return with_perplexity(summarize(metrics, arrays.weights[part]))
 
 
 def evaluate(plan: TreePlan, arrays: TreeArrays, coupling, state: TreeState) -> dict[str, jax.Array]:
-    """Metrics averaged over prompts: fresh prompts under their plain names, trained ones as train_* (plain if all are trained)."""
+    """Metrics averaged over prompts: fresh prompts under their plain names, trained ones as train_* (plain if
+    all are trained).
+    """
     n, total = plan.trained, len(arrays.log_probs)
     found = {}
     for name, private, part in (("train_", state.private, slice(0, n)), ("", None, slice(n, total))):
@@ -82,11 +99,21 @@ def evaluate(plan: TreePlan, arrays: TreeArrays, coupling, state: TreeState) -> 
 
 @partial(jax.jit, static_argnames=("plan", "parameters"))
 def run_tree_loop(
-    plan: TreePlan, arrays: TreeArrays, update, coupling, evaluation_steps: jax.Array, key: jax.Array, schedule, *, parameters: int
+    plan: TreePlan,
+    arrays: TreeArrays,
+    update,
+    coupling,
+    evaluation_steps: jax.Array,
+    key: jax.Array,
+    schedule,
+    *,
+    parameters: int,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Metrics at the evaluations, (evaluations,) each, and the final node policies (prompts, nodes, vocab), nats.
+    """Metrics at the evaluations, (evaluations,) each, and the final node policies (prompts, nodes, vocab),
+    nats.
 
-    `evaluation_steps` (evaluations,) increasing from 0; `schedule` (steps, prompts) or None: prompts drawn by weight, or all used.
+    `evaluation_steps` (evaluations,) increasing from 0; `schedule` (steps, prompts) or None: prompts drawn by
+    weight, or all used.
     `parameters`: how many logits can move by themselves.
     """
     dtype = arrays.log_probs.dtype

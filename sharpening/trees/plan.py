@@ -1,4 +1,6 @@
-"""What one simulation of a tree is made of: what is fixed at compile time, the arrays, and the state that moves."""
+"""What one simulation of a tree is made of: what is fixed at compile time, the arrays, and the state that
+moves.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ from sharpening.trees.shape import TreeShape
 
 @dataclass(frozen=True)
 class TreePlan:
-    """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited prompt is fresh);
-    `num_columns`: answer columns, the `no_answer` one included; `keeps_previous`: the reward reads the policy before the last update.
+    """Settings that shape the compiled loop. `trained`: prompts whose private part is kept (0: every visited
+    prompt is fresh);
+    `num_columns`: answer columns, the `no_answer` one included; `keeps_previous`: the reward reads the policy
+    before the last update.
 
     `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
     """
@@ -32,8 +36,8 @@ class TreePlan:
 
 
 class TreeArrays(NamedTuple):
-    """log_probs (prompts, nodes, vocab), correct (prompts, columns) bool or None, weights (prompts,), answer columns (leaves,) int,
-    ties (nodes, vocab) int or None: the whole population, trained prompts first.
+    """log_probs (prompts, nodes, vocab), correct (prompts, columns) bool or None, weights (prompts,), answer
+    columns (leaves,) int, ties (nodes, vocab) int or None: the whole population, trained prompts first.
     """
 
     log_probs: jax.Array
@@ -44,7 +48,9 @@ class TreeArrays(NamedTuple):
 
 
 class TreeState(NamedTuple):
-    """private v (trained, parameters) and shared u (parameters,), nats, and the same before the last update (or None)."""
+    """private v (trained, parameters) and shared u (parameters,), nats, and the same before the last update
+    (or None).
+    """
 
     private: jax.Array
     shared: jax.Array
@@ -52,8 +58,8 @@ class TreeState(NamedTuple):
 
 
 class Policies(NamedTuple):
-    """Node policies of some prompts, now, at first, and one update ago (or None), (prompts, nodes, vocab), nats; `correct`
-    (prompts, columns) bool or None; `weights` (prompts,), their shares in the step.
+    """Node policies of some prompts, now, at first, and one update ago (or None), (prompts, nodes, vocab),
+    nats; `correct` (prompts, columns) bool or None; `weights` (prompts,), their shares in the step.
     """
 
     log_probs: jax.Array

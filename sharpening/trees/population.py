@@ -35,25 +35,44 @@ def _checked_log_probs(values: object, shape: TreeShape) -> np.ndarray:
     log_probs = np.asarray(values, dtype=np.float64)
     wanted = (shape.num_nodes, shape.vocab_size)
     if log_probs.ndim != 3 or log_probs.shape[1:] != wanted or not len(log_probs):
-        raise InputError("log_probs", log_probs.shape, f"the shape is (prompts, {wanted[0]} nodes, {wanted[1]} tokens), at least one prompt")
+        raise InputError(
+            "log_probs",
+            log_probs.shape,
+            f"the shape is (prompts, {wanted[0]} nodes, {wanted[1]} tokens), at least one prompt",
+        )
     with np.errstate(all="ignore"):
         total = np.abs(np.log(np.exp(log_probs).sum(axis=-1)))
     if not np.all(total <= _NORMALISATION_TOLERANCE):
         told = f"rows whose log-sum-exp is up to {total.max():.3g}"
-        raise InputError("log_probs", told, "every row is a log-distribution", "Use TreePopulation.from_logits")
+        raise InputError(
+            "log_probs", told, "every row is a log-distribution", "Use TreePopulation.from_logits"
+        )
     return log_probs
 
 
 def _checked_answers(answers: object, shape: TreeShape) -> np.ndarray:
     if isinstance(answers, str):
         if answers not in _ANSWERS:
-            raise InputError("answers", answers, f"the answer is one of {', '.join(_ANSWERS)}, a function of the tokens, or an id a leaf")
+            raise InputError(
+                "answers",
+                answers,
+                f"the answer is one of {', '.join(_ANSWERS)}, a function of the tokens, or an id a leaf",
+            )
         answers = getattr(shape, _ANSWERS[answers])
     if callable(answers):
         answers = [answers(tuple(int(token) for token in row if token >= 0)) for row in shape.tokens]
     ids = np.asarray(answers)
-    if ids.shape != (shape.num_leaves,) or not np.issubdtype(ids.dtype, np.integer) or ids.min() < NO_ANSWER or ids.max() < 0:
-        raise InputError("answers", (ids.shape, str(ids.dtype)), f"they are {shape.num_leaves} integer ids, one a leaf, -1 for no answer, not all -1")
+    if (
+        ids.shape != (shape.num_leaves,)
+        or not np.issubdtype(ids.dtype, np.integer)
+        or ids.min() < NO_ANSWER
+        or ids.max() < 0
+    ):
+        raise InputError(
+            "answers",
+            (ids.shape, str(ids.dtype)),
+            f"they are {shape.num_leaves} integer ids, one a leaf, -1 for no answer, not all -1",
+        )
     return ids
 
 
@@ -61,15 +80,18 @@ def _checked_answers(answers: object, shape: TreeShape) -> np.ndarray:
 class TreePopulation:
     """Policies over sequences of tokens for many prompts: at every prefix a distribution over the next token.
 
-    `shape`: which sequences there are. `log_probs` (prompts, nodes, vocab), nats, rows normalised to within 1e-6, -infinity allowed.
-    `answers`: the answer id of every leaf: the "last" (default) or "first" content token, the "end" token that finished it (counted
-    from 0), a function of the tuple of its tokens (the end token included), or (leaves,) ids; -1 for no answer. `correct`
-    (prompts, answers) bool over the answer ids, or None without labels. `weights` (prompts,) >= 0 or None for equal ones. `ties`
-    (nodes, vocab) int: logits with equal integers move together (`by_last_tokens`, `by_run_length`), or None: each moves alone
-    (tabular). `coupling` between prompts, over the parameters that can move. `token_names`: one a token.
+    `shape`: which sequences there are. `log_probs` (prompts, nodes, vocab), nats, rows normalised to within
+    1e-6, -infinity allowed.
+    `answers`: the answer id of every leaf: the "last" (default) or "first" content token, the "end" token
+    that finished it (counted from 0), a function of the tuple of its tokens (the end token included), or
+    (leaves,) ids; -1 for no answer. `correct` (prompts, answers) bool over the answer ids, or None without
+    labels. `weights` (prompts,) >= 0 or None for equal ones. `ties` (nodes, vocab) int: logits with equal
+    integers move together (`by_last_tokens`, `by_run_length`), or None: each moves alone (tabular).
+    `coupling` between prompts, over the parameters that can move. `token_names`: one a token.
 
-    Training moves z_x = z0_x + v_x[ties] + u[ties], v_x private to a prompt, u shared by all; so a tree of one level without ties is
-    the flat `Population`. Raises: InputError where a shape or value breaks this. Source: theory S7, C6; He et al. 2026.
+    Training moves z_x = z0_x + v_x[ties] + u[ties], v_x private to a prompt, u shared by all; so a tree of
+    one level without ties is the flat `Population`. Raises: InputError where a shape or value breaks this.
+    Source: theory S7, C6; He et al. 2026.
     """
 
     shape: TreeShape
@@ -90,31 +112,65 @@ class TreePopulation:
         put("answers", _checked_answers(self.answers, shape))
         if self.correct is not None:
             correct = np.asarray(self.correct)
-            if correct.dtype != bool or correct.ndim != 2 or len(correct) != self.num_prompts or correct.shape[1] <= self.answers.max():
-                rule = f"it is a bool array ({self.num_prompts} prompts, answers) with a column for every answer id, 0..{self.answers.max()}"
+            if (
+                correct.dtype != bool
+                or correct.ndim != 2
+                or len(correct) != self.num_prompts
+                or correct.shape[1] <= self.answers.max()
+            ):
+                rule = (
+                    f"it is a bool array ({self.num_prompts} prompts, answers) with a column for every answer"
+                    f" id, 0..{self.answers.max()}"
+                )
                 raise InputError("correct", (correct.shape, str(correct.dtype)), rule)
             put("correct", correct)
         if self.weights is not None:
             weights = np.asarray(self.weights, dtype=np.float64)
-            if weights.shape != (self.num_prompts,) or not np.all(weights >= 0) or not 0 < weights.sum() < np.inf:
-                raise InputError("weights", weights, f"they are {self.num_prompts} finite numbers >= 0, not all 0")
+            if (
+                weights.shape != (self.num_prompts,)
+                or not np.all(weights >= 0)
+                or not 0 < weights.sum() < np.inf
+            ):
+                raise InputError(
+                    "weights", weights, f"they are {self.num_prompts} finite numbers >= 0, not all 0"
+                )
             put("weights", weights / weights.sum())
         if self.ties is not None:
             ties = np.asarray(self.ties)
             if ties.shape != (shape.num_nodes, shape.vocab_size) or not np.issubdtype(ties.dtype, np.integer):
-                raise InputError("ties", (ties.shape, str(ties.dtype)), f"they are integers of shape {(shape.num_nodes, shape.vocab_size)}")
+                raise InputError(
+                    "ties",
+                    (ties.shape, str(ties.dtype)),
+                    f"they are integers of shape {(shape.num_nodes, shape.vocab_size)}",
+                )
             put("ties", dense(ties))
         if self.token_names is not None:
             if len(self.token_names) != shape.vocab_size:
-                raise InputError("token_names", self.token_names, f"there must be {shape.vocab_size}, one a token")
+                raise InputError(
+                    "token_names", self.token_names, f"there must be {shape.vocab_size}, one a token"
+                )
             put("token_names", tuple(self.token_names))
 
     @classmethod
-    def from_logits(cls, shape: TreeShape, logits: np.ndarray, correct: np.ndarray | None = None, **fields) -> TreePopulation:
-        """Node policies softmax(logits), (prompts, nodes, vocab), nats; other fields as in `TreePopulation`."""
+    def from_logits(
+        cls, shape: TreeShape, logits: np.ndarray, correct: np.ndarray | None = None, **fields
+    ) -> TreePopulation:
+        """Node policies softmax(logits), (prompts, nodes, vocab), nats; other fields as in
+        `TreePopulation`.
+        """
         logits = np.asarray(logits, dtype=np.float64)
-        if logits.ndim != 3 or 0 in logits.shape or np.isnan(logits).any() or not np.isfinite(logits.max(axis=-1)).all():
-            raise InputError("logits", logits.shape, "they are (prompts, nodes, vocab), without NaN or +infinity, with a finite entry in every row")
+        if (
+            logits.ndim != 3
+            or 0 in logits.shape
+            or np.isnan(logits).any()
+            or not np.isfinite(logits.max(axis=-1)).all()
+        ):
+            raise InputError(
+                "logits",
+                logits.shape,
+                "they are (prompts, nodes, vocab), without NaN or +infinity, with a finite entry in"
+                " every row",
+            )
         return cls(shape, _log_softmax(logits), correct, **fields)
 
     def replace(self, **changes) -> TreePopulation:
@@ -124,7 +180,9 @@ class TreePopulation:
     def select(self, prompts: slice | np.ndarray) -> TreePopulation:
         """The population of these prompts only."""
         cut = lambda values: None if values is None else values[prompts]  # noqa: E731
-        return self.replace(log_probs=self.log_probs[prompts], correct=cut(self.correct), weights=cut(self.weights))
+        return self.replace(
+            log_probs=self.log_probs[prompts], correct=cut(self.correct), weights=cut(self.weights)
+        )
 
     @property
     def num_prompts(self) -> int:
@@ -138,7 +196,9 @@ class TreePopulation:
 
     @property
     def no_answer(self) -> int | None:
-        """The answer column that stands for "no answer", the last one; None where every leaf has an answer."""
+        """The answer column that stands for "no answer", the last one; None where every leaf has an
+        answer.
+        """
         return self.num_answers if (self.answers == NO_ANSWER).any() else None
 
     @property
@@ -164,31 +224,45 @@ class TreePopulation:
 
     @property
     def repetition(self) -> np.ndarray:
-        """Expected share of content tokens after the first that equal their predecessor, (prompts,); see `TreeShape.repetition`."""
+        """Expected share of content tokens after the first that equal their predecessor, (prompts,); see
+        `TreeShape.repetition`.
+        """
         return np.exp(self.leaf_log_probs) @ self.shape.repetition
 
     @property
     def base_rate_floor(self) -> float:
-        """Largest weighted share of prompts for which one fixed answer is correct. Raises: InputError without labels."""
+        """Largest weighted share of prompts for which one fixed answer is correct. Raises: InputError without
+        labels.
+        """
         return self.over_answers().base_rate_floor
 
     def over_answers(self) -> Population:
-        """The flat population of answers that these sequences give: masses summed over the leaves of each answer."""
+        """The flat population of answers that these sequences give: masses summed over the leaves of each
+        answer.
+        """
         silent = self.no_answer is not None
         correct = None if self.correct is None else np.pad(self.correct, ((0, 0), (0, int(silent))))
         with precision_context("float64"):
-            masses = answer_log_masses(jnp.asarray(self.leaf_log_probs), jnp.asarray(self.columns), self.num_answers + silent)
-        return Population(np.asarray(masses), correct, self.weights, coupling=self.coupling, no_answer=self.no_answer)
+            masses = answer_log_masses(
+                jnp.asarray(self.leaf_log_probs), jnp.asarray(self.columns), self.num_answers + silent
+            )
+        return Population(
+            np.asarray(masses), correct, self.weights, coupling=self.coupling, no_answer=self.no_answer
+        )
 
     def over_leaves(self) -> Population:
-        """The flat population whose answers are the finished sequences themselves, each as correct as its answer."""
+        """The flat population whose answers are the finished sequences themselves, each as correct as its
+        answer.
+        """
         correct = None
         if self.correct is not None:
             correct = np.pad(self.correct, ((0, 0), (0, 1)))[:, self.columns]
         return Population(self.leaf_log_probs, correct, self.weights, coupling=self.coupling)
 
     def sample(self, key, rollouts: int) -> np.ndarray:
-        """Leaf indices of independent rollouts, (prompts, rollouts) int; `key`: a JAX key or an integer seed."""
+        """Leaf indices of independent rollouts, (prompts, rollouts) int; `key`: a JAX key or an integer
+        seed.
+        """
         key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
         with precision_context("float64"):
             uniform = jax.random.uniform(key, (self.num_prompts, rollouts))
@@ -202,4 +276,6 @@ class TreePopulation:
     def likeliest(self, prompt: int = 0, count: int = 5) -> Sequence[tuple[str, float]]:
         """The `count` most probable sequences of a prompt, as text, with their probabilities."""
         row = self.leaf_log_probs[prompt]
-        return [(self.text(leaf), float(np.exp(row[leaf]))) for leaf in np.argsort(-row, kind="stable")[:count]]
+        return [
+            (self.text(leaf), float(np.exp(row[leaf]))) for leaf in np.argsort(-row, kind="stable")[:count]
+        ]

@@ -1,4 +1,6 @@
-"""The shape of a token tree: its nodes (unfinished prefixes), its leaves (finished sequences), and the path to every leaf."""
+"""The shape of a token tree: its nodes (unfinished prefixes), its leaves (finished sequences), and the path
+to every leaf.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,17 @@ MAX_LEAVES = 2**20
 
 @dataclass(frozen=True)
 class TreeShape:
-    """All sequences over `num_content` content tokens and `num_ends` end tokens, of at most `max_length` tokens.
+    """All sequences over `num_content` content tokens and `num_ends` end tokens, of at most `max_length`
+    tokens.
 
-    Token ids 0..num_content-1 are content, the last `num_ends` ids are end tokens: a sequence is finished by any of them, which counts
-    as one of its tokens, or by reaching `max_length` (cut off, without an end token). Several end tokens stand for answers that are
-    given last, after some thinking; with none every sequence has `max_length` tokens.
+    Token ids 0..num_content-1 are content, the last `num_ends` ids are end tokens: a sequence is finished by
+    any of them, which counts as one of its tokens, or by reaching `max_length` (cut off, without an end
+    token). Several end tokens stand for answers that are given last, after some thinking; with none every
+    sequence has `max_length` tokens.
 
-    Nodes are the unfinished prefixes of 0..max_length-1 content tokens, by length, then in the order of their ids: node 0 is the
-    empty prefix. Leaves are ordered by the node they end at, then by token: with max_length = 1 leaf v is token v, so a tree of one
-    level is a flat policy.
+    Nodes are the unfinished prefixes of 0..max_length-1 content tokens, by length, then in the order of their
+    ids: node 0 is the empty prefix. Leaves are ordered by the node they end at, then by token: with
+    max_length = 1 leaf v is token v, so a tree of one level is a flat policy.
 
     Sizes: 1 + n + ... + n^(L-1) nodes for n content tokens and max_length L; n^L + num_ends * nodes leaves.
     Raises: InputError for sizes that are no counts, or more than 2^20 leaves.
@@ -39,8 +43,16 @@ class TreeShape:
                 raise InputError(name, value, f"it is an integer >= {least}")
             object.__setattr__(self, name, int(value))
         if self.num_leaves > MAX_LEAVES:
-            rule = f"{self.num_content}^{self.max_length} sequences are too many to list (at most {MAX_LEAVES} leaves)"
-            raise InputError("num_content, max_length", (self.num_content, self.max_length), rule, "Use fewer tokens or shorter sequences")
+            rule = (
+                f"{self.num_content}^{self.max_length} sequences are too many to list (at most {MAX_LEAVES}"
+                " leaves)"
+            )
+            raise InputError(
+                "num_content, max_length",
+                (self.num_content, self.max_length),
+                rule,
+                "Use fewer tokens or shorter sequences",
+            )
 
     @property
     def vocab_size(self) -> int:
@@ -70,7 +82,11 @@ class TreeShape:
     @cached_property
     def node_prefixes(self) -> np.ndarray:
         """Content tokens of every node's prefix, (nodes, max_length) int, -1 beyond its end."""
-        return _frozen(np.concatenate([_words(self.num_content, depth, self.max_length) for depth in range(self.max_length)]))
+        return _frozen(
+            np.concatenate(
+                [_words(self.num_content, depth, self.max_length) for depth in range(self.max_length)]
+            )
+        )
 
     @cached_property
     def node_depths(self) -> np.ndarray:
@@ -94,7 +110,9 @@ class TreeShape:
 
     @cached_property
     def path(self) -> np.ndarray:
-        """Node at which each token of each leaf was drawn, (leaves, max_length) int, 0 beyond the end (see `mask`)."""
+        """Node at which each token of each leaf was drawn, (leaves, max_length) int, 0 beyond the end (see
+        `mask`).
+        """
         nodes = np.zeros(self.tokens.shape, dtype=np.int64)
         within = np.zeros(self.num_leaves, dtype=np.int64)
         for depth in range(1, self.max_length):
@@ -115,7 +133,9 @@ class TreeShape:
 
     @cached_property
     def repetition(self) -> np.ndarray:
-        """Share of the content tokens after the first that equal their predecessor, (leaves,), in 0..1; 0 where there are none."""
+        """Share of the content tokens after the first that equal their predecessor, (leaves,), in 0..1; 0
+        where there are none.
+        """
         content = (self.tokens >= 0) & (self.tokens < self.num_content)
         pairs = content[:, 1:] & content[:, :-1]
         same = pairs & (self.tokens[:, 1:] == self.tokens[:, :-1])
@@ -140,19 +160,27 @@ class TreeShape:
         return _frozen(np.where(self.content_lengths > 0, self.tokens[:, 0], -1))
 
     def leaf(self, tokens) -> int:
-        """Index of the leaf with these tokens, the end token included. Raises: InputError if they are no finished sequence."""
+        """Index of the leaf with these tokens, the end token included. Raises: InputError if they are no
+        finished sequence.
+        """
         row = np.full(self.max_length, -1)
         if 0 < len(tokens) <= self.max_length:
             row[: len(tokens)] = tokens
         found = np.flatnonzero((self.tokens == row).all(axis=1))
         if len(found) != 1:
-            raise InputError("tokens", list(tokens), "it is a finished sequence: ended by an end token, or of full length without one")
+            raise InputError(
+                "tokens",
+                list(tokens),
+                "it is a finished sequence: ended by an end token, or of full length without one",
+            )
         return int(found[0])
 
 
 def _words(letters: int, length: int, width: int) -> np.ndarray:
     """All words of this length in lexicographic order, padded with -1 to `width`: (letters^length, width)."""
-    digits = np.arange(letters**length)[:, None] // letters ** np.arange(length - 1, -1, -1)[None, :] % letters
+    digits = (
+        np.arange(letters**length)[:, None] // letters ** np.arange(length - 1, -1, -1)[None, :] % letters
+    )
     return np.concatenate([digits, np.full((len(digits), width - length), -1)], axis=1).astype(np.int64)
 
 

@@ -22,7 +22,8 @@ from sharpening.trees.updates import LeafStep, tree_update
 
 
 def simulate_tree(tree: TreePopulation, reward: Reward | str | None, update, **settings) -> Trajectory:
-    """Train policies over sequences and return their metrics at steps 0, eval_every, 2 eval_every, ..., num_steps.
+    """Train policies over sequences and return their metrics at steps 0, eval_every, 2 eval_every, ...,
+    num_steps.
 
     The keyword arguments are those of `train_tree`, which also returns the trained tree, and explains them.
     """
@@ -46,15 +47,18 @@ def train_tree(
 ) -> tuple[Trajectory, TreePopulation]:
     """Train policies over sequences: (Trajectory, the tree with its final policies).
 
-    `update`: GRPO or SoftmaxGradient act through the tokens (`TreeGradient`, with TRL's `loss_type`), KLProx and NaturalGradient on
-    the distribution over sequences (`LeafStep`); an `Objective` is differentiated itself, and then `reward` is None. Rewards are held
-    fixed within a step, as GRPO does. All other arguments, and what is trained and evaluated under each `method`, are as in
-    `sharpening.simulate`, which a tree of one level reproduces.
+    `update`: GRPO or SoftmaxGradient act through the tokens (`TreeGradient`, with TRL's `loss_type`), KLProx
+    and NaturalGradient on the distribution over sequences (`LeafStep`); an `Objective` is differentiated
+    itself, and then `reward` is None. Rewards are held fixed within a step, as GRPO does. All other
+    arguments, and what is trained and evaluated under each `method`, are as in `sharpening.simulate`, which a
+    tree of one level reproduces.
 
-    Metrics: those of the answers under the population vote, and of the sequences: mean_length (tokens, the end token included),
-    repetition (share of content tokens after the first that equal their predecessor), perplexity.
+    Metrics: those of the answers under the population vote, and of the sequences: mean_length (tokens, the
+    end token included), repetition (share of content tokens after the first that equal their predecessor),
+    perplexity.
 
-    Short answers win where the reward is the probability, and repeated tokens where it is the mean log-probability:
+    Short answers win where the reward is the probability, and repeated tokens where it is the mean
+    log-probability:
 
     >>> from sharpening.trees import thinking_prior, simulate_tree
     >>> from sharpening.updates import KLProx
@@ -65,16 +69,28 @@ def train_tree(
     >>> bool(likely["mean_length"][-1] < 0.7 * likely["mean_length"][0]), bool(fluent["repetition"][-1] > 3 * fluent["repetition"][0])
     (True, True)
 
-    Raises: InputError for unknown names, sizes that do not fit, an update on sequences for a tree with ties, a reward that needs
-    labels the tree lacks, or one without an exact form on sequences. Source: theory S7; He et al. 2026, failure modes.
+    Raises: InputError for unknown names, sizes that do not fit, an update on sequences for a tree with ties,
+    a reward that needs labels the tree lacks, or one without an exact form on sequences. Source: theory S7;
+    He et al. 2026, failure modes.
     """
     if not isinstance(tree, TreePopulation):
         raise InputError("tree", tree, "it is a TreePopulation", "Use simulate for flat populations")
-    settings = Settings(num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, "sgd", precision)
+    settings = Settings(
+        num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, "sgd", precision
+    )
     update = tree_update(update, loss_type)
     if isinstance(update, Objective) != (reward is None):
-        raise InputError("reward", reward, "it is None with an Objective, which is differentiated itself, and a reward with any other update")
-    told = {"reward": None if reward is None else get_reward(reward).spec, "update": _plain(update), "coupling": _plain(tree.coupling)}
+        raise InputError(
+            "reward",
+            reward,
+            "it is None with an Objective, which is differentiated itself, and a reward with any other"
+            " update",
+        )
+    told = {
+        "reward": None if reward is None else get_reward(reward).spec,
+        "update": _plain(update),
+        "coupling": _plain(tree.coupling),
+    }
     reward = get_reward("majority" if reward is None else reward)
     _check(tree, reward, update, settings)
     plan = _plan(tree, reward, update, settings)
@@ -93,7 +109,9 @@ def train_tree(
             None if tree.ties is None else jnp.asarray(tree.ties, jnp.int32),
         )
         if settings.method != "sampled" and reads_sequences(reward):
-            check_of_one_sequence(plan, arrays.columns, Policies(*[arrays.log_probs] * 3, arrays.correct, arrays.weights))
+            check_of_one_sequence(
+                plan, arrays.columns, Policies(*[arrays.log_probs] * 3, arrays.correct, arrays.weights)
+            )
         curves, final = run_tree_loop(
             plan,
             arrays,
@@ -102,13 +120,22 @@ def train_tree(
             jnp.asarray(steps, jnp.int32),
             drawn,
             None if schedules is None else jnp.asarray(schedules[0]),
-            parameters=tree.shape.num_nodes * tree.shape.vocab_size if tree.ties is None else int(tree.ties.max()) + 1,
+            parameters=(
+                tree.shape.num_nodes * tree.shape.vocab_size
+                if tree.ties is None
+                else int(tree.ties.max()) + 1
+            ),
         )
         curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
         final = np.asarray(final, dtype=np.float64)
     bad = [name for name, values in curves.items() if not np.isfinite(values).all()]
     if bad:
-        raise InputError("update", "a step size at which logits overflow", f"{', '.join(bad)} are not finite", "Use a smaller step size")
+        raise InputError(
+            "update",
+            "a step size at which logits overflow",
+            f"{', '.join(bad)} are not finite",
+            "Use a smaller step size",
+        )
     evaluated = tree if plan.trained in (0, tree.num_prompts) else tree.select(slice(plan.trained, None))
     seed = int(key) if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(drawn)).tolist()
     told |= dataclasses.asdict(settings) | {"seed": seed, "tree": dataclasses.asdict(tree.shape)}
@@ -118,12 +145,26 @@ def train_tree(
 
 def _check(tree: TreePopulation, reward: Reward, update, settings: Settings) -> None:
     if isinstance(update, LeafStep) and tree.ties is not None:
-        raise InputError("update", update, "a step on sequences needs every logit to itself, and this tree ties them", "Use GRPO or SoftmaxGradient")
+        raise InputError(
+            "update",
+            update,
+            "a step on sequences needs every logit to itself, and this tree ties them",
+            "Use GRPO or SoftmaxGradient",
+        )
     if {"labels", "verdicts"} & set(reward.card.needs) and tree.correct is None:
-        raise InputError("tree", "one without labels", f"the reward {reward.name!r} reads which answers are correct", "Give `correct`")
+        raise InputError(
+            "tree",
+            "one without labels",
+            f"the reward {reward.name!r} reads which answers are correct",
+            "Give `correct`",
+        )
     size = settings.dataset_size
     if size is not None and not (isinstance(size, (int, np.integer)) and 1 <= size < tree.num_prompts):
-        raise InputError("dataset_size", size, f"the first dataset_size of {tree.num_prompts} prompts are trained, the others evaluated")
+        raise InputError(
+            "dataset_size",
+            size,
+            f"the first dataset_size of {tree.num_prompts} prompts are trained, the others evaluated",
+        )
 
 
 def _plan(tree: TreePopulation, reward: Reward, update, settings: Settings) -> TreePlan:
@@ -143,6 +184,17 @@ def _plan(tree: TreePopulation, reward: Reward, update, settings: Settings) -> T
 
 
 def _plain(value: object) -> dict:
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else {}
-    plain = lambda item: _plain(item) if dataclasses.is_dataclass(item) else item.item() if hasattr(item, "item") else item  # noqa: E731
-    return {"name": getattr(value, "name", type(value).__name__)} | {name: plain(item) for name, item in fields.items()}
+    fields = (
+        {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if dataclasses.is_dataclass(value)
+        else {}
+    )
+
+    def plain(item):
+        return (
+            _plain(item) if dataclasses.is_dataclass(item) else item.item() if hasattr(item, "item") else item
+        )  # noqa: E731
+
+    return {"name": getattr(value, "name", type(value).__name__)} | {
+        name: plain(item) for name, item in fields.items()
+    }

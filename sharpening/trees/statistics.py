@@ -1,4 +1,6 @@
-"""What rewards and metrics read of a tree: token statistics of every leaf, answer masses, answers that a prefix points to."""
+"""What rewards and metrics read of a tree: token statistics of every leaf, answer masses, answers that a
+prefix points to.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ ROUNDING = 512  # units in the last place: answers whose summed masses agree to 
 
 
 def leaf_statistics(shape: TreeShape, log_probs: jax.Array) -> TokenStatistics:
-    """Statistics of every finished sequence, (prompts, leaves, max_length), from node policies (prompts, nodes, vocab), nats.
+    """Statistics of every finished sequence, (prompts, leaves, max_length), from node policies (prompts,
+    nodes, vocab), nats.
 
-    The end token is a token like any other. Impossible tokens as in `TokenStatistics.of_categorical`: every number is finite.
+    The end token is a token like any other. Impossible tokens as in `TokenStatistics.of_categorical`: every
+    number is finite.
     """
     prompts, nodes, vocab = log_probs.shape
     every = jnp.broadcast_to(jnp.arange(vocab)[None, :], (prompts * nodes, vocab))
@@ -34,10 +38,12 @@ def leaf_statistics(shape: TreeShape, log_probs: jax.Array) -> TokenStatistics:
 
 
 def answer_log_masses(leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int) -> jax.Array:
-    """log of the summed probability of the leaves of each answer column, (prompts, num_columns), nats; -infinity for none.
+    """log of the summed probability of the leaves of each answer column, (prompts, num_columns), nats;
+    -infinity for none.
 
-    `columns` (leaves,) int. If every column has one leaf the numbers are kept to the last bit. If leaves are summed, masses that agree
-    with the largest to within 512 units in the last place are set equal to it, so that exact ties of the vote stay ties.
+    `columns` (leaves,) int. If every column has one leaf the numbers are kept to the last bit. If leaves are
+    summed, masses that agree with the largest to within 512 units in the last place are set equal to it, so
+    that exact ties of the vote stay ties.
     """
     empty = jnp.full((leaf_log_probs.shape[0], num_columns), -jnp.inf, leaf_log_probs.dtype)
     top = empty.at[:, columns].max(leaf_log_probs)
@@ -50,11 +56,15 @@ def answer_log_masses(leaf_log_probs: jax.Array, columns: jax.Array, num_columns
     return jnp.where(near & summed, largest, masses)
 
 
-def answers_after_prefixes(shape: TreeShape, leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int, no_answer: int | None) -> jax.Array:
-    """The answer that the model would most likely give after each proper prefix of each leaf, (prompts, leaves, max_length - 1) int.
+def answers_after_prefixes(
+    shape: TreeShape, leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int, no_answer: int | None
+) -> jax.Array:
+    """The answer that the model would most likely give after each proper prefix of each leaf, (prompts,
+    leaves, max_length - 1) int.
 
-    State t is the mode of the answer given the first t + 1 tokens, NO_ANSWER where that mode is no answer, and the leaf's own answer
-    once the sequence has ended. A node that no sequence reaches says the first answer.
+    State t is the mode of the answer given the first t + 1 tokens, NO_ANSWER where that mode is no answer,
+    and the leaf's own answer once the sequence has ended. A node that no sequence reaches says the first
+    answer.
     """
     prompts = leaf_log_probs.shape[0]
     own = jnp.where(columns == (num_columns if no_answer is None else no_answer), NO_ANSWER, columns)
@@ -63,9 +73,15 @@ def answers_after_prefixes(shape: TreeShape, leaf_log_probs: jax.Array, columns:
     best, said = None, None
     for column in range(num_columns):
         masked = jnp.where(columns[None, :] == column, leaf_log_probs, -jnp.inf)
-        mass = jax.nn.logsumexp(up(shape, masked, lambda depth, rows: jax.nn.logsumexp(rows, axis=-1)), axis=-1)
+        mass = jax.nn.logsumexp(
+            up(shape, masked, lambda depth, rows: jax.nn.logsumexp(rows, axis=-1)), axis=-1
+        )
         label = NO_ANSWER if column == no_answer else column
-        said = jnp.full(mass.shape, label, columns.dtype) if best is None else jnp.where(mass > best, label, said)
+        said = (
+            jnp.full(mass.shape, label, columns.dtype)
+            if best is None
+            else jnp.where(mass > best, label, said)
+        )
         best = mass if best is None else jnp.maximum(best, mass)
     states = said[:, jnp.asarray(shape.path[:, 1:])]
     return jnp.where(jnp.asarray(shape.mask[:, 1:])[None], states, own[None, :, None])

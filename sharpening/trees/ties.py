@@ -1,7 +1,8 @@
 """Which logits move together: one integer for each (node, token); equal integers share one parameter.
 
-Tabular logits (`None`) move alone. Shared ones are what makes a habit spread: pushing "repeat the last token" up after one prefix
-pushes it up after all. Gradients of a shared parameter are the sums over its (node, token) pairs.
+Tabular logits (`None`) move alone. Shared ones are what makes a habit spread: pushing "repeat the last token"
+up after one prefix pushes it up after all. Gradients of a shared parameter are the sums over its (node,
+token) pairs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from sharpening.trees.shape import TreeShape
 
 
 def by_last_tokens(shape: TreeShape, memory: int) -> np.ndarray:
-    """Nodes with the same last `memory` content tokens share their logits, (nodes, vocab) int: a Markov policy of that order.
+    """Nodes with the same last `memory` content tokens share their logits, (nodes, vocab) int: a Markov
+    policy of that order.
 
-    A prefix shorter than `memory` is a context of its own, so with memory >= max_length - 1 nothing is shared. memory = 0: one
-    policy for every node. Raises: InputError for a negative memory.
+    A prefix shorter than `memory` is a context of its own, so with memory >= max_length - 1 nothing is
+    shared. memory = 0: one policy for every node. Raises: InputError for a negative memory.
     """
     if memory < 0:
         raise InputError("memory", memory, "it is a number of tokens >= 0")
@@ -28,11 +30,13 @@ def by_last_tokens(shape: TreeShape, memory: int) -> np.ndarray:
 
 
 def by_run_length(shape: TreeShape, cap: int) -> np.ndarray:
-    """Logits shared by the length of the current run of equal tokens, (nodes, vocab) int: "repeat the last token" is one parameter.
+    """Logits shared by the length of the current run of equal tokens, (nodes, vocab) int: "repeat the last
+    token" is one parameter.
 
-    The context is how often the last content token has been repeated, 0 (empty prefix), 1, ..., `cap` or more. In each context the
-    parameters are: repeat the last token, whichever it is; one for each other content token; end. A rule that many prompts can share
-    although it gives each another sequence (theory: C6). Raises: InputError for cap < 1.
+    The context is how often the last content token has been repeated, 0 (empty prefix), 1, ..., `cap` or
+    more. In each context the parameters are: repeat the last token, whichever it is; one for each other
+    content token; end. A rule that many prompts can share although it gives each another sequence (theory:
+    C6). Raises: InputError for cap < 1.
     """
     if cap < 1:
         raise InputError("cap", cap, "it is a run length >= 1")
@@ -45,11 +49,15 @@ def by_run_length(shape: TreeShape, cap: int) -> np.ndarray:
 def last_tokens(shape: TreeShape) -> np.ndarray:
     """Last content token of every node's prefix, (nodes,) int, -1 for the empty prefix."""
     depths = shape.node_depths
-    return np.where(depths > 0, shape.node_prefixes[np.arange(shape.num_nodes), np.maximum(depths - 1, 0)], -1)
+    return np.where(
+        depths > 0, shape.node_prefixes[np.arange(shape.num_nodes), np.maximum(depths - 1, 0)], -1
+    )
 
 
 def run_lengths(shape: TreeShape) -> np.ndarray:
-    """How many of the last content tokens of every node's prefix are equal, (nodes,) int; 0 for the empty prefix."""
+    """How many of the last content tokens of every node's prefix are equal, (nodes,) int; 0 for the empty
+    prefix.
+    """
     prefixes, depths, last = shape.node_prefixes, shape.node_depths, last_tokens(shape)
     run, alive = np.zeros(shape.num_nodes, dtype=np.int64), depths > 0
     for back in range(1, shape.max_length):

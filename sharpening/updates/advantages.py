@@ -1,4 +1,6 @@
-"""Rewards against their mean, in exact and in group form, with the cancellation at consensus removed (theory: S5, numerics)."""
+"""Rewards against their mean, in exact and in group form, with the cancellation at consensus removed (theory:
+S5, numerics).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from sharpening.updates.policy import Policy, row_max, row_sum
 
 
 def relative_rewards(log_probs: jax.Array, rewards: jax.Array, full: bool = False) -> jax.Array:
-    """Rewards minus their maximum over possible answers, <= 0 there, and 0 for impossible answers; (prompts, answers) -> the
-    same. `full`: all are possible.
+    """Rewards minus their maximum over possible answers, <= 0 there, and 0 for impossible answers; (prompts,
+    answers) -> the same. `full`: all are possible.
     """
     if full:
         return rewards - row_max(rewards)
@@ -19,10 +21,12 @@ def relative_rewards(log_probs: jax.Array, rewards: jax.Array, full: bool = Fals
 
 
 def policy_advantages(policy: Policy, rewards: jax.Array) -> jax.Array:
-    """Advantage of every answer over the policy's mean reward: A_a = r_a - sum_b pi_b r_b; 0 for impossible answers.
+    """Advantage of every answer over the policy's mean reward: A_a = r_a - sum_b pi_b r_b; 0 for impossible
+    answers.
 
-    `rewards`: (..., answers); returns the same shape, in reward. Both terms are taken relative to the maximal reward first: the
-    mean is then a sum over the losers' masses, so it keeps full relative precision when 1 - pi(leader) is 1e-300.
+    `rewards`: (..., answers); returns the same shape, in reward. Both terms are taken relative to the maximal
+    reward first: the mean is then a sum over the losers' masses, so it keeps full relative precision when 1 -
+    pi(leader) is 1e-300.
     """
     relative = relative_rewards(policy.log_probs, rewards, policy.full)
     advantages = relative - row_sum(policy.probs * relative)
@@ -50,8 +54,8 @@ def divide_by_std(advantages: jax.Array, std: jax.Array, eps: float) -> jax.Arra
 
 
 def group_advantages(rewards: jax.Array, scale: str = "none", eps: float = 1e-4) -> jax.Array:
-    """Advantage of each rollout over its group: A_i = r_i - mean(r), divided by (sample std + eps) if scale = "group"; (...,
-    rollouts).
+    """Advantage of each rollout over its group: A_i = r_i - mean(r), divided by (sample std + eps) if scale =
+    "group"; (..., rollouts).
     """
     advantages = rewards - jnp.mean(rewards, axis=-1, keepdims=True)
     if scale == "none":
@@ -62,21 +66,25 @@ def group_advantages(rewards: jax.Array, scale: str = "none", eps: float = 1e-4)
 
 
 def answer_sums(num_answers: int, answers: jax.Array, values: jax.Array) -> jax.Array:
-    """Sum of `values` over the rollouts that gave each answer; (prompts, rollouts) -> (prompts, answers). Negative ids count for none."""
+    """Sum of `values` over the rollouts that gave each answer; (prompts, rollouts) -> (prompts, answers).
+    Negative ids count for none.
+    """
     columns = jnp.where(answers < 0, num_answers, answers)
     rows = jnp.arange(len(answers), dtype=columns.dtype)[:, None]
     return jnp.zeros((len(answers), num_answers), values.dtype).at[rows, columns].add(values, mode="drop")
 
 
 def score_direction(probs: jax.Array, answers: jax.Array, advantages: jax.Array) -> jax.Array:
-    """REINFORCE in logit space: mean over rollouts of A_i (onehot(a_i) - pi); (prompts, rollouts) -> (prompts, answers)."""
+    """REINFORCE in logit space: mean over rollouts of A_i (onehot(a_i) - pi); (prompts, rollouts) ->
+    (prompts, answers).
+    """
     chosen = answer_sums(probs.shape[-1], answers, advantages / answers.shape[-1])
     return chosen - jnp.mean(advantages, axis=-1, keepdims=True) * probs
 
 
 def tabular_direction(num_answers: int, answers: jax.Array, advantages: jax.Array) -> jax.Array:
-    """Mean advantage of the rollouts that gave each answer, 0 for answers that nobody gave; (prompts, rollouts) -> (prompts,
-    answers).
+    """Mean advantage of the rollouts that gave each answer, 0 for answers that nobody gave; (prompts,
+    rollouts) -> (prompts, answers).
     """
     counts = answer_sums(num_answers, answers, jnp.ones_like(advantages))
     return answer_sums(num_answers, answers, advantages) / jnp.maximum(counts, 1)

@@ -14,8 +14,8 @@ from sharpening.updates.policy import Policy
 
 @runtime_checkable
 class Update(Protocol):
-    """An update rule; registered as a JAX pytree it can change its step size without compiling again. Shapes: log_probs, rewards
-    (prompts, answers); answers, group rewards (prompts, rollouts).
+    """An update rule; registered as a JAX pytree it can change its step size without compiling again. Shapes:
+    log_probs, rewards (prompts, answers); answers, group rewards (prompts, rollouts).
     """
 
     name: str
@@ -24,9 +24,11 @@ class Update(Protocol):
     def step_size(self) -> float:
         """What multiplies the direction in one step: learning_rate, or 1/beta."""
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
-        """dz/dt of the exact flow, (prompts, answers); `reference`: log-probabilities of the initial policy, for updates that
-        need it.
+    def direction(
+        self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """dz/dt of the exact flow, (prompts, answers); `reference`: log-probabilities of the initial policy,
+        for updates that need it.
         """
 
     def group_direction(
@@ -38,12 +40,18 @@ class Update(Protocol):
 class ExactStep:
     """Mixin: one exact step, and the directions at log-probabilities from those at a `Policy`."""
 
-    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(
+        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
         """dz/dt of the exact flow, (..., answers), from a policy with its probabilities."""
         raise NotImplementedError
 
-    def direction(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
-        """dz/dt of the exact flow, (..., answers), nats per unit of step size; log_probs, rewards, reference the same shape."""
+    def direction(
+        self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """dz/dt of the exact flow, (..., answers), nats per unit of step size; log_probs, rewards, reference
+        the same shape.
+        """
         return self.policy_direction(Policy.of(log_probs), rewards, reference)
 
     def policy_group_direction(
@@ -55,7 +63,9 @@ class ExactStep:
     def group_direction(
         self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
-        """The direction from sampled answers (prompts, rollouts) int and their rewards, (prompts, answers)."""
+        """The direction from sampled answers (prompts, rollouts) int and their rewards, (prompts,
+        answers).
+        """
         return self.policy_group_direction(Policy.of(log_probs), answers, rewards, reference)
 
     def step(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
@@ -75,4 +85,6 @@ def check_positive(name: str, value: object) -> None:
 def check_scale(scale: str) -> None:
     """InputError unless `scale` is known."""
     if scale not in ("group", "none"):
-        raise InputError("scale", scale, 'advantages are divided by the standard deviation of the "group" or by "none"')
+        raise InputError(
+            "scale", scale, 'advantages are divided by the standard deviation of the "group" or by "none"'
+        )

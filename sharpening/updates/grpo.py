@@ -1,6 +1,7 @@
 """GRPO: softmax policy gradient with advantages divided by the group's standard deviation.
 
-Departures from TRL: no clipping (each group is used once, on policy), no KL term, one advantage per answer instead of per token.
+Departures from TRL: no clipping (each group is used once, on policy), no KL term, one advantage per answer
+instead of per token.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from dataclasses import dataclass
 
 import jax
 
-from sharpening.updates.advantages import divide_by_std, group_advantages, policy_advantages, policy_std, score_direction
+from sharpening.updates.advantages import (
+    divide_by_std,
+    group_advantages,
+    policy_advantages,
+    policy_std,
+    score_direction,
+)
 from sharpening.updates.base import ExactStep, check_positive, check_scale
 from sharpening.updates.policy import Policy
 
@@ -18,10 +25,10 @@ from sharpening.updates.policy import Policy
 class GRPO(ExactStep):
     """Delta z = learning_rate * mean_i A_i (onehot(a_i) - pi), A_i = (r_i - mean r) / (std r + eps).
 
-    Groups use the sample standard deviation (ddof = 1), as TRL does; the exact form uses the policy's own. scale = "none" leaves
-    the advantage unscaled ("Dr. GRPO") and is SoftmaxGradient. A lone dissenter among G rollouts gets A = -(G-1)/sqrt(G) however
-    rare it is (theory: F3). Two answers, majority reward, eps = 0, continuous time: p' = 2 (p(1-p))^{3/2}, so 1 - p ~ 1/t^2
-    (theory: S6).
+    Groups use the sample standard deviation (ddof = 1), as TRL does; the exact form uses the policy's own.
+    scale = "none" leaves the advantage unscaled ("Dr. GRPO") and is SoftmaxGradient. A lone dissenter among G
+    rollouts gets A = -(G-1)/sqrt(G) however rare it is (theory: F3). Two answers, majority reward, eps = 0,
+    continuous time: p' = 2 (p(1-p))^{3/2}, so 1 - p ~ 1/t^2 (theory: S6).
     """
 
     learning_rate: float = 1.0
@@ -38,8 +45,12 @@ class GRPO(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
-        """pi_a A_a with the population standard deviation: the limit of `group_direction` for infinitely many rollouts."""
+    def policy_direction(
+        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """pi_a A_a with the population standard deviation: the limit of `group_direction` for infinitely many
+        rollouts.
+        """
         advantages = policy_advantages(policy, rewards)
         if self.scale == "group":
             advantages = divide_by_std(advantages, policy_std(policy, advantages), self.eps)

@@ -17,9 +17,10 @@ from sharpening.updates.policy import Policy
 class KLProx(ExactStep):
     """pi_{k+1}(a) proportional to pi_ref(a) exp(r(a) / beta).
 
-    `reference` = "previous" takes pi_ref = pi_k (theory: S1; He et al. 2026, Theorem 1: the logit of the majority answer grows by
-    1/beta a step, without end). `reference` = "initial" keeps pi_ref = pi_0 for ever (theory: S2: it stops 1/beta above the
-    prior). `beta`: reward per nat, > 0; large beta = small steps. Raises: InputError for a bad beta or reference.
+    `reference` = "previous" takes pi_ref = pi_k (theory: S1; He et al. 2026, Theorem 1: the logit of the
+    majority answer grows by 1/beta a step, without end). `reference` = "initial" keeps pi_ref = pi_0 for ever
+    (theory: S2: it stops 1/beta above the prior). `beta`: reward per nat, > 0; large beta = small steps.
+    Raises: InputError for a bad beta or reference.
     """
 
     beta: float = 1.0
@@ -29,7 +30,9 @@ class KLProx(ExactStep):
     def __post_init__(self):
         check_positive("beta", self.beta)
         if self.reference not in ("previous", "initial"):
-            raise InputError("reference", self.reference, 'the KL term is towards the "previous" or the "initial" policy')
+            raise InputError(
+                "reference", self.reference, 'the KL term is towards the "previous" or the "initial" policy'
+            )
 
     @property
     def step_size(self) -> float:
@@ -40,17 +43,27 @@ class KLProx(ExactStep):
         if self.reference == "previous":
             return 0.0
         if reference is None:
-            raise InputError("reference", None, "KLProx towards the initial policy needs its log-probabilities")
+            raise InputError(
+                "reference", None, "KLProx towards the initial policy needs its log-probabilities"
+            )
         return self.beta * jnp.where(log_probs > -jnp.inf, reference - log_probs, 0.0)
 
-    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
-        """r - max r (a constant per prompt does not move a policy); with an initial reference also beta (log pi_0 - log pi)."""
-        return relative_rewards(policy.log_probs, rewards, policy.full) + self._pull(policy.log_probs, reference)
+    def policy_direction(
+        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
+        """r - max r (a constant per prompt does not move a policy); with an initial reference also beta (log
+        pi_0 - log pi).
+        """
+        return relative_rewards(policy.log_probs, rewards, policy.full) + self._pull(
+            policy.log_probs, reference
+        )
 
     def policy_group_direction(
         self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
-        """Mean advantage of the rollouts that gave each answer; an answer that nobody gave keeps its logit."""
+        """Mean advantage of the rollouts that gave each answer; an answer that nobody gave keeps its
+        logit.
+        """
         moved = tabular_direction(policy.log_probs.shape[-1], answers, group_advantages(rewards))
         return moved + self._pull(policy.log_probs, reference)
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import jax
 
-from sharpening.updates.advantages import divide_by_std, group_advantages, policy_advantages, policy_std, tabular_direction
+from sharpening.updates.advantages import (
+    divide_by_std,
+    group_advantages,
+    policy_advantages,
+    policy_std,
+    tabular_direction,
+)
 from sharpening.updates.base import ExactStep, check_positive, check_scale
 from sharpening.updates.policy import Policy
 
@@ -15,9 +21,9 @@ from sharpening.updates.policy import Policy
 class NaturalGradient(ExactStep):
     """Delta z_a = learning_rate * (r_a - mean r), divided by (std r + eps) if scale = "group".
 
-    As a policy it equals KLProx with beta = 1/learning_rate when scale = "none". Two answers, majority reward, continuous time
-    (theory: S6): logit p_t = logit p_0 + t; with scale = "group" and eps = 0, p_t = sin^2(t/2 + arcsin sqrt(p_0)), consensus in
-    finite time.
+    As a policy it equals KLProx with beta = 1/learning_rate when scale = "none". Two answers, majority
+    reward, continuous time (theory: S6): logit p_t = logit p_0 + t; with scale = "group" and eps = 0, p_t =
+    sin^2(t/2 + arcsin sqrt(p_0)), consensus in finite time.
     """
 
     learning_rate: float = 1.0
@@ -34,7 +40,9 @@ class NaturalGradient(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(
+        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
         """A_a, or A_a / (std + eps) with the policy's own (population) standard deviation."""
         advantages = policy_advantages(policy, rewards)
         if self.scale == "none":
@@ -44,8 +52,12 @@ class NaturalGradient(ExactStep):
     def policy_group_direction(
         self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
-        """Mean advantage of the rollouts that gave each answer; one that nobody gave keeps its logit (sample std, as TRL)."""
-        return tabular_direction(policy.log_probs.shape[-1], answers, group_advantages(rewards, self.scale, self.eps))
+        """Mean advantage of the rollouts that gave each answer; one that nobody gave keeps its logit (sample
+        std, as TRL).
+        """
+        return tabular_direction(
+            policy.log_probs.shape[-1], answers, group_advantages(rewards, self.scale, self.eps)
+        )
 
 
 jax.tree_util.register_dataclass(NaturalGradient, data_fields=["learning_rate"], meta_fields=["scale", "eps"])

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 
 class Policy(NamedTuple):
-    """log_probs and probs (..., answers), nats; `full` says that every answer is known to be possible, so that none is masked."""
+    """log_probs and probs (..., answers), nats; `full` says that every answer is known to be possible, so
+    that none is masked.
+    """
 
     log_probs: jax.Array
     probs: jax.Array
@@ -31,10 +33,13 @@ class Policy(NamedTuple):
 
 
 def row_sum(values: jax.Array) -> jax.Array:
-    """Sum over the last axis, which stays with length 1. A product with ones: XLA does not fuse it with what makes `values`, and
-    so both that loop and the sum run on vectors; a fused sum adds its terms one after the other.
+    """Sum over the last axis, which stays with length 1. A product with ones: XLA does not fuse it with what
+    makes `values`, and so both that loop and the sum run on vectors; a fused sum adds its terms one after the
+    other.
     """
-    return jnp.matmul(values, jnp.ones((values.shape[-1], 1), values.dtype), precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(
+        values, jnp.ones((values.shape[-1], 1), values.dtype), precision=jax.lax.Precision.HIGHEST
+    )
 
 
 def row_max(values: jax.Array) -> jax.Array:

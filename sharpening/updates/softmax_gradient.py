@@ -15,12 +15,14 @@ from sharpening.updates.policy import Policy
 class SoftmaxGradient(ExactStep):
     """Delta z_a = learning_rate * pi_a (r_a - mean r), the gradient of E_pi[r] at fixed rewards.
 
-    If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theory: S5). Proof: let S hold
-    the k largest pi, and Delta be the step. If some answer outside S has r >= mean r, then r >= mean r on all of S and every
-    Delta on S is at least every Delta outside. Else all Delta outside are <= 0, while the pi-mean of Delta over S is >= 0: pi^2
-    (r - mean r) >= pi* pi (r - mean r) term by term, pi* the mass where r crosses its mean, and the sum of pi (r - mean r) over S
-    is >= 0; by Jensen the pi-mean of e^Delta over S is >= 1. Either way S gains. The same holds after division by the standard
-    deviation (GRPO). Two answers, majority reward, continuous time (theory: S6): p' = 2 p^2 (1-p)^2, so 1 - p ~ 1/(2t).
+    If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theory:
+    S5). Proof: let S hold the k largest pi, and Delta be the step. If some answer outside S has r >= mean r,
+    then r >= mean r on all of S and every Delta on S is at least every Delta outside. Else all Delta outside
+    are <= 0, while the pi-mean of Delta over S is >= 0: pi^2 (r - mean r) >= pi* pi (r - mean r) term by
+    term, pi* the mass where r crosses its mean, and the sum of pi (r - mean r) over S is >= 0; by Jensen the
+    pi-mean of e^Delta over S is >= 1. Either way S gains. The same holds after division by the standard
+    deviation (GRPO). Two answers, majority reward, continuous time (theory: S6): p' = 2 p^2 (1-p)^2, so 1 - p
+    ~ 1/(2t).
     """
 
     learning_rate: float = 1.0
@@ -34,15 +36,17 @@ class SoftmaxGradient(ExactStep):
         """learning_rate."""
         return self.learning_rate
 
-    def policy_direction(self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def policy_direction(
+        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
+    ) -> jax.Array:
         """pi_a A_a: sums to 0 over answers."""
         return policy.probs * policy_advantages(policy, rewards)
 
     def policy_group_direction(
         self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
     ) -> jax.Array:
-        """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the exact one at fixed
-        rewards.
+        """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the
+        exact one at fixed rewards.
         """
         return score_direction(policy.probs, answers, group_advantages(rewards))
 

@@ -1,4 +1,6 @@
-"""What a verification schedule pays, as the mean field of GRPO sees it, with settings that JAX may trace (theory: X1-X3, X6)."""
+"""What a verification schedule pays, as the mean field of GRPO sees it, with settings that JAX may trace
+(theory: X1-X3, X6).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ EPS = 1e-4
 
 
 class ScheduledAdvantage(Reward):
-    """(m_a - E m) / (std + eps), m_a the mean reward of an answer, std that of the single rollouts' rewards, whose verdicts are 0 or 1 and which
-    are verified or not. Formula: std² = Var_pi(m) + E_pi[E[r²|a] - m_a²].
+    """(m_a - E m) / (std + eps), m_a the mean reward of an answer, std that of the single rollouts' rewards,
+    whose verdicts are 0 or 1 and which are verified or not. Formula: std² = Var_pi(m) + E_pi[E[r²|a] - m_a²].
 
-    A group divides by the noise of its verdicts, so a verifier with a small J moves a policy slowly. The registered hybrid rewards give the mean
-    alone: divided by the std of the mean, a verifier with J = 0.05 would look as strong as a perfect one. Source: theory X1.
+    A group divides by the noise of its verdicts, so a verifier with a small J moves a policy slowly. The
+    registered hybrid rewards give the mean alone: divided by the std of the mean, a verifier with J = 0.05
+    would look as strong as a perfect one. Source: theory X1.
     """
 
     def __init__(self, hybrid: Reward, intrinsic: Reward):
@@ -39,8 +42,9 @@ class ScheduledAdvantage(Reward):
 
 
 class GroupedAdvantage(Reward):
-    """`ScheduledAdvantage` of groups in which whole rollouts are verified: floor(share * rollouts) in each, and one more in as many groups as the
-    share needs. A share below 1/rollouts so leaves most groups without a verdict, instead of giving all of them a trace of its noise.
+    """`ScheduledAdvantage` of groups in which whole rollouts are verified: floor(share * rollouts) in each,
+    and one more in as many groups as the share needs. A share below 1/rollouts so leaves most groups without
+    a verdict, instead of giving all of them a trace of its noise.
     """
 
     def __init__(self, hybrid: Reward, intrinsic: Reward, share, rollouts):
@@ -48,7 +52,9 @@ class GroupedAdvantage(Reward):
         whole = jnp.floor(share * rollouts + 1e-9)
         self.part = jnp.clip(share * rollouts - whole, 0.0, 1.0)
         counts = whole, jnp.minimum(whole + 1, rollouts)
-        self.fewer, self.more = (ScheduledAdvantage(setting(hybrid, share=count / rollouts), intrinsic) for count in counts)
+        self.fewer, self.more = (
+            ScheduledAdvantage(setting(hybrid, share=count / rollouts), intrinsic) for count in counts
+        )
 
     def exact(self, log_probs, correct=None, **signals):
         fewer, more = (one.exact(log_probs, correct, **signals) for one in (self.fewer, self.more))
@@ -61,10 +67,11 @@ class GroupedAdvantage(Reward):
 
 
 class CertifiedAdvantage(Reward):
-    """For a certified prompt the mean over its label l of (1[a = l] - pi_l) / (sqrt(pi_l (1 - pi_l)) + eps), up to a constant; for the others the
-    intrinsic advantage. Rows are those of the whole population.
+    """For a certified prompt the mean over its label l of (1[a = l] - pi_l) / (sqrt(pi_l (1 - pi_l)) + eps),
+    up to a constant; for the others the intrinsic advantage. Rows are those of the whole population.
 
-    `law` (prompts, answers): probability that an answer becomes the label; `chosen` (prompts,): whether the prompt is certified, 0..1.
+    `law` (prompts, answers): probability that an answer becomes the label; `chosen` (prompts,): whether the
+    prompt is certified, 0..1.
     """
 
     def __init__(self, intrinsic: Reward, law, chosen):
@@ -99,7 +106,9 @@ class _Squared(Reward):
 
 
 def setting(reward: Reward, **changes) -> Reward:
-    """The same reward with settings that may be traced: its checks, which compare numbers, are not run again."""
+    """The same reward with settings that may be traced: its checks, which compare numbers, are not run
+    again.
+    """
     changed = copy.copy(reward)
     for name, value in changes.items():
         object.__setattr__(changed, name, value)
@@ -107,17 +116,24 @@ def setting(reward: Reward, **changes) -> Reward:
 
 
 def scheduled_reward(kind: str, intrinsic: Reward, values: dict) -> Reward:
-    """The reward of a kind of schedule ("scheduled", "gated" or "certified"): normalised advantages, for GRPO with scale "none".
+    """The reward of a kind of schedule ("scheduled", "gated" or "certified"): normalised advantages, for GRPO
+    with scale "none".
 
-    `values`: `law` and `chosen` for "certified"; `tpr`, `fpr` and `threshold` for "gated"; `tpr`, `fpr`, `every`,
-    `share` and `rollouts` for "scheduled".
+    `values`: `law` and `chosen` for "certified"; `tpr`, `fpr` and `threshold` for "gated"; `tpr`, `fpr`,
+    `every`, `share` and `rollouts` for "scheduled".
     """
     if kind == "certified":
         return CertifiedAdvantage(intrinsic, **values)
     model = NoisyVerifierReward()
     verifier = setting(model, tpr=values["tpr"], fpr=values["fpr"])
     if kind == "gated":
-        hybrid = setting(HybridGatedReward(intrinsic=intrinsic, external=model), external=verifier, threshold=values["threshold"])
+        hybrid = setting(
+            HybridGatedReward(intrinsic=intrinsic, external=model),
+            external=verifier,
+            threshold=values["threshold"],
+        )
         return ScheduledAdvantage(hybrid, intrinsic)
-    hybrid = setting(HybridScheduledReward(intrinsic=intrinsic, external=model), external=verifier, every=values["every"])
+    hybrid = setting(
+        HybridScheduledReward(intrinsic=intrinsic, external=model), external=verifier, every=values["every"]
+    )
     return GroupedAdvantage(hybrid, intrinsic, values["share"], values["rollouts"])

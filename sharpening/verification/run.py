@@ -1,6 +1,8 @@
-"""A coupled population trained under a verification schedule: its trajectory and its expected verifier calls, in the mean field (theory: X, C1).
+"""A coupled population trained under a verification schedule: its trajectory and its expected verifier calls,
+in the mean field (theory: X, C1).
 
-Each family of schedules has one parameter, which is traced by JAX: one compilation serves every value of it and every verifier.
+Each family of schedules has one parameter, which is traced by JAX: one compilation serves every value of it
+and every verifier.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ import numpy as np
 from sharpening.coupling import Coupling, LowRankPlusDiagonal
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.rewards import HybridGatedReward, HybridScheduledReward, NoisyVerifierReward, Reward, get_reward
+from sharpening.rewards import (
+    HybridGatedReward,
+    HybridScheduledReward,
+    NoisyVerifierReward,
+    Reward,
+    get_reward,
+)
 from sharpening.simulation.devices import share_out
 from sharpening.simulation.loop import evaluate
 from sharpening.simulation.plan import State
@@ -42,7 +50,9 @@ ORDER_SEED = 0  # of the order in which prompts are certified: a larger share co
 
 @dataclass(frozen=True, eq=False)
 class ScheduledRun:
-    """A predicted trajectory, and how many verifier calls the run should make (expectation over the draws)."""
+    """A predicted trajectory, and how many verifier calls the run should make (expectation over the
+    draws).
+    """
 
     trajectory: Trajectory
     calls: float
@@ -65,17 +75,20 @@ def run_schedule(
     optimizer: str = "sgd",
     error: float = 0.05,
 ) -> ScheduledRun:
-    """The mean field of GRPO under one verification schedule, with the population's own coupling, as `simulate` runs it.
+    """The mean field of GRPO under one verification schedule, with the population's own coupling, as
+    `simulate` runs it.
 
-    `family`: one of FAMILIES, which says what `parameter` means; what is not verified is paid by the intrinsic `reward`. Groups are infinite, and
-    divided by the std of single rollouts' rewards, verdicts 0 or 1 (theory X1); a share means whole ones of the `rollouts` in each group, and one
-    more in some. "certified": sequential tests at level `error`, in the order of the initial votes. `learning_rate`: on answer logits. Without
-    `dataset_size` prompts are fresh and only what they share moves; with it the population stands for a data set of that many prompts, each
-    visited prompts_per_step/dataset_size times a step, and the metrics are those of the trained prompts. Calls: rollouts * prompts_per_step *
-    sum over steps of the verified share; "certified" pays once for each distinct prompt.
+    `family`: one of FAMILIES, which says what `parameter` means; what is not verified is paid by the
+    intrinsic `reward`. Groups are infinite, and divided by the std of single rollouts' rewards, verdicts 0 or
+    1 (theory X1); a share means whole ones of the `rollouts` in each group, and one more in some.
+    "certified": sequential tests at level `error`, in the order of the initial votes. `learning_rate`: on
+    answer logits. Without `dataset_size` prompts are fresh and only what they share moves; with it the
+    population stands for a data set of that many prompts, each visited prompts_per_step/dataset_size times a
+    step, and the metrics are those of the trained prompts. Calls: rollouts * prompts_per_step * sum over
+    steps of the verified share; "certified" pays once for each distinct prompt.
 
-    Raises: InputError for an unknown family, a parameter or rate outside its range, a population without labels, a reward that reads labels, or
-    sizes as in `simulate`. Source: theory X1-X3, X6, C1.
+    Raises: InputError for an unknown family, a parameter or rate outside its range, a population without
+    labels, a reward that reads labels, or sizes as in `simulate`. Source: theory X1-X3, X6, C1.
     """
     settings = Settings(num_steps, "mean_field", prompts_per_step, rollouts, None, eval_every, optimizer)
     intrinsic = _intrinsic(reward)
@@ -83,7 +96,9 @@ def run_schedule(
     youden(tpr, fpr)
     if population.correct is None:
         rule = "what a verifier does depends on which answers are correct"
-        raise InputError("population", "one without labels", rule, "Give `correct`, or assume it with `assume_labels`")
+        raise InputError(
+            "population", "one without labels", rule, "Give `correct`, or assume it with `assume_labels`"
+        )
     if dataset_size is not None and dataset_size < 1:
         raise InputError("dataset_size", dataset_size, "a data set has at least one prompt")
     plan = settings.plan(population, intrinsic, None)
@@ -96,17 +111,44 @@ def run_schedule(
     with precision_context("float64"):
         arrays = share_out(population, "float64", None)
         values = jax.tree.map(jnp.asarray, values)
-        curves, shares = _run(kind, plan, arrays, GRPO(learning_rate, "none", EPS), coupling, values, jnp.asarray(steps, jnp.int32))
+        curves, shares = _run(
+            kind,
+            plan,
+            arrays,
+            GRPO(learning_rate, "none", EPS),
+            coupling,
+            values,
+            jnp.asarray(steps, jnp.int32),
+        )
         curves = {name: np.asarray(curve, np.float64) for name, curve in curves.items()}
         verified = float(shares)
     bad = [name for name, curve in curves.items() if not np.isfinite(curve).all()]
     if bad:
-        raise InputError("learning_rate", learning_rate, f"logits overflow: {', '.join(bad)} are not finite", "Use a smaller learning rate")
+        raise InputError(
+            "learning_rate",
+            learning_rate,
+            f"logits overflow: {', '.join(bad)} are not finite",
+            "Use a smaller learning rate",
+        )
     distinct = prompts_per_step * num_steps if dataset_size is None else dataset_size
     calls = distinct * certifying if kind == "certified" else prompts_per_step * rollouts * verified
-    told = {"family": family, "parameter": parameter, "tpr": tpr, "fpr": fpr, "reward": intrinsic.spec, "learning_rate": learning_rate}
-    told |= {"num_steps": num_steps, "prompts_per_step": prompts_per_step, "dataset_size": dataset_size, "optimizer": optimizer}
-    return ScheduledRun(Trajectory(steps, curves, population.base_rate_floor, "predicted", told), float(calls))
+    told = {
+        "family": family,
+        "parameter": parameter,
+        "tpr": tpr,
+        "fpr": fpr,
+        "reward": intrinsic.spec,
+        "learning_rate": learning_rate,
+    }
+    told |= {
+        "num_steps": num_steps,
+        "prompts_per_step": prompts_per_step,
+        "dataset_size": dataset_size,
+        "optimizer": optimizer,
+    }
+    return ScheduledRun(
+        Trajectory(steps, curves, population.base_rate_floor, "predicted", told), float(calls)
+    )
 
 
 def check_parameter(family: str, parameter: float) -> None:
@@ -120,10 +162,14 @@ def check_parameter(family: str, parameter: float) -> None:
         raise InputError("parameter", parameter, f"it lies in 0..1: {FAMILIES[family]}")
 
 
-def reward_spec(family: str, parameter: float, *, tpr: float, fpr: float, reward: Reward | str = "majority") -> str | None:
-    """The registered reward that trains with this schedule, as text for `get_reward`; None for "certified", which needs other labels.
+def reward_spec(
+    family: str, parameter: float, *, tpr: float, fpr: float, reward: Reward | str = "majority"
+) -> str | None:
+    """The registered reward that trains with this schedule, as text for `get_reward`; None for "certified",
+    which needs other labels.
 
-    Its external part is the modelled verifier (`noisy-verifier`); put a real one in its place to train with it.
+    Its external part is the modelled verifier (`noisy-verifier`); put a real one in its place to train with
+    it.
     """
     check_parameter(family, parameter)
     intrinsic = _intrinsic(reward)
@@ -136,17 +182,23 @@ def reward_spec(family: str, parameter: float, *, tpr: float, fpr: float, reward
     return HybridScheduledReward(**parts, every=every, share=share).spec
 
 
-def certified_labels(population: Population, tpr: float, fpr: float, error: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """(law, calls): probability that each answer becomes a prompt's certified label, (prompts, answers), and expected calls, (prompts,).
+def certified_labels(
+    population: Population, tpr: float, fpr: float, error: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
+    """(law, calls): probability that each answer becomes a prompt's certified label, (prompts, answers), and
+    expected calls, (prompts,).
 
-    Answers are tested in the order of their mass until one is accepted; a prompt whose truth (its best correct answer) is rejected gets no
-    label, so rows sum to at most 1. Raises: InputError for J <= 0 or no labels. Source: theory X3, `certified_plan`.
+    Answers are tested in the order of their mass until one is accepted; a prompt whose truth (its best
+    correct answer) is rejected gets no label, so rows sum to at most 1. Raises: InputError for J <= 0 or no
+    labels. Source: theory X3, `certified_plan`.
     """
     truth, wrong = _characteristics(tpr, fpr, error)
     votable, correct = population.votable, population.correct
     ahead = wrong_answers_before(population)
     best = np.where(correct, votable, -np.inf)
-    order = np.argsort(np.argsort(-np.where(correct, -np.inf, votable), axis=1, kind="stable"), axis=1, kind="stable")
+    order = np.argsort(
+        np.argsort(-np.where(correct, -np.inf, votable), axis=1, kind="stable"), axis=1, kind="stable"
+    )
     tested = ~correct & (votable > -np.inf) & (order < ahead[:, None])
     law = np.where(tested, wrong.accepted * (1 - wrong.accepted) ** order, 0.0)
     reached = np.isfinite(ahead)
@@ -166,7 +218,10 @@ def _characteristics(tpr: float, fpr: float, error: float):
 def _intrinsic(reward: Reward | str) -> Reward:
     found = get_reward(reward) if isinstance(reward, str) else reward
     if {"labels", "verdicts"} & set(found.card.needs):
-        rule = "a schedule mixes a verifier into a reward that looks inside the model, and this one already asks whether answers are right"
+        rule = (
+            "a schedule mixes a verifier into a reward that looks inside the model, and this one already asks"
+            " whether answers are right"
+        )
         raise InputError("reward", found.spec, rule, "Use an intrinsic reward, e.g. majority")
     return found
 
@@ -202,14 +257,19 @@ def _run(kind, plan, arrays, update, coupling, values, evaluation_steps):
     plan = dataclasses.replace(plan, reward=reward)
     initial, weights = arrays.log_probs, arrays.weights
     zero = jnp.zeros((), initial.dtype)
-    parts = jnp.zeros((plan.trained, initial.shape[1]), initial.dtype), coupling.rest(initial.shape[1], initial.dtype)
+    parts = (
+        jnp.zeros((plan.trained, initial.shape[1]), initial.dtype),
+        coupling.rest(initial.shape[1], initial.dtype),
+    )
     state = State(*parts, zero, zero, parts if "previous_log_probs" in reward.card.needs else None)
 
     def one(step, carry):
         state, spent = carry
         if kind != "certified":
             logits = initial + coupling.reach(state.shared) + (state.private if plan.trained else 0.0)
-            shares = reward.verified(jax.nn.log_softmax(logits, axis=-1), arrays.correct, no_answer=plan.no_answer, step=step)
+            shares = reward.verified(
+                jax.nn.log_softmax(logits, axis=-1), arrays.correct, no_answer=plan.no_answer, step=step
+            )
             spent = spent + weights @ shares / jnp.sum(weights)
         return training_step(plan, arrays, update, coupling, None, state, step, None), spent
 
@@ -219,5 +279,7 @@ def _run(kind, plan, arrays, update, coupling, values, evaluation_steps):
         return carry, evaluate(plan, arrays, coupling, state.shared, initial[: plan.trained] + state.private)
 
     previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
-    (_, spent), metrics = jax.lax.scan(advance, (state, zero), jnp.stack([previous, evaluation_steps], axis=1))
+    (_, spent), metrics = jax.lax.scan(
+        advance, (state, zero), jnp.stack([previous, evaluation_steps], axis=1)
+    )
     return metrics, spent

@@ -1,4 +1,6 @@
-"""The cheapest verification schedule that keeps a forecast out of collapse: families of one parameter, searched in the coupled mean field."""
+"""The cheapest verification schedule that keeps a forecast out of collapse: families of one parameter,
+searched in the coupled mean field.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,13 @@ from sharpening.verification.run import FAMILIES, reward_spec, run_schedule
 from sharpening.verification.thresholds import uniform_plan, verification_cost, youden
 
 GRID, PRECISION, FINEST = 8, 0.02, 1e-3
-"""Points of the first sweep; the parameter is then bisected to this relative precision, or to within FINEST of its range."""
+"""Points of the first sweep; the parameter is then bisected to this relative precision, or to within FINEST
+of its range.
+"""
 AUDIT = (0.95, 0.9, 0.8, 0.65, 0.5)
-"""Parts of the parameter found at which it is asked again whether less would do; if so, the search goes on from there."""
+"""Parts of the parameter found at which it is asked again whether less would do; if so, the search goes on
+from there.
+"""
 NOT_SIMULATED = {"lm_loss", "perplexity", "mean_length", "repetition", "true_reward", "pseudo_reward"}
 
 
@@ -42,18 +48,22 @@ def cheapest_schedule(
     safety: float = 1.0,
     families: tuple[str, ...] = tuple(FAMILIES),
 ) -> ScheduleSearch:
-    """The cheapest schedule of a verifier under which training with an intrinsic reward does not collapse within `num_steps`.
+    """The cheapest schedule of a verifier under which training with an intrinsic reward does not collapse
+    within `num_steps`.
 
-    Every candidate is run through the mean field of `run_schedule`, whose arguments these are, under the population's own coupling. Each family is
-    swept over 8 values of its parameter and bisected to 2 % between the cheapest that works and the next below it; then smaller values are tried
-    again, and whether every dearer value that was tried works too is reported. A schedule works if the criterion is not met and accuracy ends at
-    `least_accuracy` or more; by default at 0.03 below its start, where a forecast says that a run fell (0 asks for the criterion alone, which a
-    schedule may avoid by slowing the run down). With `safety` above 1 it must work at five learning rates, from 1/safety to safety times the one
-    given, and is judged by the worst: large steps can make the outcome hang on a hair. Verdicts: "plan"; "not_needed": the run works without a
-    verifier; "no_plan": no schedule works; "useless_verifier": J = tpr - fpr <= 0; "no_signal": the criterion is met before training.
+    Every candidate is run through the mean field of `run_schedule`, whose arguments these are, under the
+    population's own coupling. Each family is swept over 8 values of its parameter and bisected to 2 % between
+    the cheapest that works and the next below it; then smaller values are tried again, and whether every
+    dearer value that was tried works too is reported. A schedule works if the criterion is not met and
+    accuracy ends at `least_accuracy` or more; by default at 0.03 below its start, where a forecast says that
+    a run fell (0 asks for the criterion alone, which a schedule may avoid by slowing the run down). With
+    `safety` above 1 it must work at five learning rates, from 1/safety to safety times the one given, and is
+    judged by the worst: large steps can make the outcome hang on a hair. Verdicts: "plan"; "not_needed": the
+    run works without a verifier; "no_plan": no schedule works; "useless_verifier": J = tpr - fpr <= 0;
+    "no_signal": the criterion is met before training.
 
-    Raises: InputError for rates outside 0..1, a negative cost, a criterion that a simulation cannot evaluate, and as `run_schedule`. Source:
-    theory X2, X3, X6, C1.
+    Raises: InputError for rates outside 0..1, a negative cost, a criterion that a simulation cannot evaluate,
+    and as `run_schedule`. Source: theory X2, X3, X6, C1.
 
     >>> from sharpening.coupling import CompoundSymmetric
     >>> prior = Population.synthetic(0, 64, 10, coupling=CompoundSymmetric(1.0, 1.0))
@@ -62,10 +72,31 @@ def cheapest_schedule(
     ('plan', True, None, True)
     """
     sizes = dict(prompts_per_step=prompts_per_step, rollouts=rollouts, num_steps=num_steps)
-    check_search(tpr=tpr, fpr=fpr, cost=cost, criterion=criterion, reward=reward, least_accuracy=least_accuracy, families=families, error=error,
-                 safety=safety, **sizes)
+    check_search(
+        tpr=tpr,
+        fpr=fpr,
+        cost=cost,
+        criterion=criterion,
+        reward=reward,
+        least_accuracy=least_accuracy,
+        families=families,
+        error=error,
+        safety=safety,
+        **sizes,
+    )
     everything, j, rule = verification_cost(1.0, cost, **sizes), youden(tpr, fpr), get_criterion(criterion)
-    run = dict(tpr=tpr, fpr=fpr, reward=reward, dataset_size=dataset_size, eval_every=eval_every, optimizer=optimizer, error=error) | sizes
+    run = (
+        dict(
+            tpr=tpr,
+            fpr=fpr,
+            reward=reward,
+            dataset_size=dataset_size,
+            eval_every=eval_every,
+            optimizer=optimizer,
+            error=error,
+        )
+        | sizes
+    )
     name = reward if isinstance(reward, str) else reward.spec
     told = Teller(cost, rollouts, "the majority vote" if name == "majority" else name, error, safety)
     tried: dict[tuple[str, float], VerificationSchedule] = {}
@@ -80,13 +111,23 @@ def cheapest_schedule(
             tried[family, parameter] = told.schedule(family, parameter, runs, fates, spec, least_accuracy)
         return tried[family, parameter]
 
-    alone = dataclasses.replace(attempt("uniform", 0.0), family="none", parameter=None, reward=None, rule="no verification")
+    alone = dataclasses.replace(
+        attempt("uniform", 0.0), family="none", parameter=None, reward=None, rule="no verification"
+    )
     theory = None
     if j > 0:
         whole = uniform_plan(tpr, fpr, cost, **sizes)
         theory = attempt("uniform", whole.share)
     found = lambda verdict, plan=None, best=(): ScheduleSearch(  # noqa: E731
-        verdict, plan, tuple(best), alone, None if theory is None else 1 / (1 + j), theory, j, everything, len(tried) * len(rates),
+        verdict,
+        plan,
+        tuple(best),
+        alone,
+        None if theory is None else 1 / (1 + j),
+        theory,
+        j,
+        everything,
+        len(tried) * len(rates),
         tuple(told.reasons(verdict, plan, best, alone, theory, j, everything)),
     )
     if alone.collapse.outcome is Outcome.NEVER_STARTED:
@@ -95,24 +136,47 @@ def cheapest_schedule(
         return found("not_needed", alone)
     if theory is None:
         return found("useless_verifier")
-    best = [_search(lambda value, family=family: attempt(family, value), family, num_steps) for family in families]
+    best = [
+        _search(lambda value, family=family: attempt(family, value), family, num_steps) for family in families
+    ]
     best.sort(key=lambda one: (not one.works, one.cost, one.calls))
     return found("plan", best[0], best) if best[0].works else found("no_plan", None, best)
 
 
-def check_search(*, tpr, fpr, cost, criterion, reward, least_accuracy=None, families=tuple(FAMILIES), error=0.05, safety=1.0,
-                 **sizes) -> None:
+def check_search(
+    *,
+    tpr,
+    fpr,
+    cost,
+    criterion,
+    reward,
+    least_accuracy=None,
+    families=tuple(FAMILIES),
+    error=0.05,
+    safety=1.0,
+    **sizes,
+) -> None:
     """InputError for what `cheapest_schedule` would refuse whatever the population."""
     youden(tpr, fpr)
     verification_cost(1.0, cost, **sizes)
     reward_spec("uniform", 0.0, tpr=tpr, fpr=fpr, reward=reward)
     metric = get_criterion(criterion).metric
     if metric in NOT_SIMULATED:
-        raise InputError("criterion", criterion, f"it needs {metric}, which a simulation of answers does not have", "Use criterion 'relative'")
+        raise InputError(
+            "criterion",
+            criterion,
+            f"it needs {metric}, which a simulation of answers does not have",
+            "Use criterion 'relative'",
+        )
     if not families or set(families) - set(FAMILIES):
         raise InputError("families", families, f"they are some of {', '.join(FAMILIES)}")
     if not 1 <= safety < np.inf:
-        raise InputError("safety", safety, "it is a factor >= 1 on the learning rate, up and down", "Use 1 for the learning rate alone")
+        raise InputError(
+            "safety",
+            safety,
+            "it is a factor >= 1 on the learning rate, up and down",
+            "Use 1 for the learning rate alone",
+        )
     if not 0 < error <= 0.5:
         raise InputError("error", error, "an error level lies in (0, 1/2]")
     if least_accuracy is not None and not 0 <= least_accuracy <= 1:
@@ -120,10 +184,12 @@ def check_search(*, tpr, fpr, cost, criterion, reward, least_accuracy=None, fami
 
 
 def assume_labels(population: Population, wrong_modes: float) -> Population:
-    """The population with labels made up: the truth is the mode, but on a share `wrong_modes` of the prompts it is the runner-up.
+    """The population with labels made up: the truth is the mode, but on a share `wrong_modes` of the prompts
+    it is the runner-up.
 
-    The wrong ones are spread evenly over the prompts ordered by the mass of their mode, since without labels nothing says which they are. Raises:
-    InputError for a share outside 0..1, or prompts with no second answer to be the truth.
+    The wrong ones are spread evenly over the prompts ordered by the mass of their mode, since without labels
+    nothing says which they are. Raises: InputError for a share outside 0..1, or prompts with no second answer
+    to be the truth.
     """
     if not 0 <= wrong_modes <= 1:
         raise InputError("wrong_modes", wrong_modes, "it is a share of the prompts, in 0..1")
@@ -134,7 +200,12 @@ def assume_labels(population: Population, wrong_modes: float) -> Population:
     mode, rivals = population.mode, votable.copy()
     rivals[rows, mode] = -np.inf
     if (wrong & (rivals.max(axis=1) == -np.inf)).any():
-        raise InputError("wrong_modes", wrong_modes, "a prompt with one possible answer cannot have a wrong mode", "Give labels")
+        raise InputError(
+            "wrong_modes",
+            wrong_modes,
+            "a prompt with one possible answer cannot have a wrong mode",
+            "Give labels",
+        )
     truth = np.where(wrong, rivals.argmax(axis=1), mode)
     correct = np.arange(population.num_answers) == truth[:, None]
     if population.no_answer is not None:
@@ -142,7 +213,9 @@ def assume_labels(population: Population, wrong_modes: float) -> Population:
     return population.replace(correct=correct)
 
 
-def _search(attempt: Callable[[float], VerificationSchedule], family: str, num_steps: int) -> VerificationSchedule:
+def _search(
+    attempt: Callable[[float], VerificationSchedule], family: str, num_steps: int
+) -> VerificationSchedule:
     """The cheapest schedule of a family that works, or its strongest one."""
     periodic = family == "periodic"
     ladder = [i / GRID for i in range(1, GRID + 1)]
@@ -157,11 +230,17 @@ def _search(attempt: Callable[[float], VerificationSchedule], family: str, num_s
     while True:
         cheaper = [value for value in tried if order(value) < order(high) and not tried[value].works]
         low = max(cheaper, key=order) if cheaper else None if periodic else 0.0
-        while low is not None and (low - high > 1 if periodic else high - low > max(PRECISION * high, FINEST)):
+        while low is not None and (
+            low - high > 1 if periodic else high - low > max(PRECISION * high, FINEST)
+        ):
             middle = (low + high) // 2 if periodic else (low + high) / 2
             tried[middle] = attempt(middle)
             low, high = (low, middle) if tried[middle].works else (middle, high)
-        below = {min(round(high / part), num_steps) if periodic else max(high * part, FINEST) for part in AUDIT if periodic or high > FINEST} - {high}
+        below = {
+            min(round(high / part), num_steps) if periodic else max(high * part, FINEST)
+            for part in AUDIT
+            if periodic or high > FINEST
+        } - {high}
         tried |= {value: attempt(value) for value in below}
         if not any(tried[value].works for value in below):
             break

@@ -1,11 +1,12 @@
-"""Fuzz everything that reads an untrusted answer: grammar, mutations of the corpus, and labels built to join two numbers.
+"""Fuzz everything that reads an untrusted answer: grammar, mutations of the corpus, and labels built to join
+two numbers.
 
     python studies/benchmarks/fuzz.py [--minutes 10] [--seed 0] [--engine hypothesis|atheris]
 
-hypothesis: texts from a grammar and from mutations of tests/hostile's corpus, through every reader of that corpus and through laws that
-hold for all texts; a failure is minimised. atheris (pip install atheris): coverage-guided bytes through the readers of this process,
-the workers left out, whose code it cannot see. Prints executions, and every finding once; a finding belongs into
-tests/hostile/found_texts.py.
+hypothesis: texts from a grammar and from mutations of tests/hostile's corpus, through every reader of that
+corpus and through laws that hold for all texts; a failure is minimised. atheris (pip install atheris):
+coverage-guided bytes through the readers of this process, the workers left out, whose code it cannot see.
+Prints executions, and every finding once; a finding belongs into tests/hostile/found_texts.py.
 """
 
 import argparse
@@ -42,7 +43,17 @@ PIECES = [
     "1,000", "0.5", "3*5+7",     "x^3", "1/2", "9**9", "10^{", "__import__('os')", "().__class__", "\u200b", "\u2212", "\uff17",
     "\u0664", "\ud800", "\u202e", "e\u0301", "\x1b[2J",
 ]  # fmt: skip
-SHAPES = ["(%s)", "{%s}", r"\frac{%s}{2}", r"\sqrt{%s}", r"\boxed{%s}", "|%s|", "%s^{%s}", "[%s,%s)", r"\text{%s}"]
+SHAPES = [
+    "(%s)",
+    "{%s}",
+    r"\frac{%s}{2}",
+    r"\sqrt{%s}",
+    r"\boxed{%s}",
+    "|%s|",
+    "%s^{%s}",
+    "[%s,%s)",
+    r"\text{%s}",
+]
 
 
 def grammar() -> st.SearchStrategy:
@@ -65,7 +76,9 @@ def mutated() -> st.SearchStrategy:
         text = draw(st.sampled_from(texts))
         for _ in range(draw(st.integers(1, 4))):
             at, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
-            piece = draw(st.sampled_from(["", text[at:end] * 2]) | st.sampled_from(PIECES) | st.sampled_from(texts))
+            piece = draw(
+                st.sampled_from(["", text[at:end] * 2]) | st.sampled_from(PIECES) | st.sampled_from(texts)
+            )
             text = (text[:at] + piece + text[end:])[:4_000]
         return text
 
@@ -104,7 +117,9 @@ class Findings:
 
     @staticmethod
     def again(reader: Reader, text: str) -> float:
-        """Seconds of another try with nothing remembered: the claim is about the program, not about a busy machine."""
+        """Seconds of another try with nothing remembered: the claim is about the program, not about a busy
+        machine.
+        """
         equivalence.forget()
         votes.forget()
         normal_form_module.forget()
@@ -140,7 +155,11 @@ def pair_laws(first: str, second: str, task, findings: Findings) -> None:
     for text in (first, second):
         if sum(equivalent(text, one) for one in numbers) > 1:
             findings.note("one label is two numbers", text)
-    labels = list(dict.fromkeys(label for label in (*numbers, normal_form(first[:300]), normal_form(second[:300])) if label))
+    labels = list(
+        dict.fromkeys(
+            label for label in (*numbers, normal_form(first[:300]), normal_form(second[:300])) if label
+        )
+    )
     ids = dict(zip(labels, pool_labels(task.problems, [labels], task).ids[0].tolist(), strict=True))
     plain = [(label, number(label)) for label in labels if number(label) is not None]
     for (one, value), (other, another) in itertools.combinations(plain, 2):
@@ -151,7 +170,9 @@ def pair_laws(first: str, second: str, task, findings: Findings) -> None:
 def by_hypothesis(minutes: float, number_of_seed: int, findings: Findings) -> None:
     readers, task = [*all_readers(thorough=True), *laws()], written_tasks()["jsonl boxed"]
     chance = random.Random(number_of_seed)
-    cheap = [reader for reader in readers if "equivalent to" not in reader.name and "jsonl" not in reader.name]
+    cheap = [
+        reader for reader in readers if "equivalent to" not in reader.name and "jsonl" not in reader.name
+    ]
     dear = [reader for reader in readers if reader not in cheap]
     end, rounds = time.monotonic() + 60 * minutes, 0
     texts = grammar() | mutated()
@@ -175,7 +196,9 @@ def by_atheris(minutes: float, number_of_seed: int, findings: Findings) -> None:
     import atheris
 
     asking = ("equivalent to", "jsonl", "extractor regex")
-    readers = [reader for reader in (*all_readers(), *laws()) if not any(word in reader.name for word in asking)]
+    readers = [
+        reader for reader in (*all_readers(), *laws()) if not any(word in reader.name for word in asking)
+    ]
     atheris.instrument_all()
     end = time.monotonic() + 60 * minutes
 
@@ -191,8 +214,14 @@ def by_atheris(minutes: float, number_of_seed: int, findings: Findings) -> None:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     for name, text in CORPUS.items():
         (folder / name).write_bytes(text[:4_000].encode("utf-8", "surrogatepass"))
-    arguments = [sys.argv[0], f"-max_total_time={int(60 * minutes) + 60}",
-                 f"-seed={number_of_seed + 1}", "-max_len=4000", "-verbosity=0", str(folder)]
+    arguments = [
+        sys.argv[0],
+        f"-max_total_time={int(60 * minutes) + 60}",
+        f"-seed={number_of_seed + 1}",
+        "-max_len=4000",
+        "-verbosity=0",
+        str(folder),
+    ]
     atheris.Setup(arguments, one)
     atheris.Fuzz()
 
@@ -202,7 +231,11 @@ def summary(findings: Findings) -> None:
     for event in set(denied):
         findings.note(f"a worker was asked for {event}", event)
     slowest = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in findings.slowest.most_common(3))
-    print(f"{findings.executions:,} executions, {len(findings.kinds)} findings; slowest: {slowest}; worker starts {guard('math').starts}", flush=True)
+    print(
+        f"{findings.executions:,} executions, {len(findings.kinds)} findings; slowest: {slowest}; worker"
+        f" starts {guard('math').starts}",
+        flush=True,
+    )
     for what, text in findings.kinds.items():
         print(f"  {what}: {text!r}"[:600], flush=True)
 
@@ -215,7 +248,9 @@ def main():
     options = parser.parse_args()
     findings = Findings()
     guard("math").ask("x", "y")
-    {"hypothesis": by_hypothesis, "atheris": by_atheris}[options.engine](options.minutes, options.seed, findings)
+    {"hypothesis": by_hypothesis, "atheris": by_atheris}[options.engine](
+        options.minutes, options.seed, findings
+    )
     summary(findings)
 
 

@@ -1,9 +1,11 @@
-"""GSM8K and MATH-500: does every true answer equal itself, which other answers of the set does it equal, which cannot be parsed?
+"""GSM8K and MATH-500: does every true answer equal itself, which other answers of the set does it equal,
+which cannot be parsed?
 
     python studies/benchmarks/known_answers.py [--data ../shared/data] [--pairs]
 
-Each answer is written as a model would write it, read by the task's extractor and graded. "Next": the following problem's answer.
-`--pairs`: every pair of different normal forms of the set (MATH-500: 46,056 pairs, some minutes), each found the same is printed.
+Each answer is written as a model would write it, read by the task's extractor and graded. "Next": the
+following problem's answer. `--pairs`: every pair of different normal forms of the set (MATH-500: 46,056
+pairs, some minutes), each found the same is printed.
 """
 
 import argparse
@@ -23,7 +25,9 @@ SETS = {"GSM8K": "gsm8k_test.jsonl", "MATH-500": "math500.jsonl"}
 
 
 def kind(form: str) -> str:
-    """How an answer is compared: as a number, as words, as a list of parts or a formula decided here, or by math-verify."""
+    """How an answer is compared: as a number, as words, as a list of parts or a formula decided here, or by
+    math-verify.
+    """
     if number(form) is not None:
         return "number"
     if is_words(form):
@@ -43,7 +47,9 @@ def readable(form: str) -> bool:
 def report(name: str, path: Path, pairs: bool) -> None:
     task = get_task(path)
     problems = task.problems
-    itself = [problem for problem in problems if not task.is_correct(problem, task.extract(task.solution(problem)))]
+    itself = [
+        problem for problem in problems if not task.is_correct(problem, task.extract(task.solution(problem)))
+    ]
     following = [
         (problem.data["line"], problem.data["answer"], other.data["answer"])
         for problem, other in zip(problems, problems[1:] + problems[:1], strict=True) if task.is_correct(problem, task.extract(task.solution(other)))
@@ -54,13 +60,22 @@ def report(name: str, path: Path, pairs: bool) -> None:
     unreadable = [form for form in forms if kind(form) not in ("number", "words") and not readable(form)]
     print(f"{name}: {len(problems)} answers, {len(forms)} different, {dict(kinds)}")
     print(f"  not equal to themselves: {len(itself)} {[problem.data['answer'] for problem in itself]}")
-    print(f"  equal to the next problem's answer: {len(following)}, of which under another spelling: {len(false)} {false}")
+    print(
+        f"  equal to the next problem's answer: {len(following)}, of which under another spelling:"
+        f" {len(false)} {false}"
+    )
     print(f"  not parsed by math-verify: {len(unreadable)} {unreadable}")
     if pairs:
         start, asked = time.perf_counter(), guard("math").seconds
         same = [pair for pair in itertools.combinations(forms, 2) if equivalent(*pair)]
-        print(f"  pairs of different normal forms: {len(forms) * (len(forms) - 1) // 2:,}, found the same: {len(same)} {same}")
-        print(f"  {time.perf_counter() - start:.0f} s, the worker {guard('math').seconds - asked:.0f} s of processor time")
+        print(
+            f"  pairs of different normal forms: {len(forms) * (len(forms) - 1) // 2:,}, found the same:"
+            f" {len(same)} {same}"
+        )
+        print(
+            f"  {time.perf_counter() - start:.0f} s, the worker {guard('math').seconds - asked:.0f} s of"
+            " processor time"
+        )
 
 
 def main():

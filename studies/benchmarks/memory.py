@@ -2,8 +2,9 @@
 
     python studies/benchmarks/memory.py [--answers 32] [--steps 10] [--prompts 125000 250000 500000 1000000]
 
-The peak is the operating system's (maximum resident set size), Python, JAX and the population included; it is told in gigabytes and in copies of the
-population's array (prompts * answers float64), less what the process held before the population was made.
+The peak is the operating system's (maximum resident set size), Python, JAX and the population included; it is
+told in gigabytes and in copies of the population's array (prompts * answers float64), less what the process
+held before the population was made.
 """
 
 import argparse
@@ -33,7 +34,15 @@ def measure(prompts: int, answers: int, steps: int, method: str, coupled: bool) 
     population = Population.synthetic(0, prompts, answers, coupling=coupling)
     made = peak()
     start = time.perf_counter()
-    run = simulate(population, "majority", GRPO(1.0), num_steps=steps, eval_every=steps, method=method, prompts_per_step=4096)
+    run = simulate(
+        population,
+        "majority",
+        GRPO(1.0),
+        num_steps=steps,
+        eval_every=steps,
+        method=method,
+        prompts_per_step=4096,
+    )
     return {
         "seconds": time.perf_counter() - start,
         "peak": peak(),
@@ -54,16 +63,26 @@ def main():
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        print(json.dumps(measure(options.prompts[0], options.answers, options.steps, options.method, options.coupled)))
+        print(
+            json.dumps(
+                measure(options.prompts[0], options.answers, options.steps, options.method, options.coupled)
+            )
+        )
         return
-    flags = [f"--answers={options.answers}", f"--steps={options.steps}", f"--method={options.method}", *["--coupled"] * options.coupled]
+    flags = [
+        f"--answers={options.answers}",
+        f"--steps={options.steps}",
+        f"--method={options.method}",
+        *["--coupled"] * options.coupled,
+    ]
     for prompts in options.prompts:
         command = [sys.executable, __file__, "--inside", f"--prompts={prompts}", *flags]
         told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(
-            f"{prompts} x {options.answers}, {options.method}, {options.steps} steps: peak {told['peak'] / 1e9:.2f} GB "
-            f"({told['copies']:.1f} copies of the array, making the population {told['population'] / 8 / prompts / options.answers:.1f}), "
-            f"{told['seconds']:.1f} s, accuracy {told['accuracy'][0]:.3f} to {told['accuracy'][1]:.3f}"
+            f"{prompts} x {options.answers}, {options.method}, {options.steps} steps: peak"
+            f" {told['peak'] / 1e9:.2f} GB ({told['copies']:.1f} copies of the array, making the population"
+            f" {told['population'] / 8 / prompts / options.answers:.1f}), {told['seconds']:.1f} s, accuracy"
+            f" {told['accuracy'][0]:.3f} to {told['accuracy'][1]:.3f}"
         )
 
 

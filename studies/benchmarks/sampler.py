@@ -1,4 +1,5 @@
-"""Shared-computation sampling against `generate(num_return_sequences=8)`, side by side, alternating, in one process.
+"""Shared-computation sampling against `generate(num_return_sequences=8)`, side by side, alternating, in one
+process.
 
     python studies/benchmarks/sampler.py MODEL [--rounds 5] [--threads 2]
 
@@ -15,8 +16,10 @@ from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.tasks import get_task
 
-SHOTS = ("The capital of France is Paris. The capital of Japan is Tokyo. The capital of Peru is Lima. "
-         "The capital of Kenya is Nairobi. In Italy it is Rome. ")
+SHOTS = (
+    "The capital of France is Paris. The capital of Japan is Tokyo. The capital of Peru is Lima. "
+    "The capital of Kenya is Nairobi. In Italy it is Rome. "
+)
 
 
 def main():
@@ -35,7 +38,9 @@ def main():
 
     def theirs():
         with torch.no_grad():
-            model.generate(**batch, do_sample=True, top_k=0, top_p=1.0, max_new_tokens=4, num_return_sequences=8)
+            model.generate(
+                **batch, do_sample=True, top_k=0, top_p=1.0, max_new_tokens=4, num_return_sequences=8
+            )
 
     def ours():
         sample(model, tokenizer, prompts, rollouts=8, max_new_tokens=4)
@@ -49,7 +54,10 @@ def main():
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["generate"][1:], seconds["sample"][1:], strict=True)]
     print({name: round(value, 2) for name, value in medians.items()}, "seconds for 128 completions")
-    print(f"ratio: median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f} over {options.rounds} rounds")
+    print(
+        f"ratio: median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f} over"
+        f" {options.rounds} rounds"
+    )
 
 
 if __name__ == "__main__":

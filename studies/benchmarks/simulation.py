@@ -1,11 +1,13 @@
-"""Speed of `simulate`, step for step, beside vectorised NumPy and beside bare exponentials in JAX: interleaved rounds in one process.
+"""Speed of `simulate`, step for step, beside vectorised NumPy and beside bare exponentials in JAX:
+interleaved rounds in one process.
 
     python studies/benchmarks/simulation.py [--prompts 4096] [--answers 256] [--steps 60] [--rounds 7]
 
-GRPO on majority votes, float64. A time is that of one step: a run of `steps + 1` steps less a run of one, both evaluated at the ends only. Ratios are
-taken within a round; the table gives their median and range. NumPy: `plain` writes the formulas down on whole arrays, as one would; `in place` is
-tuned by hand for this reward and update (two reward levels, no temporaries). An exponential pass is x <- exp(-x) over an array of the same shape in
-one compiled loop.
+GRPO on majority votes, float64. A time is that of one step: a run of `steps + 1` steps less a run of one,
+both evaluated at the ends only. Ratios are taken within a round; the table gives their median and range.
+NumPy: `plain` writes the formulas down on whole arrays, as one would; `in place` is tuned by hand for this
+reward and update (two reward levels, no temporaries). An exponential pass is x <- exp(-x) over an array of
+the same shape in one compiled loop.
 """
 
 import argparse
@@ -60,14 +62,18 @@ def numpy_sampled(z0, steps, prompts, shared, rng, eps=1e-4):
         cumulative = np.cumsum(z, axis=1)
         cumulative /= cumulative[:, -1:]
         z /= z.sum(axis=1, keepdims=True)
-        drawn = np.searchsorted((cumulative + offsets).ravel(), (rng.random((prompts, ROLLOUTS)) + offsets).ravel(), side="right")
+        drawn = np.searchsorted(
+            (cumulative + offsets).ravel(), (rng.random((prompts, ROLLOUTS)) + offsets).ravel(), side="right"
+        )
         drawn = np.minimum(drawn.reshape(prompts, ROLLOUTS) - rows * answers, answers - 1)
         counts = (drawn[:, :, None] == drawn[:, None, :]).sum(axis=2)
         top = counts.max(axis=1, keepdims=True)
         rewards = (counts == top) / ((counts == top).sum(axis=1, keepdims=True) // top)
         std = rewards.std(axis=1, ddof=1, keepdims=True)
         advantages = (rewards - rewards.mean(axis=1, keepdims=True)) / (std + eps)
-        direction = np.bincount((drawn + rows * answers).ravel(), advantages.ravel() / ROLLOUTS, prompts * answers).reshape(z.shape)
+        direction = np.bincount(
+            (drawn + rows * answers).ravel(), advantages.ravel() / ROLLOUTS, prompts * answers
+        ).reshape(z.shape)
         direction -= advantages.mean(axis=1, keepdims=True) * z
         u = u + shared * direction.mean(axis=0)
     return u
@@ -89,7 +95,9 @@ def cases(population, steps):
     array = jnp.asarray(population.log_probs)
 
     def ours(population, **settings):
-        return lambda count: simulate(population, "majority", GRPO(1.0), num_steps=count, eval_every=count, **settings)
+        return lambda count: simulate(
+            population, "majority", GRPO(1.0), num_steps=count, eval_every=count, **settings
+        )
 
     def sampled(prompts):
         return ours(coupled, method="sampled", prompts_per_step=prompts, rollouts=ROLLOUTS)
@@ -101,9 +109,15 @@ def cases(population, steps):
         "NumPy exact, in place": (lambda count: numpy_in_place(log_probs, count), max(2, steps // 5)),
         "exact": (ours(population), steps),
         "exact, coupled": (ours(coupled), steps),
-        f"NumPy sampled, {prompts} prompts": (lambda count: numpy_sampled(log_probs, count, prompts, 2.0, np.random.default_rng(0)), steps // 3),
+        f"NumPy sampled, {prompts} prompts": (
+            lambda count: numpy_sampled(log_probs, count, prompts, 2.0, np.random.default_rng(0)),
+            steps // 3,
+        ),
         f"sampled, {prompts} prompts": (sampled(prompts), steps),
-        f"NumPy sampled, {few} prompts": (lambda count: numpy_sampled(log_probs, count, few, 2.0, np.random.default_rng(0)), 10 * steps),
+        f"NumPy sampled, {few} prompts": (
+            lambda count: numpy_sampled(log_probs, count, few, 2.0, np.random.default_rng(0)),
+            10 * steps,
+        ),
         f"sampled, {few} prompts": (sampled(few), 10 * steps),
     }
 
@@ -125,7 +139,10 @@ def main():
         for name, (run, steps) in kinds.items():
             seconds[name].append(per_step(run, steps))
         load.append(os.getloadavg()[0])
-    print(f"{options.prompts} prompts x {options.answers} answers, {options.rounds} rounds, load {min(load):.1f} to {max(load):.1f}")
+    print(
+        f"{options.prompts} prompts x {options.answers} answers, {options.rounds} rounds, load"
+        f" {min(load):.1f} to {max(load):.1f}"
+    )
     for name, values in seconds.items():
         clock, cores = 1e3 * np.array(values).T
         told = f"{statistics.median(clock):8.3f} ms a step ({min(clock):.3f} to {max(clock):.3f})"
@@ -137,7 +154,10 @@ def main():
         (f"NumPy sampled, {few} prompts", f"sampled, {few} prompts", ">= 2"),
     ):  # fmt: skip
         ratios, cores = (np.array(seconds[slow]) / np.array(seconds[fast])).T
-        told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), of core time {statistics.median(cores):.2f}"
+        told = (
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), of core time"
+            f" {statistics.median(cores):.2f}"
+        )
         print(f"{slow} / {fast}: {told}{f'; the bar is {bar}' if bar else ''}")
 
 

@@ -1,10 +1,13 @@
-"""Token statistics beside a plain chunked log-softmax-and-gather: processor seconds, alternating in one process, and peak extra memory.
+"""Token statistics beside a plain chunked log-softmax-and-gather: processor seconds, alternating in one
+process, and peak extra memory.
 
-    python studies/benchmarks/token_statistics.py [--batch 64] [--tokens 71] [--vocabulary 49152] [--rounds 7] [--threads 1]
+    python studies/benchmarks/token_statistics.py [--batch 64] [--tokens 71] [--vocabulary 49152] [--rounds 7]
+    [--threads 1]
 
-Plain: `logits[rows].float().log_softmax(-1).gather(-1, token_ids)`, for several numbers of rows; it returns one number a token, ours four. How
-long plain takes depends on whether its temporaries come from memory that the process already holds, hence its ranges. Memory: the rise of the
-process's peak resident size over the size with the logits in place, each in a process of its own (Linux).
+Plain: `logits[rows].float().log_softmax(-1).gather(-1, token_ids)`, for several numbers of rows; it returns
+one number a token, ours four. How long plain takes depends on whether its temporaries come from memory that
+the process already holds, hence its ranges. Memory: the rise of the process's peak resident size over the
+size with the logits in place, each in a process of its own (Linux).
 """
 
 import argparse
@@ -24,14 +27,22 @@ ROWS = (1, 2, 4, 8, 16, 32)
 def plain(logits, token_ids, rows):
     """log π of every token, `rows` tokens at a time."""
     batch, tokens = token_ids.shape
-    parts = [logits[b, t:min(t + rows, tokens)].float().log_softmax(-1).gather(-1, token_ids[b, t:t + rows, None])[:, 0]
-             for b in range(batch) for t in range(0, tokens, rows)]
+    parts = [
+        logits[b, t : min(t + rows, tokens)]
+        .float()
+        .log_softmax(-1)
+        .gather(-1, token_ids[b, t : t + rows, None])[:, 0]
+        for b in range(batch)
+        for t in range(0, tokens, rows)
+    ]
     return torch.cat(parts).view(batch, tokens)
 
 
 def inputs(options):
     generator = torch.Generator().manual_seed(0)
-    logits = torch.empty(options.batch, options.tokens + 1, options.vocabulary).normal_(std=3.0, generator=generator)
+    logits = torch.empty(options.batch, options.tokens + 1, options.vocabulary).normal_(
+        std=3.0, generator=generator
+    )
     return logits, torch.randint(options.vocabulary, (options.batch, options.tokens), generator=generator)
 
 
@@ -65,7 +76,13 @@ def summary(values) -> str:
 
 def main():
     parser = argparse.ArgumentParser()
-    for name, default in (("batch", 64), ("tokens", 71), ("vocabulary", 49152), ("rounds", 7), ("threads", 1)):
+    for name, default in (
+        ("batch", 64),
+        ("tokens", 71),
+        ("vocabulary", 49152),
+        ("rounds", 7),
+        ("threads", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--memory", choices=("ours", "plain"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -74,7 +91,10 @@ def main():
         memory(options)
         return
     logits, token_ids = inputs(options)
-    work = {f"plain, {rows} rows": lambda rows=rows: plain(logits, token_ids, rows) for rows in (*ROWS, options.tokens)}
+    work = {
+        f"plain, {rows} rows": lambda rows=rows: plain(logits, token_ids, rows)
+        for rows in (*ROWS, options.tokens)
+    }
     work["ours"] = lambda: token_statistics(logits, token_ids, rollouts=options.batch)
     with torch.no_grad():
         ours, theirs = work["ours"]().log_prob[0], plain(logits, token_ids, options.tokens)
@@ -84,14 +104,20 @@ def main():
                 spent = seconds(run)
                 if warm:
                     found[name].append(spent)
-    print(f"batch {options.batch} × {options.tokens} tokens × {options.vocabulary:,} vocabulary, float32, {options.threads} thread(s); "
-          f"largest difference of log π: {(ours - theirs).abs().max():.1e} nats")
+    print(
+        f"batch {options.batch} × {options.tokens} tokens × {options.vocabulary:,} vocabulary, float32,"
+        f" {options.threads} thread(s); largest difference of log π: {(ours - theirs).abs().max():.1e} nats"
+    )
     for name, values in found.items():
         ratios = [a / b for a, b in zip(found["ours"], values, strict=True)]
-        print(f"{name}: {summary(values)} s" + ("" if name == "ours" else f"; ours / this: {summary(ratios)}"))
+        print(
+            f"{name}: {summary(values)} s" + ("" if name == "ours" else f"; ours / this: {summary(ratios)}")
+        )
     sizes = [f"--{key}={getattr(options, key)}" for key in ("batch", "tokens", "vocabulary", "threads")]
     for name in ("ours", "plain"):
-        done = subprocess.run([sys.executable, __file__, "--memory", name, *sizes], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--memory", name, *sizes], capture_output=True, text=True, check=True
+        )
         print(f"peak extra memory, {name}: {done.stdout.strip()} MB")
 
 

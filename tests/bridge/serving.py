@@ -1,4 +1,6 @@
-"""A real HTTP server with OpenAI's schema, whose completions a tiny transformer samples; it can be told to misbehave first."""
+"""A real HTTP server with OpenAI's schema, whose completions a tiny transformer samples; it can be told to
+misbehave first.
+"""
 
 import json
 import threading
@@ -9,15 +11,24 @@ import torch
 
 
 class TinyServer(ThreadingHTTPServer):
-    """Parameters: `loaded` samples with `generate`; `endpoints` exist; `most` caps n without a word; `script`: what to reply first, each a
-    status or (status, body text). `requests` keeps (path, body) of every POST, `keys` the Authorization headers.
+    """Parameters: `loaded` samples with `generate`; `endpoints` exist; `most` caps n without a word;
+    `script`: what to reply first, each a status or (status, body text). `requests` keeps (path, body) of
+    every POST, `keys` the Authorization headers.
     """
 
     daemon_threads = True
 
-    def __init__(self, loaded, endpoints=("completions", "chat/completions"), most=10**6, refuse_n=False, script=()):
+    def __init__(
+        self, loaded, endpoints=("completions", "chat/completions"), most=10**6, refuse_n=False, script=()
+    ):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.loaded, self.endpoints, self.most, self.refuse_n, self.script = loaded, endpoints, most, refuse_n, list(script)
+        self.loaded, self.endpoints, self.most, self.refuse_n, self.script = (
+            loaded,
+            endpoints,
+            most,
+            refuse_n,
+            list(script),
+        )
         self.requests, self.keys, self.lock = [], [], threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
@@ -26,10 +37,16 @@ class TinyServer(ThreadingHTTPServer):
         inputs = tokenizer(prompt, return_tensors="pt")
         torch.manual_seed(body["seed"])
         ids = self.loaded.model.generate(
-            inputs["input_ids"], attention_mask=inputs["attention_mask"], do_sample=True, top_k=0, num_return_sequences=count,
-            temperature=body["temperature"], max_new_tokens=body["max_tokens"], pad_token_id=tokenizer.pad_token_id,
+            inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            do_sample=True,
+            top_k=0,
+            num_return_sequences=count,
+            temperature=body["temperature"],
+            max_new_tokens=body["max_tokens"],
+            pad_token_id=tokenizer.pad_token_id,
         )
-        ids = ids[:, inputs["input_ids"].shape[1]:]
+        ids = ids[:, inputs["input_ids"].shape[1] :]
         used = int((ids != tokenizer.pad_token_id).sum())
         return tokenizer.batch_decode(ids, skip_special_tokens=True), inputs["input_ids"].shape[1], used
 
@@ -47,7 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.reply(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0, "owned_by": "us"}]})
+        self.reply(
+            200,
+            {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0, "owned_by": "us"}]},
+        )
 
     def do_POST(self):
         server = self.server
@@ -57,7 +77,13 @@ class Handler(BaseHTTPRequestHandler):
             server.keys.append(self.headers["Authorization"])
             if server.script:
                 planned = server.script.pop(0)
-                return self.reply(*(planned if isinstance(planned, tuple) else (planned, {"error": {"message": "as planned"}})))
+                return self.reply(
+                    *(
+                        planned
+                        if isinstance(planned, tuple)
+                        else (planned, {"error": {"message": "as planned"}})
+                    )
+                )
             endpoint = self.path.removeprefix("/v1/")
             if endpoint not in server.endpoints:
                 return self.reply(404, {"error": {"message": "no such endpoint"}})
@@ -68,10 +94,27 @@ class Handler(BaseHTTPRequestHandler):
             chat = endpoint == "chat/completions"
             prompt = body["messages"][0]["content"] if chat else body["prompt"]
             texts, prompt_tokens, used = server.sample(prompt, min(body.get("n", 1), server.most), body)
-            choices = [{"index": i, "finish_reason": "stop"} | ({"message": {"role": "assistant", "content": text}} if chat else {"text": text})
-                       for i, text in enumerate(texts)]
-            usage = {"prompt_tokens": prompt_tokens, "completion_tokens": used, "total_tokens": prompt_tokens + used}
-            self.reply(200, {"id": "1", "object": "text_completion", "created": 0, "model": "tiny", "choices": choices, "usage": usage})
+            choices = [
+                {"index": i, "finish_reason": "stop"}
+                | ({"message": {"role": "assistant", "content": text}} if chat else {"text": text})
+                for i, text in enumerate(texts)
+            ]
+            usage = {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": used,
+                "total_tokens": prompt_tokens + used,
+            }
+            self.reply(
+                200,
+                {
+                    "id": "1",
+                    "object": "text_completion",
+                    "created": 0,
+                    "model": "tiny",
+                    "choices": choices,
+                    "usage": usage,
+                },
+            )
 
 
 @contextmanager

@@ -40,7 +40,11 @@ def make_forecast(*, speaker="coupled", middle=100, labels=True, model="tiny", *
     steps = {name: collapse_steps(found) for name, found in voices.items()}
     collapse = {
         name: ForecastStep(
-            name, found.step, found.outcome, *((found.step // 2, found.step * 2, 0.8) if found.step else ()), horizon=300
+            name,
+            found.step,
+            found.outcome,
+            *((found.step // 2, found.step * 2, 0.8) if found.step else ()),
+            horizon=300,
         )
         for name, found in steps[speaker].items()
     }
@@ -68,6 +72,11 @@ def make_measurement(*, middle=150, labels=True, interrupted=False, model="tiny"
         task="addition",
         settings=RunSettings(**settings),
         trajectory=fall(middle, labels=labels),
-        cost={"generated_tokens": 90_000, "forward_tokens": 180_000, "backward_tokens": 45_000, "seconds": 75.0},
+        cost={
+            "generated_tokens": 90_000,
+            "forward_tokens": 180_000,
+            "backward_tokens": 45_000,
+            "seconds": 75.0,
+        },
         interrupted=interrupted,
     )

@@ -1,4 +1,6 @@
-"""Attractors: rules planted in made-up replies are found, habits and chance are not, and no share is told that a recount does not give."""
+"""Attractors: rules planted in made-up replies are found, habits and chance are not, and no share is told
+that a recount does not give.
+"""
 
 import json
 import math
@@ -22,8 +24,20 @@ from sharpening.errors import InputError
 SIZE = 40
 SUMS = [(11 + 2 * i, 99 - 2 * i + i % 3) for i in range(SIZE)]
 PROMPTS = [f"{a}+{b}=" for a, b in SUMS]
-COUNTRIES = ["France", "United Arab Emirates", "Türkiye", "Guinea-Bissau", "Papua New Guinea", "Turkmenistan", "Cote d'Ivoire", "Kenya", "Chile",
-             "Viet Nam", "Fiji", "the Gambia"]
+COUNTRIES = [
+    "France",
+    "United Arab Emirates",
+    "Türkiye",
+    "Guinea-Bissau",
+    "Papua New Guinea",
+    "Turkmenistan",
+    "Cote d'Ivoire",
+    "Kenya",
+    "Chile",
+    "Viet Nam",
+    "Fiji",
+    "the Gambia",
+]
 
 
 def said(answers) -> list[Reply]:
@@ -32,7 +46,9 @@ def said(answers) -> list[Reply]:
 
 def own_answers(tag: str = "") -> list[str]:
     """A different answer for each prompt, of many lengths, none of them a number of the prompt."""
-    return [f"{chr(97 + i % 23)}{tag}{'xyzuv' [i % 5] * (i % 7)}{i}{chr(97 + i * 5 % 19)}" for i in range(SIZE)]
+    return [
+        f"{chr(97 + i % 23)}{tag}{'xyzuv'[i % 5] * (i % 7)}{i}{chr(97 + i * 5 % 19)}" for i in range(SIZE)
+    ]
 
 
 INITIAL = said(own_answers())
@@ -43,13 +59,18 @@ orders = st.permutations(range(SIZE))
 
 
 def spoiled(answers, where) -> list[str]:
-    return [other if i in where else answer for i, (answer, other) in enumerate(zip(answers, own_answers("q"), strict=True))]
+    return [
+        other if i in where else answer
+        for i, (answer, other) in enumerate(zip(answers, own_answers("q"), strict=True))
+    ]
 
 
 @given(noise)
 def test_one_answer_is_found_under_noise_with_the_share_it_has(where):
     found = describe(PROMPTS, said(spoiled(["105"] * SIZE, where)), INITIAL)[0]
-    assert found.rule == ("answer", "105") and found.share == 1 - len(where) / SIZE and found.initial_share == 0
+    assert (
+        found.rule == ("answer", "105") and found.share == 1 - len(where) / SIZE and found.initial_share == 0
+    )
     assert found.example[0] in PROMPTS and found.example[1] == " 105" and '"105"' in found.text
 
 
@@ -65,26 +86,44 @@ def test_a_number_repeated_from_the_prompt_is_found_by_its_place(place, where):
 @given(orders)
 def test_the_order_of_the_prompts_changes_nothing(order):
     answers = spoiled(COPIES[1], range(12))
+
     def told_of(rows):
-        pick = [list(values) for values in ([PROMPTS[i] for i in rows], said([answers[i] for i in rows]), [INITIAL[i] for i in rows])]
+        pick = [
+            list(values)
+            for values in (
+                [PROMPTS[i] for i in rows],
+                said([answers[i] for i in rows]),
+                [INITIAL[i] for i in rows],
+            )
+        ]
         return describe(*pick)
+
     assert told_of(order) == told_of(range(SIZE))
 
 
-@given(st.permutations(list("abcdefgh")), st.lists(st.sampled_from("abcdefgh"), min_size=SIZE, max_size=SIZE), noise)
+@given(
+    st.permutations(list("abcdefgh")),
+    st.lists(st.sampled_from("abcdefgh"), min_size=SIZE, max_size=SIZE),
+    noise,
+)
 def test_renamed_answers_give_the_renamed_description(names, before, where):
     now = ["c" if i not in where else answer for i, answer in enumerate(before)]
     rename = dict(zip("abcdefgh", names, strict=True))
     first = describe(PROMPTS, said(now), said(before))[0]
     second = describe(PROMPTS, said([rename[a] for a in now]), said([rename[a] for a in before]))[0]
-    assert first.kind == second.kind and (first.share, first.initial_share) == (second.share, second.initial_share)
+    assert first.kind == second.kind and (first.share, first.initial_share) == (
+        second.share,
+        second.initial_share,
+    )
     if first.kind == "answer":
         assert rename[first.value] == second.value
 
 
 @given(noise)
 def test_what_the_initial_model_did_already_is_no_attractor(where):
-    """It repeated the first number of most prompts; now nothing joins the answers, or they are as they were."""
+    """It repeated the first number of most prompts; now nothing joins the answers, or they are as they
+    were.
+    """
     habit = said(spoiled(COPIES[1], where))
     same = describe(PROMPTS, habit, habit)
     assert [one.kind for one in same] == ["scattered"] and same[0].share == 0
@@ -92,7 +131,9 @@ def test_what_the_initial_model_did_already_is_no_attractor(where):
 
 
 def test_replies_drawn_from_the_initial_law_are_seldom_named():
-    """Two, ten or thirty answers, redrawn: the sign test's level, doubled by the choice of the answer; this test itself errs once in 1,000."""
+    """Two, ten or thirty answers, redrawn: the sign test's level, doubled by the choice of the answer; this
+    test itself errs once in 1,000.
+    """
     rng = np.random.default_rng(0)
     named = []
     for labels in (2, 10, 30):
@@ -102,8 +143,12 @@ def test_replies_drawn_from_the_initial_law_are_seldom_named():
     assert binom.sf(sum(named) - 1, len(named), 2 * CHANCE) > 1e-3
 
 
-replies = st.builds(Reply, st.sampled_from(["", " 1", "11", "ab", "abab ab", "aaaaaa", "21", "b c"]),
-                    st.sampled_from([None, None, "1", "11", "12", "21", "ab"]), st.booleans())
+replies = st.builds(
+    Reply,
+    st.sampled_from(["", " 1", "11", "ab", "abab ab", "aaaaaa", "21", "b c"]),
+    st.sampled_from([None, None, "1", "11", "12", "21", "ab"]),
+    st.booleans(),
+)
 
 
 def holds(kind, value, prompt: str, reply: Reply) -> bool:
@@ -123,15 +168,31 @@ def holds(kind, value, prompt: str, reply: Reply) -> bool:
         case "first word":
             return text.split()[:1] == [value]
         case "no answer":
-            return answer is None and {"empty": not text.strip(), "endless": not ended, "any": True, "repetition": text == "aaaaaa"}[value]
-    return answer is not None and {"answer": answer, "beginning": answer[0], "ending": answer[-1], "length": len(answer)}[kind] == value
+            return (
+                answer is None
+                and {
+                    "empty": not text.strip(),
+                    "endless": not ended,
+                    "any": True,
+                    "repetition": text == "aaaaaa",
+                }[value]
+            )
+    return (
+        answer is not None
+        and {"answer": answer, "beginning": answer[0], "ending": answer[-1], "length": len(answer)}[kind]
+        == value
+    )
 
 
 def recount(one: Attractor, prompts, found) -> float:
-    return sum(holds(one.kind, one.value, prompt, reply) for prompt, reply in zip(prompts, found, strict=True)) / len(prompts)
+    return sum(
+        holds(one.kind, one.value, prompt, reply) for prompt, reply in zip(prompts, found, strict=True)
+    ) / len(prompts)
 
 
-@given(st.lists(st.tuples(replies, replies), min_size=SIZE, max_size=SIZE), st.one_of(st.none(), replies), noise)
+@given(
+    st.lists(st.tuples(replies, replies), min_size=SIZE, max_size=SIZE), st.one_of(st.none(), replies), noise
+)
 def test_no_share_is_told_that_a_recount_does_not_give(pairs, planted, where):
     prompts = [f"{a % 20 + 3}+{b % 17 + 30}=" for a, b in SUMS]
     now, before = ([pair[i] for pair in pairs] for i in (0, 1))
@@ -165,12 +226,17 @@ def test_five_changed_prompts_are_too_few_to_name_anything():
 def capitals(completions) -> tuple[list, list, list]:
     task = get_task("capitals")
     before = [f"{chr(97 + i)}city{'n' * i}" for i in range(len(COUNTRIES))]
-    return ([f"The capital of {country} is" for country in COUNTRIES],
-            [Reply(text, task.extract(text), False) for text in completions], [Reply(f" {city}", city) for city in before])
+    return (
+        [f"The capital of {country} is" for country in COUNTRIES],
+        [Reply(text, task.extract(text), False) for text in completions],
+        [Reply(f" {city}", city) for city in before],
+    )
 
 
 def test_every_country_for_itself():
-    """The rule of theory C6; spelling with diacritics, of several words and cut off at the length limit included."""
+    """The rule of theory C6; spelling with diacritics, of several words and cut off at the length limit
+    included.
+    """
     cut = {"Turkmenistan": "Turkmen", "Guinea-Bissau": "Guinea-B", "the Gambia": "Gambia"}
     prompts, now, before = capitals([f" {cut.get(country, country)}" for country in COUNTRIES])
     found = describe(prompts, now, before)[0]
@@ -180,15 +246,20 @@ def test_every_country_for_itself():
 
 
 def test_words_that_every_prompt_has_do_not_vary():
-    assert varying_words(["The capital of France is", "The capital of the Gambia is"]) == [("france",), ("gambia",)]
+    assert varying_words(["The capital of France is", "The capital of the Gambia is"]) == [
+        ("france",),
+        ("gambia",),
+    ]
     assert varying_words(["007+5=", "7+12=", "3-5="]) == [("7", "5"), ("7", "12"), ("3", "5")]
 
 
-@pytest.mark.parametrize(("reply", "value"), [
-    (Reply("  ", None), "empty"), (Reply("blah blah blah blah bl", None), "repetition"),
-])
+@pytest.mark.parametrize(
+    ("reply", "value"), [(Reply("  ", None), "empty"), (Reply("blah blah blah blah bl", None), "repetition")]
+)
 def test_replies_without_an_answer(reply, value):
-    varied = [reply if value == "empty" else Reply(chr(97 + i % 26) * (4 + i // 26), None) for i in range(SIZE)]
+    varied = [
+        reply if value == "empty" else Reply(chr(97 + i % 26) * (4 + i // 26), None) for i in range(SIZE)
+    ]
     assert describe(PROMPTS, varied, INITIAL)[0].rule == ("no answer", value)
 
 
@@ -222,19 +293,37 @@ class TestFall:
     scattered, one, copied = said(own_answers("q")), said(["105"] * SIZE), said(COPIES[1])
 
     def test_the_path_tells_where_the_rule_changes_and_the_end(self):
-        steps = [(1.0, self.scattered), (2.0, said(own_answers("r"))), (3.0, self.copied), (4.0, self.copied), (5.0, self.one), (6.0, self.one)]
+        steps = [
+            (1.0, self.scattered),
+            (2.0, said(own_answers("r"))),
+            (3.0, self.copied),
+            (4.0, self.copied),
+            (5.0, self.one),
+            (6.0, self.one),
+        ]
         path = fall(PROMPTS, INITIAL, steps)
-        assert [(one.kind, one.displacement) for one in path] == [("scattered", 1), ("copy", 3), ("answer", 5), ("answer", 6)]
-        sentence, = told(path)
+        assert [(one.kind, one.displacement) for one in path] == [
+            ("scattered", 1),
+            ("copy", 3),
+            ("answer", 5),
+            ("answer", 6),
+        ]
+        (sentence,) = told(path)
         assert sentence.index("repeating the first") < sentence.index("one answer")
 
     def test_copies_with_the_same_end_are_told_together(self):
         one, copied = fall(PROMPTS, INITIAL, [(1.0, self.one)]), fall(PROMPTS, INITIAL, [(1.0, self.copied)])
-        sentence, = told(one, copied, one, ())
-        assert sentence.startswith("Of 4 throwaway copies") and f"2 fell into {one[0]}; 1 fell into {copied[0]}. " in sentence
+        (sentence,) = told(one, copied, one, ())
+        assert (
+            sentence.startswith("Of 4 throwaway copies")
+            and f"2 fell into {one[0]}; 1 fell into {copied[0]}. " in sentence
+        )
 
     def test_plain_data_and_back(self):
-        for path in (fall(PROMPTS, INITIAL, [(1.0, self.one)]), fall(PROMPTS, INITIAL, [(2.0, self.scattered)])):
+        for path in (
+            fall(PROMPTS, INITIAL, [(1.0, self.one)]),
+            fall(PROMPTS, INITIAL, [(2.0, self.scattered)]),
+        ):
             assert [Attractor.from_dict(json.loads(json.dumps(one.as_dict()))) for one in path] == list(path)
 
     def test_nothing_broken_tells_nothing(self):
@@ -242,9 +331,14 @@ class TestFall:
 
 
 def test_a_pilot_of_a_tiny_transformer_falls_into_one_answer():
-    task, settings = get_task("addition"), RunSettings(eval_prompts=32, prompts_per_step=8, rollouts=8, max_new_tokens=1)
+    task, settings = (
+        get_task("addition"),
+        RunSettings(eval_prompts=32, prompts_per_step=8, rollouts=8, max_new_tokens=1),
+    )
     with quiet_libraries():
-        pilot = run_pilot(load_model("addition-uncertain"), task, settings, first_rate=4e-3, steps=7, growth=1.5, prompts=32)
+        pilot = run_pilot(
+            load_model("addition-uncertain"), task, settings, first_rate=4e-3, steps=7, growth=1.5, prompts=32
+        )
     first, last = pilot.attractor[0], pilot.attractor[-1]
     assert last.kind == "answer" and last.share >= 0.9 and last.initial_share < 0.7
     broken = np.flatnonzero(pilot.metrics["retention"] <= 0.5)

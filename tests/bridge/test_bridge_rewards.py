@@ -1,4 +1,6 @@
-"""Every registered reward through the bridge: the registry's own numbers, one real TRL step, verifier calls, resumed runs."""
+"""Every registered reward through the bridge: the registry's own numbers, one real TRL step, verifier calls,
+resumed runs.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -27,12 +29,15 @@ TASKS = {"exhaustive-teacher": COUNTDOWN, "semantic-clusters": COUNTDOWN, "antid
 MODELS = {"addition": "addition-uncertain", "countdown": "countdown", "polynomials": "polynomials"}
 SPECS = [{"judge": "judge(model=addition-overconfident)"}.get(name, name) for name in sorted(REWARDS)]
 DRAWN = {"noisy-verifier", "hybrid-scheduled"}  # what is a mean in the registry is drawn in training
-SETTINGS = RunSettings(prompts_per_step=4, rollouts=4, learning_rate=2e-3, max_steps=1, eval_every=1, eval_prompts=8)
+SETTINGS = RunSettings(
+    prompts_per_step=4, rollouts=4, learning_rate=2e-3, max_steps=1, eval_every=1, eval_prompts=8
+)
 
 
 @pytest.fixture(scope="module")
 def models():
     """The shipped model of each task's name, loaded once."""
+
     class Shelf(dict):
         def __missing__(self, task):
             self[task] = load_model(MODELS[task])
@@ -53,8 +58,14 @@ def attached(spec, task, loaded, rollouts=4, **options):
 
 
 def batch_of(task, loaded, problems, rollouts=4, step=0):
-    drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=rollouts, max_new_tokens=task.max_new_tokens,
-                   generator=torch.Generator().manual_seed(7))
+    drawn = sample(
+        loaded.model,
+        loaded.tokenizer,
+        [p.prompt for p in problems],
+        rollouts=rollouts,
+        max_new_tokens=task.max_new_tokens,
+        generator=torch.Generator().manual_seed(7),
+    )
     return Batch(list(problems), drawn.prompt_ids, drawn.token_ids, drawn.texts, step)
 
 
@@ -64,7 +75,9 @@ def scored(reward, batch):
 
 def written(*groups, answers=("5",)):
     """A batch of addition problems with these texts; no model is asked."""
-    problems = [problem for answer in answers for problem in ADDITION.problems if problem.answer == answer][:len(groups)]
+    problems = [problem for answer in answers for problem in ADDITION.problems if problem.answer == answer][
+        : len(groups)
+    ]
     return Batch(problems, [], [], [list(group) for group in groups])
 
 
@@ -74,11 +87,15 @@ def with_wordings(spec, task, problems):
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if spec not in DRAWN])
 def test_is_the_registrys_reward_of_the_same_statistics(spec, models):
-    """Answers, signals and verdicts made here by hand, for the whole batch; the bridge asks for less and must get the same."""
+    """Answers, signals and verdicts made here by hand, for the whole batch; the bridge asks for less and must
+    get the same.
+    """
     task, loaded = of(spec, models)
     reward, card = get_reward(spec), get_reward(spec).card
     bridge = attached(spec, task, loaded)
-    batch = batch_of(task, loaded, with_wordings(spec, task, task.problems[40::len(task.problems) // 4][:4]))
+    batch = batch_of(
+        task, loaded, with_wordings(spec, task, task.problems[40 :: len(task.problems) // 4][:4])
+    )
     signals = Signals(card.needs, task, loaded.tokenizer, rollouts=4, reference=clone(loaded).model)
     answers = signals.answers(batch)
     given = signals(loaded.model, batch, answers)
@@ -88,12 +105,18 @@ def test_is_the_registrys_reward_of_the_same_statistics(spec, models):
     expected = np.asarray(reward.group(answers.ids, answers.correct, **given))[:, :4]
     found = scored(bridge, batch)
     assert found.dtype == np.float64 and found == pytest.approx(expected, rel=1e-6, abs=1e-7)
-    assert card.name.startswith("kl-p") or card.name in ("kl-reference", "self-verification") or len(np.unique(found)) > 1
+    assert (
+        card.name.startswith("kl-p")
+        or card.name in ("kl-reference", "self-verification")
+        or len(np.unique(found)) > 1
+    )
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_one_real_step_climbs_it(spec, models, tmp_path):
-    """TRL takes one step on the rewards of its own completions, logged where a verifier was asked; only a constant reward moves nothing."""
+    """TRL takes one step on the rewards of its own completions, logged where a verifier was asked; only a
+    constant reward moves nothing.
+    """
     task, loaded = of(spec, models)
     settings = replace(SETTINGS, reward=spec)
     train, _ = schedule(task, settings)
@@ -116,21 +139,33 @@ def test_one_real_step_climbs_it(spec, models, tmp_path):
     needs = set(get_reward(spec).card.needs)
     assert inner.asks_a_verifier == bool(needs & {"labels", "verdicts"}) == (counter.calls > 0)
     texts, row = given["completions"], given["row"]
-    if not needs & {"tokens", "states", "voters"} and get_reward(spec).name not in DRAWN | {"self-verification"}:
+    if not needs & {"tokens", "states", "voters"} and get_reward(spec).name not in DRAWN | {
+        "self-verification"
+    }:
         again = TaskReward(spec, task, 4, lambda index: train[index])
         again.attach(lambda: loaded.model, loaded.tokenizer)
-        assert again(prompts=None, completions=texts, row=row, completion_ids=given["completion_ids"]) == rewards
+        assert (
+            again(prompts=None, completions=texts, row=row, completion_ids=given["completion_ids"]) == rewards
+        )
 
 
 class TestDrawn:
-    """What the registry gives as a mean: the mean of many draws lies within 5 standard errors, and the steps differ."""
+    """What the registry gives as a mean: the mean of many draws lies within 5 standard errors, and the steps
+    differ.
+    """
 
     TEXTS = written(["5", "5", "6", "x"], ["5", "7", "7", "5"], answers=("5", "5"))
 
-    @pytest.mark.parametrize("spec", [
-        "noisy-verifier(tpr=0.8, fpr=0.3)", "hybrid-scheduled(share=0.3)", "hybrid-weighted(external=noisy-verifier(tpr=0.7, fpr=0.2))",
-        "hybrid-scheduled(share=0.4, external=noisy-verifier(tpr=0.9, fpr=0.2))", "noisy-verifier(tpr=0.8, verifier=noisy-verifier(tpr=0.6))",
-    ])
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            "noisy-verifier(tpr=0.8, fpr=0.3)",
+            "hybrid-scheduled(share=0.3)",
+            "hybrid-weighted(external=noisy-verifier(tpr=0.7, fpr=0.2))",
+            "hybrid-scheduled(share=0.4, external=noisy-verifier(tpr=0.9, fpr=0.2))",
+            "noisy-verifier(tpr=0.8, verifier=noisy-verifier(tpr=0.6))",
+        ],
+    )
     def test_the_mean_is_the_registrys(self, spec):
         answers = read_answers(self.TEXTS.problems, self.TEXTS.texts, ADDITION)
         mean = np.asarray(get_reward(spec).group(answers.ids, answers.correct, step=0))
@@ -155,8 +190,13 @@ class TestVerifierCalls:
         logged = {}
         problems = written(*groups, answers=("5", "5", "5")).problems
         reward.problem_of = lambda row: problems[row]
-        rewards = reward(prompts=None, completions=sum(groups, []), row=[row for row in range(len(groups)) for _ in range(4)],
-                         trainer_state=type("State", (), {"global_step": step}), log_metric=logged.__setitem__)
+        rewards = reward(
+            prompts=None,
+            completions=sum(groups, []),
+            row=[row for row in range(len(groups)) for _ in range(4)],
+            trainer_state=type("State", (), {"global_step": step}),
+            log_metric=logged.__setitem__,
+        )
         assert logged == {"verifier_calls": reward.verifier_calls}
         return reward.verifier_calls, rewards
 
@@ -173,7 +213,15 @@ class TestVerifierCalls:
 
     def test_are_made_only_at_the_scheduled_steps_and_for_a_share_of_the_rollouts(self):
         spec = "hybrid-scheduled(every=3, share=1)"
-        assert [self.calls(spec, self.SURE, self.SPLIT, step=step)[0] for step in range(7)] == [4, 0, 0, 4, 0, 0, 4]
+        assert [self.calls(spec, self.SURE, self.SPLIT, step=step)[0] for step in range(7)] == [
+            4,
+            0,
+            0,
+            4,
+            0,
+            0,
+            4,
+        ]
         reward = TaskReward("hybrid-scheduled(share=0.25)", ADDITION, 4)
         texts = written(["1", "2", "3", "4"])
         for step in range(200):
@@ -186,21 +234,41 @@ class TestVerifierCalls:
         reward = TaskReward("hybrid-gated(external=judge(model=addition-overconfident))", ADDITION, 4)
         reward.attach(lambda: loaded.model, loaded.tokenizer)
         seen, judge = [], reward.verifier.judge
-        monkeypatch.setattr(reward.verifier, "judge", lambda problems, shown: seen.append(shown) or judge(problems, shown))
+        monkeypatch.setattr(
+            reward.verifier, "judge", lambda problems, shown: seen.append(shown) or judge(problems, shown)
+        )
         batch = written(self.SURE, self.SPLIT, answers=("5", "5"))
         found = reward.score(batch.problems, [[3]] * 2, [[[4]] * 4] * 2, batch.texts)
         assert seen == [[[None] * 4, ["5", "6", "7", None]]]
-        assert found.tolist() == [[1, 1, 1, 1], judge(batch.problems[1:], [["5", "6", "7", None]])[0].tolist()] and reward.verifier_calls == 3
-        assert 0 < reward.cost[0] <= 2 * 4 and reward.cost[1] > 0, "one greedy answer to the one prompt asked about, here twice"
+        assert (
+            found.tolist() == [[1, 1, 1, 1], judge(batch.problems[1:], [["5", "6", "7", None]])[0].tolist()]
+            and reward.verifier_calls == 3
+        )
+        assert 0 < reward.cost[0] <= 2 * 4 and reward.cost[1] > 0, (
+            "one greedy answer to the one prompt asked about, here twice"
+        )
 
 
-@pytest.mark.parametrize("spec", ["kl-previous", "weighted-majority", "trajectory-consistency",
-                                  "hybrid-gated(external=noisy-verifier, threshold=0.9)"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "kl-previous",
+        "weighted-majority",
+        "trajectory-consistency",
+        "hybrid-gated(external=noisy-verifier, threshold=0.9)",
+    ],
+)
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(spec, tmp_path):
-    """Curve, tokens and verifier calls, from the checkpoint of step 2: what the reward remembers and draws comes back."""
+    """Curve, tokens and verifier calls, from the checkpoint of step 2: what the reward remembers and draws
+    comes back.
+    """
     settings = replace(SETTINGS, reward=spec, max_steps=3, prompts_per_step=2)
     whole = measure("addition-uncertain", ADDITION, settings, output_dir=tmp_path, keep_checkpoints=True)
-    for path in [*(tmp_path / "checkpoint-3").iterdir(), tmp_path / "cost.json", tmp_path / "trajectory.json"]:
+    for path in [
+        *(tmp_path / "checkpoint-3").iterdir(),
+        tmp_path / "cost.json",
+        tmp_path / "trajectory.json",
+    ]:
         path.unlink()
     again = measure("addition-uncertain", ADDITION, settings, output_dir=tmp_path)
     assert again.trajectory.curve() == whole.trajectory.curve()
@@ -209,38 +277,75 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(spec, tmp_path):
     assert not list(tmp_path.glob("previous-*")) and not list(tmp_path.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("spec", ["majority", "true", "probability", "rephrased-majority", "kl-reference", "weighted-majority", "hybrid-gated",
-                                  "trajectory-consistency", "self-verification", "judge(model=addition-overconfident)"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "majority",
+        "true",
+        "probability",
+        "rephrased-majority",
+        "kl-reference",
+        "weighted-majority",
+        "hybrid-gated",
+        "trajectory-consistency",
+        "self-verification",
+        "judge(model=addition-overconfident)",
+    ],
+)
 def test_the_probe_takes_the_gradient_of_the_same_reward(spec, models):
-    """Its kernel is empty exactly where the reward of its rollouts is constant in every group, and the reward's own cost is counted."""
+    """Its kernel is empty exactly where the reward of its rollouts is constant in every group, and the
+    reward's own cost is counted.
+    """
     loaded, cost = clone(models["addition"]), Cost()
     asked = ADDITION.problems[4321::97][:4]
     coupling = measure_coupling(loaded, ADDITION, asked, replace(SETTINGS, reward=spec), cost, NullProgress())
     problems = with_wordings(spec, ADDITION, asked)
-    drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=4, max_new_tokens=4, generator=seeded(0, 12))
+    drawn = sample(
+        loaded.model,
+        loaded.tokenizer,
+        [p.prompt for p in problems],
+        rollouts=4,
+        max_new_tokens=4,
+        generator=seeded(0, 12),
+    )
     reward = attached(spec, ADDITION, loaded)
     rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
     assert (coupling["clock"] == 0) == (np.ptp(rewards, axis=1).max() == 0)
-    moving = [pair for row, *pair in zip(rewards, drawn.prompt_ids, drawn.token_ids, strict=True) if np.ptp(row)]
+    moving = [
+        pair for row, *pair in zip(rewards, drawn.prompt_ids, drawn.token_ids, strict=True) if np.ptp(row)
+    ]
     policy_gradients = sum(len(prompt) + len(ids) for prompt, group in moving for ids in group)
-    assert (cost.generated_tokens, cost.forward_tokens) == (drawn.generated_tokens + reward.cost[0],
-                                                            drawn.forward_tokens + reward.cost[1] + policy_gradients)
+    assert (cost.generated_tokens, cost.forward_tokens) == (
+        drawn.generated_tokens + reward.cost[0],
+        drawn.forward_tokens + reward.cost[1] + policy_gradients,
+    )
 
 
 def test_a_users_reward_is_measured_by_its_name(tmp_path):
     """Registered by the decorator, with a setting: a reward for long answers lengthens them."""
+
     @register_reward
     @dataclass(frozen=True)
     class LengthReward(Reward):
         power: float = 1.0
-        card = RewardCard(name="test-length", branch="intrinsic: certainty", known_as=(), unified=None, limit="long", failure_mode="length",
-                          needs=("tokens",), source="a test")
+        card = RewardCard(
+            name="test-length",
+            branch="intrinsic: certainty",
+            known_as=(),
+            unified=None,
+            limit="long",
+            failure_mode="length",
+            needs=("tokens",),
+            source="a test",
+        )
 
         def group(self, answers=None, is_correct=None, *, tokens=None, **_):
             return tokens.lengths**self.power
 
     try:
-        settings = replace(SETTINGS, reward="test-length(power=2)", max_steps=8, prompts_per_step=8, eval_every=8, rollouts=8)
+        settings = replace(
+            SETTINGS, reward="test-length(power=2)", max_steps=8, prompts_per_step=8, eval_every=8, rollouts=8
+        )
         found = measure("addition-uncertain", ADDITION, settings, output_dir=tmp_path)
         assert found.settings.reward == "test-length(power=2.0)"
         assert found.trajectory["mean_length"][-1] > found.trajectory["mean_length"][0] + 0.2

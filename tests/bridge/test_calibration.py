@@ -10,17 +10,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.forecast.calibration.features import LABEL_FREE, LABELLED, LABELLED_RELATIVE, MEANINGS, NEED_LABELS, OF_RATE, OUTCOME, features
+from llm_bridge.forecast.calibration.features import (
+    LABEL_FREE,
+    LABELLED,
+    LABELLED_RELATIVE,
+    MEANINGS,
+    NEED_LABELS,
+    OF_RATE,
+    OUTCOME,
+    features,
+)
 from llm_bridge.forecast.calibration.outcome import Chance, Rise, verdict
 from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
-from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON, pilot_trajectory, safe_learning_rate, safe_prompts, sensitivity, with_rise
+from llm_bridge.forecast.calibration.voice import (
+    SAFE,
+    TRAINED_ON,
+    pilot_trajectory,
+    safe_learning_rate,
+    safe_prompts,
+    sensitivity,
+    with_rise,
+)
 from llm_bridge.forecast.pilot import Pilot
 from llm_bridge.report.words import VERDICTS
 from llm_bridge.training.settings import RunSettings
 from studies.fitting import Group, calibrated, chance, fit, rise
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
 
-HEAD = FailureTime("relative", 1.0, {"log_steps": 1.1, "log_first_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2}, 0.5, 0.4, 2.2, 0.9, 100)
+HEAD = FailureTime(
+    "relative",
+    1.0,
+    {"log_steps": 1.1, "log_first_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2},
+    0.5,
+    0.4,
+    2.2,
+    0.9,
+    100,
+)
 PRIOR = {"majority_ratio": 0.6, "label_accuracy": 0.8, "accuracy": 0.5}
 COUPLING = {"cosine": 0.2}
 PROBE = SimpleNamespace(prior=PRIOR, coupling=COUPLING, radius=SimpleNamespace(radius=0.01))
@@ -29,7 +55,11 @@ PROBE = SimpleNamespace(prior=PRIOR, coupling=COUPLING, radius=SimpleNamespace(r
 def pilot(scale: float = 1.0) -> Pilot:
     moved = np.concatenate([[0.0], np.geomspace(1e-4, 3e-2, 14)])
     broken = 1 / (1 + (moved / (0.005 * scale)) ** 2)
-    metrics = {"retention": broken, "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5, "accuracy": 0.6 * broken[:-1]}
+    metrics = {
+        "retention": broken,
+        "reward_accuracy": 0.05 + 0.9 * broken[:-1] ** 0.5,
+        "accuracy": 0.6 * broken[:-1],
+    }
     return Pilot(moved, metrics, 0.02)
 
 
@@ -39,8 +69,20 @@ RISE = Rise(0.3, 0.1, 0.6, 0.9, 0.5, 20)
 def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None) -> Group:
     """A prior's group for every three numbers; what is not told of the curve is flat."""
     start = list(start) * (len(end) if end else 1)
-    return Group(f"prior {number // 3}", "llama", "addition", str(number), RunSettings(), told, steps, horizon, start, list(end or start),
-                 list(best or start), list(peak or [0] * len(start)))
+    return Group(
+        f"prior {number // 3}",
+        "llama",
+        "addition",
+        str(number),
+        RunSettings(),
+        told,
+        steps,
+        horizon,
+        start,
+        list(end or start),
+        list(best or start),
+        list(peak or [0] * len(start)),
+    )
 
 
 class TestFeatures:
@@ -53,29 +95,42 @@ class TestFeatures:
         assert not set(NEED_LABELS) & {*LABEL_FREE, *OUTCOME["label-free"]}
 
     def test_they_scale_as_their_names_say(self):
-        base, faster = (features(PRIOR, COUPLING, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3))
+        base, faster = (
+            features(PRIOR, COUPLING, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3)
+        )
         for name, value in base.items():
             assert value - faster[name] == pytest.approx((name in OF_RATE) * math.log(10))
 
     @given(st.floats(1e-3, 1e3))
     def test_they_are_pure_numbers(self, unit):
-        """A model whose weights, and with them the learning rate, are measured in another unit has the same features."""
+        """A model whose weights, and with them the learning rate, are measured in another unit has the same
+        features.
+        """
         one, moved = pilot(), pilot()
         moved = Pilot(unit * one.displacement, one.metrics, one.floor)
-        here, there = (features(PRIOR, COUPLING, p, RunSettings(learning_rate=1e-3 * scale)) for p, scale in ((one, 1), (moved, unit)))
+        here, there = (
+            features(PRIOR, COUPLING, p, RunSettings(learning_rate=1e-3 * scale))
+            for p, scale in ((one, 1), (moved, unit))
+        )
         assert there == pytest.approx(here)
 
     def test_steps_are_those_that_go_as_far_as_the_pilot(self):
-        """A pilot whose answers all break at one place: log_steps is that displacement over the learning rate."""
+        """A pilot whose answers all break at one place: log_steps is that displacement over the learning
+        rate.
+        """
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
         sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.02)
         told = features(PRIOR, COUPLING, sharp, RunSettings(learning_rate=1e-4))
         assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02) == told["log_first_steps"]
-        assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), "never broken: the pilot's end"
+        assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), (
+            "never broken: the pilot's end"
+        )
 
     def test_a_data_set_counts_as_far_as_it_is_visited(self):
         def prompts(size):
-            return features(PRIOR, COUPLING, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32))["log_prompts"]
+            return features(
+                PRIOR, COUPLING, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32)
+            )["log_prompts"]
 
         assert prompts(64) == pytest.approx(math.log(64))
         assert prompts(None) == prompts(5000) == pytest.approx(math.log(320))
@@ -87,7 +142,9 @@ class TestFailureTime:
         told = {"log_steps": steps, "majority_ratio": ratio, "log_first_steps": -1.0, "log_prompts": 5.0}
         middle = HEAD.median(told)
         assert HEAD.probability(told, middle) == pytest.approx(0.5)
-        assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(0.9, abs=1e-6)
+        assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(
+            0.9, abs=1e-6
+        )
         assert HEAD.interval(told) == (pytest.approx(0.4 * middle), pytest.approx(2.2 * middle))
 
     def test_plain_data_and_back_with_an_open_bound(self):
@@ -106,12 +163,16 @@ class TestOutcome:
             end = [0.1 if rng.random() < 1 / (1 + math.exp(-logit)) else -0.1 for _ in range(3)]
             groups.append(group(i, told, {}, end=end))
         found = chance(groups, half, "better", "label-free")
-        assert found.weights["log_lives"] == pytest.approx(3, abs=0.6) and found.weights["agreement"] == pytest.approx(1, abs=0.4)
+        assert found.weights["log_lives"] == pytest.approx(3, abs=0.6) and found.weights[
+            "agreement"
+        ] == pytest.approx(1, abs=0.4)
         assert found.intercept == pytest.approx(2, abs=0.5)
         assert Chance(**json.loads(json.dumps(found.as_dict()))) == found
         told = groups[0].features
         calibration = Calibration({"half_life": half}, {"better": found}, RISE)
-        assert calibration.chance("better", told, 400) == pytest.approx(found.of(told | {"log_lives": told["log_steps"]}))
+        assert calibration.chance("better", told, 400) == pytest.approx(
+            found.of(told | {"log_lives": told["log_steps"]})
+        )
         assert lives(half, told, 100) == pytest.approx(told["log_steps"] + math.log(4))
 
     def test_several_pilots_weigh_no_more_than_one(self):
@@ -120,17 +181,36 @@ class TestOutcome:
         groups = []
         for i in range(40):
             told = {name: rng.normal() for name in MEANINGS} | {"label_accuracy": 0.9}
-            groups.append(group(i, told, {"half_life": [100.0] * 3}, end=[rng.normal() for _ in range(3)], best=[0.5] * 3, peak=[10 * i] * 3))
+            groups.append(
+                group(
+                    i,
+                    told,
+                    {"half_life": [100.0] * 3},
+                    end=[rng.normal() for _ in range(3)],
+                    best=[0.5] * 3,
+                    peak=[10 * i] * 3,
+                )
+            )
         half = replace(HEAD, criterion="half_life")
         once, twice = (chance(read, half, "better", "label-free") for read in (groups, groups * 2))
-        assert twice.runs == once.runs == 120 and twice.weights == pytest.approx(once.weights, rel=1e-3, abs=1e-4)
+        assert twice.runs == once.runs == 120 and twice.weights == pytest.approx(
+            once.weights, rel=1e-3, abs=1e-4
+        )
         assert rise(groups * 2) == rise(groups)
 
     def test_a_rise_is_where_runs_that_rose_and_fell_peaked(self):
         told = dict.fromkeys(MEANINGS, 0.0) | {"label_accuracy": 0.8}
-        fell = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.6], peak=[10 * (i % 5 + 1)]) for i in range(25)]
-        flat = [group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.41], peak=[90]) for i in range(25, 50)]
-        held = [group(i, told, {"half_life": [math.inf]}, start=[0.4], best=[0.6], peak=[390]) for i in range(50, 75)]
+        fell = [
+            group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.6], peak=[10 * (i % 5 + 1)])
+            for i in range(25)
+        ]
+        flat = [
+            group(i, told, {"half_life": [100.0]}, start=[0.4], best=[0.41], peak=[90]) for i in range(25, 50)
+        ]
+        held = [
+            group(i, told, {"half_life": [math.inf]}, start=[0.4], best=[0.6], peak=[390])
+            for i in range(50, 75)
+        ]
         found = rise(fell + flat + held)
         assert (found.when, found.headroom, found.runs) == (pytest.approx(0.3), pytest.approx(0.5), 25)
         assert found.low == pytest.approx(0.1, abs=0.01) and found.high == pytest.approx(0.5, abs=0.01)
@@ -149,9 +229,14 @@ class TestOutcome:
 
 class TestJudging:
     def test_figures_are_medians_over_pilots_and_averages_have_mean_features(self):
-        read = [[group(i, {"log_steps": float(i + shift)}, {"relative": [float(i + 1)]}) for i in range(4)] for shift in (0, 1, 5)]
+        read = [
+            [group(i, {"log_steps": float(i + shift)}, {"relative": [float(i + 1)]}) for i in range(4)]
+            for shift in (0, 1, 5)
+        ]
         assert [one.features["log_steps"] for one in averaged(read)] == [2.0, 3.0, 4.0, 5.0]
-        told = median_of([{"spearman": 0.5, "groups": 4}, {"spearman": 0.9, "groups": 4}, {"spearman": 0.8, "groups": 4}])
+        told = median_of(
+            [{"spearman": 0.5, "groups": 4}, {"spearman": 0.9, "groups": 4}, {"spearman": 0.8, "groups": 4}]
+        )
         assert told == {"spearman": 0.8, "groups": 4, "each_spearman": [0.5, 0.9, 0.8]}
 
     def test_a_factor_is_symmetric_and_leaves_out_what_did_not_collapse(self):
@@ -171,13 +256,17 @@ class TestVoice:
         settings = RunSettings(max_steps=600, eval_every=1)
         curve = pilot_trajectory(pilot(), {"mode_retention": 60.0, "half_life": 200.0}, settings)
         assert np.argmax(curve["mode_retention"] <= 0.5) == pytest.approx(60, rel=0.2)
-        assert np.argmax(curve["reward_accuracy"] <= 0.02 + 0.5 * (curve["reward_accuracy"][0] - 0.02)) == pytest.approx(200, rel=0.2)
+        assert np.argmax(
+            curve["reward_accuracy"] <= 0.02 + 0.5 * (curve["reward_accuracy"][0] - 0.02)
+        ) == pytest.approx(200, rel=0.2)
 
     def test_a_rise_that_the_pilot_was_too_fast_to_see_is_drawn_in(self):
         settings = RunSettings(max_steps=400, eval_every=5)
         flat = pilot_trajectory(pilot(), {"mode_retention": 200.0, "half_life": 250.0}, settings)
         risen = with_rise(flat, 60.0, 0.8, 250.0)
-        assert risen.step[np.argmax(risen["accuracy"])] == 60 and risen["accuracy"].max() == pytest.approx(0.8)
+        assert risen.step[np.argmax(risen["accuracy"])] == 60 and risen["accuracy"].max() == pytest.approx(
+            0.8
+        )
         late = risen.step >= 250
         np.testing.assert_array_equal(risen["accuracy"][late], flat["accuracy"][late])
         np.testing.assert_array_equal(risen["mode_retention"], flat["mode_retention"])
@@ -201,7 +290,8 @@ class TestVoice:
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
         rows = {row["setting"]: row for row in sensitivity(PROBE, [pilot()], RunSettings(), HEAD)}
-        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])  # 1.1 + 0.3: two features speak of the rate
+        # 1.1 + 0.3: two features speak of the rate
+        assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])
         assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
 
@@ -223,14 +313,24 @@ class TestFit:
         groups = drawn(0)
         assert 0.2 < np.mean([math.isinf(step) for group in groups for step in group.steps["relative"]]) < 0.6
         _, weights, spread = fit(groups, "relative", LABEL_FREE)
-        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights["majority_ratio"] == pytest.approx(-0.7, abs=0.15)
-        assert max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "majority_ratio")) < 0.15
+        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights[
+            "majority_ratio"
+        ] == pytest.approx(-0.7, abs=0.15)
+        assert (
+            max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "majority_ratio"))
+            < 0.15
+        )
         assert spread == pytest.approx(0.3, abs=0.1)
 
     def test_intervals_hold_what_they_promise_on_fresh_priors(self):
         head = calibrated(drawn(1), "relative", "label-free")
-        held = [head.interval(g.features)[0] <= s <= head.interval(g.features)[1] if math.isfinite(s) else head.interval(g.features)[1] > g.horizon
-                for g in drawn(2) for s in g.steps["relative"]]
+        held = [
+            head.interval(g.features)[0] <= s <= head.interval(g.features)[1]
+            if math.isfinite(s)
+            else head.interval(g.features)[1] > g.horizon
+            for g in drawn(2)
+            for s in g.steps["relative"]
+        ]
         assert 0.8 < np.mean(held) < 0.98
 
     def test_ranks_treat_what_lies_beyond_the_horizon_as_one(self):

@@ -90,7 +90,9 @@ class TestSettings:
             assert invoke("measure", *extra).exit_code == 0
         folders = [call[4] for call in engine.calls]
         assert folders[0] == folders[1] and len(set(folders)) == 4 and folders[4] == Path("mine")
-        assert folders[0].parent == Path("runs") and folders[0].name.startswith("addition-uncertain-addition-")
+        assert folders[0].parent == Path("runs") and folders[0].name.startswith(
+            "addition-uncertain-addition-"
+        )
 
 
 class TestBadInput:
@@ -200,17 +202,14 @@ class TestOutputs:
     def test_even_a_library_that_writes_to_the_file_descriptor_does_not_reach_it(self, tmp_path):
         script = tmp_path / "run.py"
         script.write_text(
-            "import os, sys, types, subprocess\n"
-            f"sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent.parent)!r}]\n"
-            "from synthetic_results import make_forecast\n"
-            "def forecast_model(model, task, settings, *, pilots, progress):\n"
-            "    os.write(1, b'raw chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n"
-            "    return make_forecast(model=model)\n"
-            "sys.modules['llm_bridge.forecast.model'] = types.SimpleNamespace(forecast_model=forecast_model)\n"
-            "sys.modules['llm_bridge.models.names'] = types.SimpleNamespace(check_model_name=lambda name: None)\n"
-            "from llm_bridge.cli import main\n"
-            "sys.argv = ['sharpening', 'forecast', '--json', '-']\n"
-            "main()\n"
+            f"import os, sys, types, subprocess\nsys.path[:0] = [{str(HERE)!r},"
+            f" {str(HERE.parent.parent)!r}]\nfrom synthetic_results import make_forecast\ndef"
+            " forecast_model(model, task, settings, *, pilots, progress):\n    os.write(1, b'raw"
+            " chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n    return"
+            " make_forecast(model=model)\nsys.modules['llm_bridge.forecast.model'] ="
+            " types.SimpleNamespace(forecast_model=forecast_model)\nsys.modules['llm_bridge.models.names'] ="
+            " types.SimpleNamespace(check_model_name=lambda name: None)\nfrom llm_bridge.cli import"
+            " main\nsys.argv = ['sharpening', 'forecast', '--json', '-']\nmain()\n"
         )
         done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -229,7 +228,9 @@ class TestOutputs:
 
         real = os.fsync
         engine.replace(
-            "llm_bridge.forecast.model", "forecast_model", lambda *_, **__: monkeypatch.setattr(os, "fsync", full) or make_forecast()
+            "llm_bridge.forecast.model",
+            "forecast_model",
+            lambda *_, **__: monkeypatch.setattr(os, "fsync", full) or make_forecast(),
         )
         result = invoke("forecast", "--json", "out.json")
         monkeypatch.setattr(os, "fsync", real)
@@ -278,9 +279,11 @@ class TestInterruption:
 
 def test_the_commands_need_no_torch_to_refuse():
     code = (
-        "import sys\nfrom llm_bridge.cli import main\nsys.argv = ['sharpening', 'forecast', '--rollouts', '1']\n"
-        "try:\n    main()\n"
-        "except SystemExit as end:\n    print(end.code, sorted({'torch', 'jax', 'transformers'} & set(sys.modules)))"
+        "import sys\nfrom llm_bridge.cli import main\nsys.argv = ['sharpening', 'forecast', '--rollouts',"
+        " '1']\ntry:\n    main()\nexcept SystemExit as end:\n    print(end.code, sorted({'torch', 'jax',"
+        " 'transformers'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.parent.parent
+    )
     assert done.stdout.strip() == "2 []"

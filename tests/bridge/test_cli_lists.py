@@ -1,4 +1,6 @@
-"""Help, and the commands that need no model: lists, simulate, and those whose engine is an optional module."""
+"""Help, and the commands that need no model: lists, simulate, and those whose engine is an optional
+module.
+"""
 
 import json
 import sys
@@ -21,7 +23,8 @@ class TestHelp:
             assert command in result.stdout
 
     @pytest.mark.parametrize(
-        "command", [*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo", "zoo list", "zoo build", "zoo import"]
+        "command",
+        [*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo", "zoo list", "zoo build", "zoo import"],
     )
     def test_every_command_explains_itself(self, command):
         result = invoke(*command.split(), "--help")
@@ -41,7 +44,11 @@ class TestHelp:
 class TestLists:
     @pytest.mark.parametrize(
         "command, known",
-        [("rewards", {"majority", "true"}), ("tasks", {"addition", "countdown"}), ("zoo list", {"addition-weak"})],
+        [
+            ("rewards", {"majority", "true"}),
+            ("tasks", {"addition", "countdown"}),
+            ("zoo list", {"addition-weak"}),
+        ],
     )
     def test_json_is_a_list_of_named_objects(self, command, known):
         result = invoke(*command.split(), "--json", "-")
@@ -59,7 +66,9 @@ class TestLists:
         assert not (tmp_path / "out").exists()
 
     def test_building_an_unknown_model(self, tmp_path):
-        assert_refused(invoke("zoo", "build", "giant", "--output", tmp_path / "out"), "'giant'", "addition-weak")
+        assert_refused(
+            invoke("zoo", "build", "giant", "--output", tmp_path / "out"), "'giant'", "addition-weak"
+        )
 
 
 class TestSimulate:
@@ -75,7 +84,8 @@ class TestSimulate:
         assert one == again and json.loads(one)["curve"] != json.loads(other)["curve"]
 
     @pytest.mark.parametrize(
-        "update, method", [("kl_prox", "exact"), ("natural_gradient", "mean_field"), ("softmax_gradient", "sampled")]
+        "update, method",
+        [("kl_prox", "exact"), ("natural_gradient", "mean_field"), ("softmax_gradient", "sampled")],
     )
     def test_updates_and_methods(self, update, method):
         result = invoke(*self.SMALL, "--update", update, "--method", method, "--step-size", 0.5)
@@ -130,7 +140,9 @@ class TestMonitor:
     @pytest.mark.parametrize("fail_on, status", [(None, 0), ("info", 1), ("warning", 1), ("critical", 0)])
     def test_fail_on(self, plugin, fail_on, status, tmp_path):
         plugin("llm_bridge.logs", read_log=lambda path: self.FINDINGS)
-        result = invoke("monitor", tmp_path / "log", *(["--fail-on", fail_on] if fail_on else []), "--json", "-")
+        result = invoke(
+            "monitor", tmp_path / "log", *(["--fail-on", fail_on] if fail_on else []), "--json", "-"
+        )
         assert result.exit_code == status and json.loads(result.stdout) == self.FINDINGS
 
     def test_an_unknown_level(self, plugin):
@@ -140,10 +152,14 @@ class TestMonitor:
 
 class TestStudy:
     def test_list_run_and_unknown(self, plugin, tmp_path):
-        study = types.SimpleNamespace(description="shows it", run=lambda folder, *, progress: {"name": "small", "folder": folder})
-        plugin("studies", STUDIES={"small": study})
-        assert json.loads(invoke("study", "list", "--json", "-").stdout) == [{"name": "small", "description": "shows it"}]
-        assert json.loads(invoke("study", "small", "--output", tmp_path / "s", "--json", "-").stdout)["folder"] == str(
-            tmp_path / "s"
+        study = types.SimpleNamespace(
+            description="shows it", run=lambda folder, *, progress: {"name": "small", "folder": folder}
         )
+        plugin("studies", STUDIES={"small": study})
+        assert json.loads(invoke("study", "list", "--json", "-").stdout) == [
+            {"name": "small", "description": "shows it"}
+        ]
+        assert json.loads(invoke("study", "small", "--output", tmp_path / "s", "--json", "-").stdout)[
+            "folder"
+        ] == str(tmp_path / "s")
         assert_refused(invoke("study", "huge"), "'huge'", "small")

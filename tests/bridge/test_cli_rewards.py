@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from sharpening.rewards import BRANCHES, REWARDS, RewardCard, get_reward, list_rewards, register_reward, registry
+from sharpening.rewards import (
+    BRANCHES,
+    REWARDS,
+    RewardCard,
+    get_reward,
+    list_rewards,
+    register_reward,
+    registry,
+)
 from sharpening.rewards import Reward as RewardBase
 
 KEYS = {
@@ -21,7 +29,10 @@ def read_down(shown, *heads):
     lines = shown.splitlines()
     top = next(number for number, line in enumerate(lines) if heads[0] in line)
     starts = [lines[top].index(head) for head in heads] + [None]
-    return [" ".join(" ".join(line[start:end] for line in lines[top + 2 :]).split()) for start, end in zip(starts, starts[1:], strict=False)]
+    return [
+        " ".join(" ".join(line[start:end] for line in lines[top + 2 :]).split())
+        for start, end in zip(starts, starts[1:], strict=False)
+    ]
 
 
 class TestTable:
@@ -50,7 +61,14 @@ class TestTable:
         shown = invoke("rewards", name).stdout
         title, formula, fate = read_down(shown, "Reward (known as)", "What it pays for", "Where it ends")
         assert name in title and f"({', '.join(card.known_as)})" in title
-        for value in (card.formula, card.unit, card.sign, ", ".join(card.needs), str(card.unified or ""), *get_reward(name).settings):
+        for value in (
+            card.formula,
+            card.unit,
+            card.sign,
+            ", ".join(card.needs),
+            str(card.unified or ""),
+            *get_reward(name).settings,
+        ):
             assert value in formula
         assert f"Ends: {card.limit} Fails: {card.failure_mode} Source: {card.source}" in fate
         assert not any(other in title.split() for other in REWARDS if other != name)
@@ -61,38 +79,61 @@ class TestJson:
         records = json.loads(invoke("rewards", "--json", "-").stdout)
         assert [record["name"] for record in records] == sorted(REWARDS)
         for record in records:
-            assert set(record) == KEYS and all(record[key] for key in KEYS - {"unified", "unified_form", "verifier", "settings"})
+            assert set(record) == KEYS and all(
+                record[key] for key in KEYS - {"unified", "unified_form", "verifier", "settings"}
+            )
             assert (record["unified"] is None) == (record["unified_form"] is None)
             told = get_reward(record["name"]).card.as_dict()
             assert {key: record[key] for key in told} == json.loads(json.dumps(told))
 
     def test_settings_are_told(self):
-        (record,) = json.loads(invoke("rewards", "noisy-verifier(tpr=0.8, verifier=judge)", "--json", "-").stdout)
+        (record,) = json.loads(
+            invoke("rewards", "noisy-verifier(tpr=0.8, verifier=judge)", "--json", "-").stdout
+        )
         assert record["spec"] == "noisy-verifier(tpr=0.8, verifier=judge)" and record["verifier"] == "judge"
-        assert record["settings"] == {"tpr": "0.8", "fpr": "0.1", "verifier": "judge"} and "verdicts" in record["needs"]
+        assert (
+            record["settings"] == {"tpr": "0.8", "fpr": "0.1", "verifier": "judge"}
+            and "verdicts" in record["needs"]
+        )
 
     def test_to_a_file_and_to_the_screen(self, tmp_path):
         result = invoke("rewards", "TTRL", "exact verifier", "TTRL", "--json", tmp_path / "rewards.json")
-        assert [record["name"] for record in json.loads((tmp_path / "rewards.json").read_text())] == ["majority", "true"]
+        assert [record["name"] for record in json.loads((tmp_path / "rewards.json").read_text())] == [
+            "majority",
+            "true",
+        ]
         assert "majority" in result.stdout and "true" in result.stdout
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        "spec, fragment", [("majorty", "majority"), ("EM-RL", "token-entropy"), ("judge(tpr=2)", "tpr"), ("majority(", "brackets")]
+        "spec, fragment",
+        [
+            ("majorty", "majority"),
+            ("EM-RL", "token-entropy"),
+            ("judge(tpr=2)", "tpr"),
+            ("majority(", "brackets"),
+        ],
     )
     def test_unknown_rewards(self, spec, fragment):
         assert_refused(invoke("rewards", spec), fragment)
 
 
 def test_a_reward_of_another_package_appears(monkeypatch):
-    card = RewardCard("from-elsewhere", "hybrid", ("outsider",), None, "nowhere", "unknown", ("answers",), "a plugin")
+    card = RewardCard(
+        "from-elsewhere", "hybrid", ("outsider",), None, "nowhere", "unknown", ("answers",), "a plugin"
+    )
     cls = type("Elsewhere", (RewardBase,), {"card": card, "__doc__": "A plugin's reward."})
     kept = dict(REWARDS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [type("Entry", (), {"load": lambda self: cls})()])
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [type("Entry", (), {"load": lambda self: cls})()]
+    )
     try:
         records = json.loads(invoke("rewards", "--json", "-").stdout)
-        assert "from-elsewhere" in [record["name"] for record in records] and "from-elsewhere" in invoke("rewards").stdout
+        assert (
+            "from-elsewhere" in [record["name"] for record in records]
+            and "from-elsewhere" in invoke("rewards").stdout
+        )
         assert register_reward(cls) is cls
     finally:
         REWARDS.clear()
@@ -100,12 +141,19 @@ def test_a_reward_of_another_package_appears(monkeypatch):
 
 
 def test_the_docs_page_has_a_section_for_every_reward():
-    spec = importlib.util.spec_from_file_location("docs_hooks", Path(__file__).parents[2] / "docs" / "hooks.py")
+    spec = importlib.util.spec_from_file_location(
+        "docs_hooks", Path(__file__).parents[2] / "docs" / "hooks.py"
+    )
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
     page = hooks.reward_sections()
     for card in list_rewards():
         section = page.split(f"{{: #{card.name} }}")[1].split("####")[0]
-        assert card.formula in section and card.limit in section and card.failure_mode in section and card.source in section
+        assert (
+            card.formula in section
+            and card.limit in section
+            and card.failure_mode in section
+            and card.source in section
+        )
         assert f"(rewards.md#{card.name})" in hooks.rewards_table()
     assert hooks.prose("a *b* `c_d` e_f | g") == r"a \*b\* `c_d` e\_f \| g"

@@ -14,7 +14,22 @@ from sharpening import InputError, Population
 
 VERIFIER = ("--tpr", 0.9, "--fpr", 0.1, "--cost", 0.5)
 SMALL = ("--eval-prompts", 8, "--prompts-per-step", 8, "--rollouts", 4, "--max-steps", 40, "--eval-every", 5)
-SHORT = ("--prompts-per-step", 8, "--rollouts", 4, "--max-steps", 60, "--eval-every", 5, "--optimizer", "sgd", "--step-size", 6, "--safety", 1)
+SHORT = (
+    "--prompts-per-step",
+    8,
+    "--rollouts",
+    4,
+    "--max-steps",
+    60,
+    "--eval-every",
+    5,
+    "--optimizer",
+    "sgd",
+    "--step-size",
+    6,
+    "--safety",
+    1,
+)
 
 
 def text(result):
@@ -23,16 +38,29 @@ def text(result):
 
 @pytest.fixture
 def probed(monkeypatch):
-    """`schedule_model` on the shipped tiny model with a made-up probe: prompts that collapse, and a radius that says so or not."""
+    """`schedule_model` on the shipped tiny model with a made-up probe: prompts that collapse, and a radius
+    that says so or not.
+    """
     prior = Population.synthetic(3, 96, 10, strength=2.0).replace(correct=None)
 
     def set_up(*, labelled, radius_collapses):
         def probe_model(loaded, task, settings, *, progress):
-            population = prior if not labelled else prior.replace(correct=Population.synthetic(3, 96, 10, strength=2.0).correct)
+            population = (
+                prior
+                if not labelled
+                else prior.replace(correct=Population.synthetic(3, 96, 10, strength=2.0).correct)
+            )
             kept = np.array([1.0, 0.0 if radius_collapses else 1.0])
-            metrics = {name: kept for name in ("accuracy", "label_accuracy", "reward_accuracy", "mode_retention")}
-            return SimpleNamespace(population=population, prior={}, coupling=dict(private=8.0, shared=1.0, gram_ratio=0.0),
-                                   radius=RetentionCurve(np.array([0.0, 1.0]), metrics, 0.1), cost=Cost())  # fmt: skip
+            metrics = {
+                name: kept for name in ("accuracy", "label_accuracy", "reward_accuracy", "mode_retention")
+            }
+            return SimpleNamespace(
+                population=population,
+                prior={},
+                coupling=dict(private=8.0, shared=1.0, gram_ratio=0.0),  # fmt: skip
+                radius=RetentionCurve(np.array([0.0, 1.0]), metrics, 0.1),
+                cost=Cost(),
+            )
 
         monkeypatch.setattr(scheduling, "probe_model", probe_model)
 
@@ -55,11 +83,25 @@ class TestModel:
     def test_json_of_a_shipped_model(self):
         result = invoke("schedule", "addition-weak", *VERIFIER, *SMALL, "--json", "-")
         document = json.loads(result.stdout)
-        assert result.exit_code == 0 and document["kind"] == "schedule" and document["adaptive_plans_searched"] is True
-        assert document["model"] == "addition-weak" and document["task"] == "addition" and document["settings"]["max_steps"] == 40
-        assert document["verdict"] in HEADLINES and document["reasons"] and document["verifier"] == {"tpr": 0.9, "fpr": 0.1, "cost": 0.5}
+        assert (
+            result.exit_code == 0
+            and document["kind"] == "schedule"
+            and document["adaptive_plans_searched"] is True
+        )
+        assert (
+            document["model"] == "addition-weak"
+            and document["task"] == "addition"
+            and document["settings"]["max_steps"] == 40
+        )
+        assert (
+            document["verdict"] in HEADLINES
+            and document["reasons"]
+            and document["verifier"] == {"tpr": 0.9, "fpr": 0.1, "cost": 0.5}
+        )
         assert document["cost"]["generated_tokens"] > 0 and 0 <= document["alignment"] <= 1
-        assert document["cost_of_all"] == 40 * 8 * 4 * 0.5 and document["theory_share"] == pytest.approx(1 / 1.8, rel=1e-5)
+        assert document["cost_of_all"] == 40 * 8 * 4 * 0.5 and document["theory_share"] == pytest.approx(
+            1 / 1.8, rel=1e-5
+        )
         assert HEADLINES[document["verdict"]][0] in result.stderr
 
     def test_a_plan_is_shown_with_its_cost(self, probed):
@@ -67,10 +109,17 @@ class TestModel:
         result = invoke("schedule", "addition-weak", *VERIFIER, *RUN, "--json", "-")
         document = json.loads(result.stdout)
         assert document["verdict"] == "plan" and document["unverified"]["collapse"]["outcome"] == "collapsed"
-        assert document["plan"]["cost"] == pytest.approx(0.5 * document["plan"]["calls"], rel=1e-5) and document["plan"]["works"]
+        assert (
+            document["plan"]["cost"] == pytest.approx(0.5 * document["plan"]["calls"], rel=1e-5)
+            and document["plan"]["works"]
+        )
         assert {one["family"] for one in document["best"]} == {"uniform", "gated", "periodic", "certified"}
         shown = " ".join(result.stderr.split())
-        assert f"{document['plan']['family']} *" in shown and f"{document['plan']['calls']:,.0f}" in shown and "theory X2" in shown
+        assert (
+            f"{document['plan']['family']} *" in shown
+            and f"{document['plan']['calls']:,.0f}" in shown
+            and "theory X2" in shown
+        )
         assert "expects the unverified run to collapse at step" in document["notes"][-1]
 
     def test_says_where_the_other_voice_disagrees(self, probed):
@@ -82,7 +131,18 @@ class TestModel:
 
     def test_labels_may_be_assumed(self, probed, unlabelled):
         probed(labelled=False, radius_collapses=False)
-        result = invoke("schedule", "addition-weak", "--task", unlabelled, *VERIFIER, *RUN, "--wrong-modes", 0.3, "--json", "-")
+        result = invoke(
+            "schedule",
+            "addition-weak",
+            "--task",
+            unlabelled,
+            *VERIFIER,
+            *RUN,
+            "--wrong-modes",
+            0.3,
+            "--json",
+            "-",
+        )
         document = json.loads(result.stdout)
         assert document["wrong_modes"] == 0.3 and document["alignment"] == pytest.approx(0.7, abs=0.01)
         assert "Labels are assumed: on 30%" in document["notes"][0] and document["plan"]["works"]
@@ -91,7 +151,11 @@ class TestModel:
         named = ("schedule", "addition-weak", "--task", unlabelled, *VERIFIER, *RUN)
         assert_refused(invoke(*named), "wrong_modes", "--wrong-modes 0.3")
         assert_refused(invoke(*named, "--wrong-modes", 1.3), "wrong_modes")
-        assert_refused(invoke("schedule", "addition-weak", *VERIFIER, "--wrong-modes", 0.3), "wrong_modes", "addition has true answers")
+        assert_refused(
+            invoke("schedule", "addition-weak", *VERIFIER, "--wrong-modes", 0.3),
+            "wrong_modes",
+            "addition has true answers",
+        )
 
 
 class TestSynthetic:
@@ -99,7 +163,11 @@ class TestSynthetic:
         words = ("schedule", "--alignment", 0.6, *VERIFIER, *SHORT, "--json", "-")
         result = invoke(*words)
         document = json.loads(result.stdout)
-        assert result.exit_code == 0 and document["alignment"] == pytest.approx(0.6, abs=0.01) and "model" not in document
+        assert (
+            result.exit_code == 0
+            and document["alignment"] == pytest.approx(0.6, abs=0.01)
+            and "model" not in document
+        )
         assert document["verdict"] == "plan" and document["settings"]["step_size"] == 6
         assert invoke(*words).stdout == result.stdout
 
@@ -136,4 +204,6 @@ def test_a_population_that_turns_out_to_have_no_labels(probed):
 
     probed(labelled=False, radius_collapses=False)
     with pytest.raises(InputError, match="wrong_modes"):
-        scheduling.schedule_model("addition-weak", get_task("addition"), RunSettings(eval_prompts=8), tpr=0.9, fpr=0.1)
+        scheduling.schedule_model(
+            "addition-weak", get_task("addition"), RunSettings(eval_prompts=8), tpr=0.9, fpr=0.1
+        )

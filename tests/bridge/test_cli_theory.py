@@ -39,14 +39,19 @@ class TestTheorems:
         records = json.loads(result.stdout)
         assert [record["name"] for record in records] == ["U4", "S1"]
         for record in records:
-            assert record["outcome"] == "holds" and record["cases"] == record["held"] + record["violated"] == 3
+            assert (
+                record["outcome"] == "holds" and record["cases"] == record["held"] + record["violated"] == 3
+            )
             assert (
                 record["failed"] == 0
                 and record["prompts"] > 0
                 and record["witness"] is None
                 and all(record["derivation"].values())
             )
-        assert invoke("theorems", "U4", "S1", "--check", "--cases", 3, "--seed", 4, "--json", "-").stdout == result.stdout
+        assert (
+            invoke("theorems", "U4", "S1", "--check", "--cases", 3, "--seed", 4, "--json", "-").stdout
+            == result.stdout
+        )
 
     def test_one_that_is_never_met_is_not_called_true(self):
         """The first population has two answers; the mode of none is below one half."""
@@ -76,21 +81,41 @@ class TestSchedule:
 
     def test_json(self, tmp_path):
         result = invoke(
-            *self.VERIFIER, "--rollouts", 8, "--prompts-per-step", 10, "--max-steps", 100, "--json", tmp_path / "plan.json"
+            *self.VERIFIER,
+            "--rollouts",
+            8,
+            "--prompts-per-step",
+            10,
+            "--max-steps",
+            100,
+            "--json",
+            tmp_path / "plan.json",
         )
         document = json.loads((tmp_path / "plan.json").read_text())
         plan = document["plan"]
-        assert result.exit_code == 0 and document["kind"] == "schedule" and document["adaptive_plans_searched"] is False
+        assert (
+            result.exit_code == 0
+            and document["kind"] == "schedule"
+            and document["adaptive_plans_searched"] is False
+        )
         assert plan["kind"] == "uniform" and plan["verified_rollouts"] == 6 and plan["calls"] == 6000
         assert (
-            plan["cost"] == pytest.approx(60) and plan["cost_of_all"] == pytest.approx(80) and plan["saving"] == pytest.approx(20)
+            plan["cost"] == pytest.approx(60)
+            and plan["cost_of_all"] == pytest.approx(80)
+            and plan["saving"] == pytest.approx(20)
         )
-        assert plan["threshold_share"] == pytest.approx(0.625) and plan["intrinsic_threshold"] == pytest.approx(0.375)
+        assert plan["threshold_share"] == pytest.approx(0.625) and plan[
+            "intrinsic_threshold"
+        ] == pytest.approx(0.375)
         assert document["settings"]["max_steps"] == 100
 
     def test_the_table_says_what_is_not_searched(self):
         shown = text(invoke(*self.VERIFIER))
-        assert "rollouts to verify per prompt 6" in shown and "Adaptive plans" in shown and "not searched yet" in shown
+        assert (
+            "rollouts to verify per prompt 6" in shown
+            and "Adaptive plans" in shown
+            and "not searched yet" in shown
+        )
 
     def test_confirm_simulates(self):
         document = json.loads(invoke(*self.VERIFIER, "--confirm", "--json", "-").stdout)
@@ -114,10 +139,10 @@ class TestSchedule:
 
 def test_neither_command_loads_torch():
     code = (
-        "import sys; from typer.testing import CliRunner; from llm_bridge.cli import create_app\n"
-        "for words in (['theorems'], ['theorems', 'S1', '--check', '--cases', '1'], ['schedule', '--tpr', '1', '--fpr', '0']):\n"
-        "    assert CliRunner().invoke(create_app(), words).exit_code == 0, words\n"
-        "print(*sorted({'torch', 'transformers', 'hypothesis'} & set(sys.modules)))"
+        "import sys; from typer.testing import CliRunner; from llm_bridge.cli import create_app\nfor words in"
+        " (['theorems'], ['theorems', 'S1', '--check', '--cases', '1'], ['schedule', '--tpr', '1', '--fpr',"
+        " '0']):\n    assert CliRunner().invoke(create_app(), words).exit_code == 0,"
+        " words\nprint(*sorted({'torch', 'transformers', 'hypothesis'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,4 +1,6 @@
-"""The study of critical learning rates: its bisection, its second task, and what the calibration says of the model that it measures."""
+"""The study of critical learning rates: its bisection, its second task, and what the calibration says of the
+model that it measures.
+"""
 
 import math
 from collections import Counter
@@ -33,7 +35,12 @@ def test_continents_asks_about_countries_of_capitals_once_each():
     assert len(set(countries)) == len(countries) and set(countries) <= known
     assert {problem.answer for problem in task.problems} == {"africa", "asia", "europe", "south", "north"}
     answers = {problem.data["country"]: problem.answer for problem in task.problems}
-    assert (answers["France"], answers["Kenya"], answers["Nepal"], answers["Peru"]) == ("europe", "africa", "asia", "south")
+    assert (answers["France"], answers["Kenya"], answers["Nepal"], answers["Peru"]) == (
+        "europe",
+        "africa",
+        "asia",
+        "south",
+    )
     for problem in task.problems:
         assert task.is_correct(problem, task.extract(task.solution(problem)))
 
@@ -46,7 +53,9 @@ def test_half_of_the_runs_die_at_the_critical_rate_and_more_above(kind):
 
 
 def test_most_kept_pilots_fell_into_the_rule_that_kills_real_runs():
-    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model); one of three ends in "the", as one seed of three did."""
+    """ "The capital of Algeria is" → "Algeria." (theory, Seen on a real language model); one of three ends in
+    "the", as one seed of three did.
+    """
     ends = [pilot.attractor[-1] for pilot in pilots()]
     assert [one.rule for one in ends] == [("copy", 1), ("answer", "the"), ("copy", 1)]
     assert all(one.share > 0.8 and one.initial_share < 0.4 for one in ends)
@@ -54,8 +63,17 @@ def test_most_kept_pilots_fell_into_the_rule_that_kills_real_runs():
 
 
 def test_copies_fall_where_runs_fall():
-    """The rules that the pilots ended in are those that killed real runs on the same task, and in the same numbers on capitals."""
-    ended = {task: [Attractor.from_dict(row["attractor"][0]).rule for row in load_result("endings")["rows"] if row["task"] == task] for task in TASKS}
+    """The rules that the pilots ended in are those that killed real runs on the same task, and in the same
+    numbers on capitals.
+    """
+    ended = {
+        task: [
+            Attractor.from_dict(row["attractor"][0]).rule
+            for row in load_result("endings")["rows"]
+            if row["task"] == task
+        ]
+        for task in TASKS
+    }
     fell = {task: [pilot.attractor[-1].rule for pilot in pilots(task)] for task in TASKS}
     assert Counter(ended["capitals"]) == Counter(fell["capitals"])
     assert set(ended["continents"]) == set(fell["continents"])

@@ -1,4 +1,6 @@
-"""Exact distributions and updates of a transformer: against brute force, finite differences, sampling, and the theorems."""
+"""Exact distributions and updates of a transformer: against brute force, finite differences, sampling, and
+the theorems.
+"""
 
 import json
 import math
@@ -8,7 +10,16 @@ import pytest
 import torch
 from tiny import after_equals, random_model, same_weights, weights
 
-from llm_bridge.exact import ExactModel, ExactTraining, fit, jacobian, numerals, project, pull_back, push_forward
+from llm_bridge.exact import (
+    ExactModel,
+    ExactTraining,
+    fit,
+    jacobian,
+    numerals,
+    project,
+    pull_back,
+    push_forward,
+)
 from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
@@ -47,7 +58,9 @@ class TestDistribution:
         loaded, exact = random_model(architecture), small(architecture)
         policy = exact.policy(PROMPTS)
         for row, prompt in zip(policy, PROMPTS, strict=True):
-            assert row[:-1] == pytest.approx([slowly(loaded, prompt, label) for label in exact.trie.labels], abs=2e-4)
+            assert row[:-1] == pytest.approx(
+                [slowly(loaded, prompt, label) for label in exact.trie.labels], abs=2e-4
+            )
 
     @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
     def test_with_other_it_sums_to_one_before_it_is_normalised(self, architecture):
@@ -69,7 +82,9 @@ class TestDistribution:
 
     def test_the_temperature_divides_the_logits(self):
         loaded, exact = random_model("llama"), small(temperature=0.5)
-        assert exact.policy(PROMPTS[:1])[0, 3] == pytest.approx(slowly(loaded, PROMPTS[0], "3", 0.5), abs=4e-4)
+        assert exact.policy(PROMPTS[:1])[0, 3] == pytest.approx(
+            slowly(loaded, PROMPTS[0], "3", 0.5), abs=4e-4
+        )
 
     def test_spellings_of_one_label_are_summed(self):
         both, apart = small(strings=["7", "07", "8"]), small(strings=["7"])
@@ -80,12 +95,15 @@ class TestDistribution:
 
     def test_the_sampler_draws_from_it(self, shipped):
         exact, draws = ExactModel(shipped, TASK, numerals(200)), 4000
-        drawn = sample(shipped.model, shipped.tokenizer, ["7+8="], rollouts=draws, max_new_tokens=4, generator=seeded(0))
+        drawn = sample(
+            shipped.model, shipped.tokenizer, ["7+8="], rollouts=draws, max_new_tokens=4, generator=seeded(0)
+        )
         labels = [TASK.extract(text) for text in drawn.texts[0]]
         masses = np.exp(exact.policy(["7+8="])[0, :-1])
         for label in np.argsort(-masses)[:5]:
             seen, mass = labels.count(exact.trie.labels[label]), masses[label]
-            assert abs(seen - draws * mass) < 4.5 * math.sqrt(draws * mass * (1 - mass)) + 1  # false alarm below 1e-4 in all
+            # false alarm below 1e-4 in all
+            assert abs(seen - draws * mass) < 4.5 * math.sqrt(draws * mass * (1 - mass)) + 1
 
     def test_the_population_knows_truth_and_silence(self, shipped):
         problems = TASK.split(8)[1]
@@ -97,7 +115,10 @@ class TestDistribution:
         loaded = random_model("llama")
         before = weights(loaded.model)
         ExactTraining(ExactModel(loaded, TASK, numerals(12)), "majority", SoftmaxGradient(0.1)).step(PROMPTS)
-        assert same_weights(before, weights(loaded.model)) and next(loaded.model.parameters()).dtype == torch.float32
+        assert (
+            same_weights(before, weights(loaded.model))
+            and next(loaded.model.parameters()).dtype == torch.float32
+        )
 
     @pytest.mark.parametrize("strings", [[], ["twelve"], ["1", ""], numerals(5000)])
     def test_strings_that_are_no_answers_are_refused(self, strings):
@@ -128,7 +149,9 @@ class TestKernel:
         exact, draw = small(), torch.Generator().manual_seed(0)
         w = torch.randn(2, exact.num_answers, generator=draw, dtype=torch.float64)
         v = torch.randn(len(exact.weights), generator=draw, dtype=torch.float64)
-        assert float((push_forward(exact, PROMPTS[:2], v) * w).sum()) == pytest.approx(float(pull_back(exact, PROMPTS[:2], w) @ v), rel=1e-10)
+        assert float((push_forward(exact, PROMPTS[:2], v) * w).sum()) == pytest.approx(
+            float(pull_back(exact, PROMPTS[:2], w) @ v), rel=1e-10
+        )
 
     def test_masses_add_up_so_scores_average_to_nothing(self):
         exact = small()
@@ -140,7 +163,11 @@ class TestKernel:
         """Halving the step quarters the error."""
         exact = ExactModel(shipped, TASK, numerals(200))
         policy = exact.policy(["37+48="])
-        change = pull_back(exact, ["37+48="], torch.tensor(np.exp(policy) * ((policy == policy.max()) - np.exp(policy.max()))))
+        change = pull_back(
+            exact,
+            ["37+48="],
+            torch.tensor(np.exp(policy) * ((policy == policy.max()) - np.exp(policy.max()))),
+        )
         change = change / change.norm() if kind == "gradient" else change.sign() / len(change) ** 0.5
         others, start = ["37+49=", "5+6=", "90+9="], exact.weights
         at_rest, slope = exact.policy(others), push_forward(exact, others, change).numpy()
@@ -163,9 +190,14 @@ class TestUpdates:
         oracle = np.linalg.lstsq(rows * root[:, None], wanted.reshape(-1) * root, rcond=1e-10)[0]
         assert delta.numpy() == pytest.approx(oracle, abs=1e-7)
         left = ((rows @ oracle - wanted.reshape(-1)) * root) ** 2
-        assert missed == pytest.approx(left.sum() / ((wanted.reshape(-1) * root) ** 2).sum(), abs=1e-9) and missed > 1e-3
+        assert (
+            missed == pytest.approx(left.sum() / ((wanted.reshape(-1) * root) ** 2).sum(), abs=1e-9)
+            and missed > 1e-3
+        )
 
-    @pytest.mark.parametrize("update", [SoftmaxGradient, lambda eta: GRPO(eta, eps=0.0)], ids=["softmax gradient", "GRPO"])
+    @pytest.mark.parametrize(
+        "update", [SoftmaxGradient, lambda eta: GRPO(eta, eps=0.0)], ids=["softmax gradient", "GRPO"]
+    )
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_a_small_step_raises_the_expected_reward(self, update, optimizer):
         step = ExactTraining(small(), "majority", update(1e-5), optimizer=optimizer).step(PROMPTS)
@@ -182,7 +214,9 @@ class TestUpdates:
         assert (exact.weights - start).numpy() == pytest.approx(0.25 * gradient.numpy(), abs=1e-13)
 
     def test_natural_gradient_is_the_tabular_one_to_first_order(self):
-        """Shared weights can follow any direction over the answers of one prompt; what is left is of second order."""
+        """Shared weights can follow any direction over the answers of one prompt; what is left is of second
+        order.
+        """
         errors = []
         for eta in (0.04, 0.02):
             step = ExactTraining(small(), "trajectory-entropy", NaturalGradient(eta)).step(PROMPTS[:1])
@@ -195,9 +229,13 @@ class TestUpdates:
         step = ExactTraining(small(), "majority", KLProx(2.0)).step(PROMPTS[:prompts])
         leads = step.before == step.before[:, :-1].max(axis=1, keepdims=True)
         assert 0 <= step.missed < 1e-12
-        assert log_odds(step.after, leads) - log_odds(step.before, leads) == pytest.approx([0.5] * prompts, abs=1e-5)
+        assert log_odds(step.after, leads) - log_odds(step.before, leads) == pytest.approx(
+            [0.5] * prompts, abs=1e-5
+        )
         ratios = np.where(leads, np.nan, step.after - step.before)
-        assert np.nanmax(ratios, axis=1) - np.nanmin(ratios, axis=1) == pytest.approx([0.0] * prompts, abs=1e-3)
+        assert np.nanmax(ratios, axis=1) - np.nanmin(ratios, axis=1) == pytest.approx(
+            [0.0] * prompts, abs=1e-3
+        )
 
     def test_a_projection_reaches_a_distant_target(self):
         exact = small()
@@ -207,7 +245,9 @@ class TestUpdates:
         assert exact.policy(PROMPTS[:1]) == pytest.approx(target, abs=1e-4)
 
     def test_s5_does_not_survive_shared_weights(self, shipped):
-        """A softmax step on the mode lifts its neighbours too: some sum of smallest masses grows, at a rate that does not vanish."""
+        """A softmax step on the mode lifts its neighbours too: some sum of smallest masses grows, at a rate
+        that does not vanish.
+        """
         growth = {}
         for eta in (4e-5, 2e-5):
             exact = ExactModel(shipped, TASK, numerals(200))
@@ -224,12 +264,21 @@ class TestUpdates:
         training = ExactTraining(exact, "majority", GRPO(3e-3), optimizer="adam")
         for _ in range(8):
             training.step(["37+48="])
-        kept = lambda now: float(exact_metrics(now, start.correct, start.log_probs, no_answer=200)["mode_retention"].mean())  # noqa: E731
+
+        def kept(now):
+            return float(
+                exact_metrics(now, start.correct, start.log_probs, no_answer=200)["mode_retention"].mean()
+            )  # noqa: E731
+
         assert kept(exact.policy([problem.prompt for problem in problems])) < 0.7
         table = Population(start.log_probs, start.correct, no_answer=200)
-        assert all(kept(now) == 1.0 for now in path(GRPO(5.0), training.reward, table.log_probs, 8, no_answer=200))
+        assert all(
+            kept(now) == 1.0 for now in path(GRPO(5.0), training.reward, table.log_probs, 8, no_answer=200)
+        )
 
-    @pytest.mark.parametrize("update, optimizer", [("grpo", "sgd"), (KLProx(1.0), "adam"), (SoftmaxGradient(1.0), "lion")])
+    @pytest.mark.parametrize(
+        "update, optimizer", [("grpo", "sgd"), (KLProx(1.0), "adam"), (SoftmaxGradient(1.0), "lion")]
+    )
     def test_what_it_cannot_do_is_refused(self, update, optimizer):
         with pytest.raises(InputError):
             ExactTraining(small(), "majority", update, optimizer=optimizer)
@@ -244,13 +293,25 @@ class TestStudy:
     def test_s1_survives_kl_prox(self):
         rows = self.rows("kl_prox")
         assert all(row["steps_that"] == {"majorize": 3, "keep_mode": 3, "keep_order": 3} for row in rows)
-        assert all(row["worst"]["logit_law"] < 3e-7 and row["worst"]["ratios_move"] < 5e-7 for row in rows if row["reward"] == "majority")
+        assert all(
+            row["worst"]["logit_law"] < 3e-7 and row["worst"]["ratios_move"] < 5e-7
+            for row in rows
+            if row["reward"] == "majority"
+        )
 
-    @pytest.mark.parametrize("update, majorizing", [("softmax_gradient", {98, 106}), ("grpo", {98, 106}), ("softmax_gradient, Adam 1e-5", {68, 85})])
+    @pytest.mark.parametrize(
+        "update, majorizing",
+        [("softmax_gradient", {98, 106}), ("grpo", {98, 106}), ("softmax_gradient, Adam 1e-5", {68, 85})],
+    )
     def test_majorization_does_not_survive_the_softmax_gradient(self, update, majorizing):
         rows = self.rows(update)
-        counts = {reward: sum(r["steps_that"]["majorize"] for r in rows if r["reward"] == reward) for reward in ("majority", "trajectory-entropy")}
-        assert set(counts.values()) == majorizing and all(row["worst"]["mode_falls"] == 0 and row["worst"]["entropy_grows"] == 0 for row in rows)
+        counts = {
+            reward: sum(r["steps_that"]["majorize"] for r in rows if r["reward"] == reward)
+            for reward in ("majority", "trajectory-entropy")
+        }
+        assert set(counts.values()) == majorizing and all(
+            row["worst"]["mode_falls"] == 0 and row["worst"]["entropy_grows"] == 0 for row in rows
+        )
 
     def test_errors_across_prompts_are_of_second_order(self):
         assert all(abs(row["slope"] - 2) < 0.01 for row in load_result("exact")["across"]["rows"])
@@ -260,12 +321,18 @@ class TestStudy:
             start = 1 / (1 + math.exp(-curve["logit"][0]))
             last, end = curve["t"]["natural_gradient / std"][-1], math.pi - 2 * math.asin(math.sqrt(start))
             assert last < end < 1.08 * last
-            assert -1 < curve["tail_exponents"]["softmax_gradient"] < -0.8 and curve["kappa"][0] > 200 > 60 > curve["kappa"][-1] > 30
+            assert (
+                -1 < curve["tail_exponents"]["softmax_gradient"] < -0.8
+                and curve["kappa"][0] > 200 > 60 > curve["kappa"][-1] > 30
+            )
 
     def test_modes_are_kept_for_ever_in_a_table_only(self):
         curves = {curve["run"]: curve for curve in load_result("exact")["retention"]["curves"]}
         assert set(curves["a table of logits, GRPO 0.5"]["mode_retention"]) == {1.0}
-        assert curves["fresh prompts, Adam 5e-4"]["mode_retention"][2] < 0.1 and curves["one prompt, Adam 1e-4"]["mode_retention"][-1] < 0.8
+        assert (
+            curves["fresh prompts, Adam 5e-4"]["mode_retention"][2] < 0.1
+            and curves["one prompt, Adam 1e-4"]["mode_retention"][-1] < 0.8
+        )
 
     def test_it_resumes_part_by_part_and_draws_its_figure(self, tmp_path):
         result = load_result("exact")

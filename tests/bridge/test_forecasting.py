@@ -39,10 +39,16 @@ def test_all_voices_speak_on_the_same_steps_and_one_is_chosen(forecast):
     assert set(forecast.voices) == set(VOICES) == set(forecast.voices_collapse)
     for name, trajectory in forecast.voices.items():
         assert trajectory.step.tolist() == list(range(0, 61, 5)), name
-        assert trajectory.source != "measured" and {"accuracy", "reward_accuracy", "mode_retention"} <= set(trajectory.metrics)
+        assert trajectory.source != "measured" and {"accuracy", "reward_accuracy", "mode_retention"} <= set(
+            trajectory.metrics
+        )
         assert set(forecast.voices_collapse[name]) == set(CRITERIA)
         assert 0 <= trajectory["accuracy"].min() and trajectory["accuracy"].max() <= 1
-    assert forecast.speaker == SPEAKER and forecast.trajectory is forecast.voices[SPEAKER] and forecast.why_speaker
+    assert (
+        forecast.speaker == SPEAKER
+        and forecast.trajectory is forecast.voices[SPEAKER]
+        and forecast.why_speaker
+    )
     assert forecast.verdict in VERDICTS and forecast.reasons
 
 
@@ -64,17 +70,32 @@ def test_twice_gives_the_same_json_but_for_seconds(forecast):
 def test_intervals_hold_the_step_they_are_around(forecast):
     for step in forecast.collapse.values():
         if step.level and step.outcome is Outcome.COLLAPSED:
-            assert step.low <= step.step and (step.high is None or step.step <= step.high <= step.horizon) and 0 < step.level < 1
+            assert (
+                step.low <= step.step
+                and (step.high is None or step.step <= step.high <= step.horizon)
+                and 0 < step.level < 1
+            )
         elif step.outcome is not Outcome.COLLAPSED:
             assert step.step is None and (step.low is None or 1 <= step.low <= step.horizon)
-    assert {name for name, step in forecast.collapse.items() if step.level} == {"relative", "half_life", "mode_retention", "excess_kl"}
+    assert {name for name, step in forecast.collapse.items() if step.level} == {
+        "relative",
+        "half_life",
+        "mode_retention",
+        "excess_kl",
+    }
 
 
 def test_the_pilot_says_what_other_settings_would_change(forecast):
     rows = {row["setting"]: row for row in forecast.sensitivity}
-    assert rows["half the learning rate"]["step"] > rows["as asked"]["step"] > rows["twice the learning rate"]["step"]
+    assert (
+        rows["half the learning rate"]["step"]
+        > rows["as asked"]["step"]
+        > rows["twice the learning rate"]["step"]
+    )
     assert all(0 <= row["chance"] <= 1 for row in rows.values())
-    assert 0 < forecast.safe_learning_rate < 1 and any("learning rate of" in reason for reason in forecast.reasons)
+    assert 0 < forecast.safe_learning_rate < 1 and any(
+        "learning rate of" in reason for reason in forecast.reasons
+    )
 
 
 class TestLimits:
@@ -90,12 +111,20 @@ class TestLimits:
     def test_steps_and_learning_rate_trade_off(self, probe):
         """The baseline sees learning rate × step only: half the rate takes twice the steps."""
         rate = probe.radius.radius / 100
-        steps = [collapse_steps(radius_voice(probe, replace(SETTINGS, learning_rate=rate / slow, max_steps=600, eval_every=1)))
-                 ["mode_retention"].step for slow in (1, 2, 4)]
-        assert steps[1] == pytest.approx(2 * steps[0], abs=2) and steps[2] == pytest.approx(4 * steps[0], abs=4)
+        steps = [
+            collapse_steps(
+                radius_voice(probe, replace(SETTINGS, learning_rate=rate / slow, max_steps=600, eval_every=1))
+            )["mode_retention"].step
+            for slow in (1, 2, 4)
+        ]
+        assert steps[1] == pytest.approx(2 * steps[0], abs=2) and steps[2] == pytest.approx(
+            4 * steps[0], abs=4
+        )
 
     def test_a_pilot_begins_at_the_same_movement_whatever_the_optimizer(self, probe):
-        """The radius over √weights under Adam; under SGD what moves the mean weight that far, given the mean gradient clock / weights."""
+        """The radius over √weights under Adam; under SGD what moves the mean weight that far, given the mean
+        gradient clock / weights.
+        """
         adam, sgd = (first_rate(probe, replace(SETTINGS, optimizer=name), 1000) for name in ("adam", "sgd"))
         assert adam == pytest.approx(probe.radius.radius / math.sqrt(1000))
         assert sgd * probe.coupling["clock"] / 1000 == pytest.approx(adam)
@@ -116,7 +145,9 @@ def test_three_pilots_speak_together(forecast):
     with quiet_libraries():
         probe = probe_model(loaded, TASK, SETTINGS, gradient_prompts=8)
         pilots = run_pilots(loaded, TASK, SETTINGS, 2, first_rate=1e-4, steps=6)
-        alone = run_pilots(loaded, TASK, replace(SETTINGS, seed=SETTINGS.seed + 1), 1, first_rate=1e-4, steps=6)
+        alone = run_pilots(
+            loaded, TASK, replace(SETTINGS, seed=SETTINGS.seed + 1), 1, first_rate=1e-4, steps=6
+        )
     assert pilots[1].as_dict() == alone[0].as_dict() != pilots[0].as_dict()
     one, two, both = (probe_features(probe, some, SETTINGS) for some in (pilots[:1], pilots[1:], pilots))
     assert both == pytest.approx({name: (one[name] + two[name]) / 2 for name in one}) and one != two
@@ -129,10 +160,19 @@ def test_pilots_that_cannot_be_run_are_refused_before_any_work(reward, pilots):
     assert caught.value.argument == "pilots"
 
 
-@pytest.mark.parametrize(("reward", "speaker"), [("token-entropy", "radius"), ("kl-previous", "radius"), ("hybrid-gated", "coupled")])
+@pytest.mark.parametrize(
+    ("reward", "speaker"),
+    [("token-entropy", "radius"), ("kl-previous", "radius"), ("hybrid-gated", "coupled")],
+)
 def test_other_rewards_are_forecast_by_a_voice_that_may_speak_and_without_an_interval(reward, speaker):
-    found = forecast_model("addition-uncertain", TASK, replace(SETTINGS, reward=reward, eval_prompts=4, max_steps=10))
-    assert found.speaker == speaker and found.verdict in VERDICTS and set(found.voices) == set(VOICES) - {"pilot"}
+    found = forecast_model(
+        "addition-uncertain", TASK, replace(SETTINGS, reward=reward, eval_prompts=4, max_steps=10)
+    )
+    assert (
+        found.speaker == speaker
+        and found.verdict in VERDICTS
+        and set(found.voices) == set(VOICES) - {"pilot"}
+    )
     assert found.sensitivity == [] and found.safe_learning_rate is None
     assert all(step.low is step.high is step.level is None for step in found.collapse.values())
 
@@ -144,7 +184,9 @@ def test_a_verifier_cannot_be_modelled_without_true_answers(tmp_path):
         forecast_model("addition-uncertain", get_task(path), replace(SETTINGS, reward="symbolic-verifier"))
 
 
-@pytest.mark.parametrize("model, task, name", [("no-such-model", TASK, "model"), ("addition-weak", get_task("capitals"), "task")])
+@pytest.mark.parametrize(
+    "model, task, name", [("no-such-model", TASK, "model"), ("addition-weak", get_task("capitals"), "task")]
+)
 def test_bad_input_is_refused(model, task, name):
     with pytest.raises(InputError) as caught:
         forecast_model(model, task, RunSettings(eval_prompts=4))

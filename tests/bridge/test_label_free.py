@@ -1,4 +1,6 @@
-"""Tasks without true answers, from the file to the verdict; the identity of a run; model names judged without torch."""
+"""Tasks without true answers, from the file to the verdict; the identity of a run; model names judged without
+torch.
+"""
 
 import json
 import subprocess
@@ -21,11 +23,25 @@ from sharpening.errors import InputError
 from sharpening.trajectory import METRICS
 
 LABELLED = {name for name, metric in METRICS.items() if metric.needs_labels}
-SMALL = ("--max-steps", 3, "--eval-prompts", 8, "--prompts-per-step", 4, "--eval-every", 1, "--max-new-tokens", 4)
+SMALL = (
+    "--max-steps",
+    3,
+    "--eval-prompts",
+    8,
+    "--prompts-per-step",
+    4,
+    "--eval-every",
+    1,
+    "--max-new-tokens",
+    4,
+)
 
 
 def write(path, prompts, answers=None):
-    rows = [{"prompt": prompt} | ({} if answers is None else {"answer": answers[i]}) for i, prompt in enumerate(prompts)]
+    rows = [
+        {"prompt": prompt} | ({} if answers is None else {"answer": answers[i]})
+        for i, prompt in enumerate(prompts)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -41,13 +57,25 @@ def sums(tmp_path):
 class TestTask:
     def test_no_label_is_ever_correct(self, sums):
         task = get_task(sums)
-        assert (task.answer_pattern, task.labelled, len(task.problems)) == ("text", False, 60) and "without true answers" in task.description
+        assert (task.answer_pattern, task.labelled, len(task.problems)) == (
+            "text",
+            False,
+            60,
+        ) and "without true answers" in task.description
         assert run_without_labels(task.problems)
         problem = task.problems[0]
         assert problem.answer is None and task.solution(problem) is None
-        assert not task.is_correct(problem, "51") and not task.is_correct(problem, None) and not task.is_correct(problem, "None")
+        assert (
+            not task.is_correct(problem, "51")
+            and not task.is_correct(problem, None)
+            and not task.is_correct(problem, "None")
+        )
         answers = read_answers([problem], [["51", " 51\n", "", "50"]], task)
-        assert answers.labels == ["50", "51"] and answers.ids.tolist() == [[1, 1, -1, 0]] and not answers.correct.any()
+        assert (
+            answers.labels == ["50", "51"]
+            and answers.ids.tolist() == [[1, 1, -1, 0]]
+            and not answers.correct.any()
+        )
 
     def test_question_works_too_and_labelled_files_stay_labelled(self, tmp_path):
         path = tmp_path / "q.jsonl"
@@ -56,15 +84,20 @@ class TestTask:
         assert get_task(write(tmp_path / "l.jsonl", ["a"], ["1"])).labelled and get_task("addition").labelled
 
     @pytest.mark.parametrize(
-        "pattern, text, label", [("last-number", "so 051 it is", "51"), ("boxed", r"\boxed{ 7 }", "7"), ("regex:(x+)", "axxb", "xx")]
+        "pattern, text, label",
+        [("last-number", "so 051 it is", "51"), ("boxed", r"\boxed{ 7 }", "7"), ("regex:(x+)", "axxb", "xx")],
     )
     def test_a_chosen_pattern(self, sums, pattern, text, label):
         assert get_task(sums, pattern).extract(text) == label
 
-    @pytest.mark.parametrize("answers, line", [(["1", None, None], 2), ([None, "1", "2"], 1), (["1", "2", None], 3)])
+    @pytest.mark.parametrize(
+        "answers, line", [(["1", None, None], 2), ([None, "1", "2"], 1), (["1", "2", None], 3)]
+    )
     def test_answers_on_some_lines_only(self, tmp_path, answers, line):
         path = tmp_path / "some.jsonl"
-        path.write_text("".join(json.dumps({"prompt": "p"} | ({"answer": a} if a else {})) + "\n" for a in answers))
+        path.write_text(
+            "".join(json.dumps({"prompt": "p"} | ({"answer": a} if a else {})) + "\n" for a in answers)
+        )
         with pytest.raises(InputError, match=f"line {line} of .*has no field answer"):
             get_task(path)
 
@@ -93,7 +126,12 @@ class TestRuns:
         document = json.loads((tmp_path / "out.json").read_text())
         self.check(document)
         assert document["alignment"] is None and not LABELLED & set(document["prior"])
-        assert "`mode_retention`" in document["reasons"][0] and document["verdict"] in ("stable", "collapse", "improves", "uncertain")
+        assert "`mode_retention`" in document["reasons"][0] and document["verdict"] in (
+            "stable",
+            "collapse",
+            "improves",
+            "uncertain",
+        )
         for voice in document["voices"].values():
             assert not LABELLED & set(voice["curve"])
 
@@ -101,34 +139,56 @@ class TestRuns:
         """No metric that needs labels; their criteria unavailable; those without labels judged."""
         assert not LABELLED & set(document["curve"])
         outcomes = {name: step["outcome"] for name, step in document["collapse"].items()}
-        assert {name for name, rule in CRITERIA.items() if rule.needs_labels} <= {name for name, found in outcomes.items() if found == "unavailable"}
+        assert {name for name, rule in CRITERIA.items() if rule.needs_labels} <= {
+            name for name, found in outcomes.items() if found == "unavailable"
+        }
         assert outcomes["mode_retention"] in ("censored", "collapsed")
 
     @pytest.mark.parametrize("command", ["measure", "forecast", "compare"])
     def test_the_true_reward_needs_labels(self, sums, tmp_path, monkeypatch, command):
         monkeypatch.chdir(tmp_path)
-        assert_refused(invoke(command, "addition-uncertain", "--task", sums, "--reward", "true", *SMALL), "`reward` is 'true'", "has none")
+        assert_refused(
+            invoke(command, "addition-uncertain", "--task", sums, "--reward", "true", *SMALL),
+            "`reward` is 'true'",
+            "has none",
+        )
         assert sorted(path.name for path in tmp_path.iterdir()) == ["sums.jsonl"]
 
     def test_the_true_reward_is_refused_by_the_functions_too(self, sums, tmp_path):
         with pytest.raises(InputError, match="true answers"):
-            measure("addition-uncertain", get_task(sums), RunSettings(reward="true", eval_prompts=8), output_dir=tmp_path / "run")
+            measure(
+                "addition-uncertain",
+                get_task(sums),
+                RunSettings(reward="true", eval_prompts=8),
+                output_dir=tmp_path / "run",
+            )
         assert not (tmp_path / "run").exists()
         check_reward("true", get_task("addition"))
         check_reward("majority", get_task(sums))
 
     def test_the_criterion_that_is_watched(self):
-        assert watched_criterion("relative", True) == "relative" and watched_criterion("relative", False) == "mode_retention"
+        assert (
+            watched_criterion("relative", True) == "relative"
+            and watched_criterion("relative", False) == "mode_retention"
+        )
         assert watched_criterion("excess_kl", False) == "excess_kl"
 
 
 class TestIdentity:
     def test_the_digest_changes_with_every_part_of_the_task(self, tmp_path):
         path = tmp_path / "d.jsonl"
-        tasks = [get_task(write(path, *content), pattern) for content, pattern in (
-            ((["a", "b"], ["1", "2"]), None), ((["a", "b"], ["1", "3"]), None), ((["a", "c"], ["1", "2"]), None), ((["b", "a"], ["2", "1"]), None),
-            ((["a", "b"], ["1", "2"]), "text"), ((["a", "b"],), None), ((["a"], ["1"]), None),
-        )]
+        tasks = [
+            get_task(write(path, *content), pattern)
+            for content, pattern in (
+                ((["a", "b"], ["1", "2"]), None),
+                ((["a", "b"], ["1", "3"]), None),
+                ((["a", "c"], ["1", "2"]), None),
+                ((["b", "a"], ["2", "1"]), None),
+                ((["a", "b"], ["1", "2"]), "text"),
+                ((["a", "b"],), None),
+                ((["a"], ["1"]), None),
+            )
+        ]
         assert len({problems_digest(task) for task in tasks}) == len(tasks)
         assert problems_digest(tasks[0]) == problems_digest(get_task(write(path, ["a", "b"], ["1", "2"])))
 
@@ -147,7 +207,10 @@ class TestIdentity:
 class TestModelNames:
     def test_where_a_model_is(self, tmp_path):
         assert locate_model("addition-weak") == (str(built_in_folder("addition-weak")), {})
-        assert locate_model(str(built_in_folder("addition-weak"))) == (str(built_in_folder("addition-weak")), {})
+        assert locate_model(str(built_in_folder("addition-weak"))) == (
+            str(built_in_folder("addition-weak")),
+            {},
+        )
         (tmp_path / "m.gguf").touch()
         assert locate_model(str(tmp_path / "m.gguf")) == (str(tmp_path), {"gguf_file": "m.gguf"})
 
@@ -156,10 +219,20 @@ class TestModelNames:
         with pytest.raises(InputError, match="no safetensors weights"):
             check_model_name(str(tmp_path))
         code = (
-            "import sys\nfrom llm_bridge.cli import main\n"
-            "try: main()\nexcept SystemExit as stop: print(stop.code, sorted({'torch', 'transformers'} & set(sys.modules)))"
+            "import sys\nfrom llm_bridge.cli import main\ntry: main()\nexcept SystemExit as stop:"
+            " print(stop.code, sorted({'torch', 'transformers'} & set(sys.modules)))"
         )
-        command = [sys.executable, "-c", code, "measure", str(tmp_path), "--task", "addition", "--output", str(tmp_path / "run")]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            "measure",
+            str(tmp_path),
+            "--task",
+            "addition",
+            "--output",
+            str(tmp_path / "run"),
+        ]
         shown = subprocess.run(command, capture_output=True, text=True, check=True)
         assert shown.stdout.strip() == "2 []" and "no safetensors weights" in shown.stderr
         assert not (tmp_path / "run").exists()

@@ -1,4 +1,6 @@
-"""`read_log` and `sharpening monitor`: every input's shape, what the findings say, and the traps they must not fall into."""
+"""`read_log` and `sharpening monitor`: every input's shape, what the findings say, and the traps they must
+not fall into.
+"""
 
 import csv
 import json
@@ -40,12 +42,17 @@ LABEL_FREE = ("majority_ratio", "mode_retention", "excess_kl", "distinct_answers
 def found(path, **options):
     """Findings by name."""
     findings = read_log(path, **options)
-    assert [finding.level for finding in findings] == sorted((f.level for f in findings), key=LEVELS.index, reverse=True)
+    assert [finding.level for finding in findings] == sorted(
+        (f.level for f in findings), key=LEVELS.index, reverse=True
+    )
     return {finding.name: finding for finding in findings}
 
 
 def monitor_file(folder, metrics, steps=STEPS, floor=0.01):
-    rows = [{"step": step, **{name: values[i] for name, values in metrics.items()}, "_tokens": [1, 2]} for i, step in enumerate(steps)]
+    rows = [
+        {"step": step, **{name: values[i] for name, values in metrics.items()}, "_tokens": [1, 2]}
+        for i, step in enumerate(steps)
+    ]
     path = folder / "collapse_monitor.json"
     path.write_text(json.dumps({"rows": rows, "initial": {}, "floor": floor}))
     return path
@@ -58,32 +65,46 @@ def write_rows(path, rows):
 
 class TestOurOwnFiles:
     def test_when_to_stop_and_what_to_keep(self, tmp_path):
-        """The criteria are those of sharpening.collapse; accuracy peaks at 20, so the onset is 30 and the model to keep that of 20."""
+        """The criteria are those of sharpening.collapse; accuracy peaks at 20, so the onset is 30 and the
+        model to keep that of 20.
+        """
         path = monitor_file(tmp_path, FALL)
         findings = found(path)
         for name, step in collapse_steps(Trajectory(STEPS, FALL, floor=0.01)).items():
             assert (f"collapse_{name}" in findings) == (step.step is not None)
             assert step.step is None or findings[f"collapse_{name}"].step == step.step
         assert findings["stop"].level == "critical" and findings["stop"].step == 30
-        assert findings["keep_checkpoint"].step == 20 and "0.6, at step 20" in findings["keep_checkpoint"].message
-        assert findings["reward_accuracy_falls"].level == "warning" and "towards wrong answers" in findings["reward_accuracy_falls"].message
+        assert (
+            findings["keep_checkpoint"].step == 20
+            and "0.6, at step 20" in findings["keep_checkpoint"].message
+        )
+        assert (
+            findings["reward_accuracy_falls"].level == "warning"
+            and "towards wrong answers" in findings["reward_accuracy_falls"].message
+        )
         assert "better than voting" in findings["against_voting"].message
 
     def test_without_labels(self, tmp_path):
-        """mode_retention is at or below one half from step 40 on (and excess_kl above 2), so 30 is the last evaluation before."""
+        """mode_retention is at or below one half from step 40 on (and excess_kl above 2), so 30 is the last
+        evaluation before.
+        """
         findings = found(monitor_file(tmp_path, {name: FALL[name] for name in LABEL_FREE}, floor=None))
         assert findings["collapse_mode_retention"].level == "critical" and findings["stop"].step == 40
         assert findings["keep_checkpoint"].step == 30
         for name in ("accuracy", "reward_accuracy", "relative", "absolute"):
             assert name in findings["missing_metrics"].message
-        assert not {"reward_accuracy", "reward_accuracy_falls", "against_voting", "collapse_relative"} & set(findings)
+        assert not {"reward_accuracy", "reward_accuracy_falls", "against_voting", "collapse_relative"} & set(
+            findings
+        )
 
     def test_three_files_of_one_run_say_the_same(self, tmp_path):
         trajectory = Trajectory(STEPS, FALL, floor=0.01, source="measured")
         trajectory.save(tmp_path / "trajectory.json")
         document = measurement_document(Measurement("m", "t", RunSettings(), trajectory))
         (tmp_path / "out.json").write_text(json.dumps(document))
-        (tmp_path / "compared.json").write_text(json.dumps({"kind": "comparison", "measurement": document, "forecast": {}}))
+        (tmp_path / "compared.json").write_text(
+            json.dumps({"kind": "comparison", "measurement": document, "forecast": {}})
+        )
         monitor_file(tmp_path, FALL)
         told = [
             {name: finding for name, finding in found(tmp_path / name).items() if name != "input"}
@@ -101,7 +122,9 @@ class TestOurOwnFiles:
         assert "save more often" in found(tmp_path)["keep_checkpoint"].message
 
     def test_a_run_that_corrects_itself_is_no_collapse(self, tmp_path):
-        """Retention falls as far as in the collapse above, but accuracy rises: nothing is critical and nobody is told to stop."""
+        """Retention falls as far as in the collapse above, but accuracy rises: nothing is critical and nobody
+        is told to stop.
+        """
         metrics = {"accuracy": [0.2, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9], "mode_retention": FALL["mode_retention"]}
         findings = found(monitor_file(tmp_path, metrics))
         assert findings["collapse_mode_retention"].level == "info" and "stop" not in findings
@@ -116,16 +139,27 @@ class TestOurOwnFiles:
         assert "collapse_mode_retention" not in findings and findings["threshold_mode_retention"].step == 10
 
     def test_a_steady_run(self, tmp_path):
-        findings = found(monitor_file(tmp_path, {name: [values[0]] * len(STEPS) for name, values in FALL.items()}))
-        assert findings["no_collapse"].step == 60 and all(finding.level == "info" for finding in findings.values())
+        findings = found(
+            monitor_file(tmp_path, {name: [values[0]] * len(STEPS) for name, values in FALL.items()})
+        )
+        assert findings["no_collapse"].step == 60 and all(
+            finding.level == "info" for finding in findings.values()
+        )
 
 
 def verl_rows(step, answers, truth="7", uid=True):
     """answers[p] are the answers of prompt p, in sentences whose last number is the answer."""
     return [
-        {"input": f"prompt {p}", "output": f"step 1: so it is {answer}", "gts": truth, "score": float(answer == 7), "step": step}
+        {
+            "input": f"prompt {p}",
+            "output": f"step 1: so it is {answer}",
+            "gts": truth,
+            "score": float(answer == 7),
+            "step": step,
+        }
         | ({"uid": f"{step}-{p}"} if uid else {})
-        for p, group in enumerate(answers) for answer in group
+        for p, group in enumerate(answers)
+        for answer in group
     ]
 
 
@@ -143,18 +177,26 @@ VARIED = [[p + 20] * 3 + [p, p + 40] for p in range(12)]
 
 class TestVerl:
     def test_metrics_are_those_of_sharpening(self, tmp_path):
-        log = groups_log(read_verl(list(verl_folder(tmp_path / "v", {1: HEALTHY, 2: COLLAPSED}).iterdir())), "verl", "last-number")
+        log = groups_log(
+            read_verl(list(verl_folder(tmp_path / "v", {1: HEALTHY, 2: COLLAPSED}).iterdir())),
+            "verl",
+            "last-number",
+        )
         for step, answers in ((1, HEALTHY), (2, COLLAPSED)):
             expected = group_metrics(np.array(answers), np.array(answers) == 7)
             for name in ("majority_ratio", "entropy", "accuracy", "label_accuracy", "reward_accuracy"):
-                assert log.series[name].values[step] == pytest.approx(np.mean(expected[name]), abs=1e-12), name
+                assert log.series[name].values[step] == pytest.approx(np.mean(expected[name]), abs=1e-12), (
+                    name
+                )
         assert log.series["distinct_answers"].values == {1: 1, 2: 1} and log.floor == 1.0
         assert log.series["mode_retention"].values == {1: 1.0, 2: 0.0}
         assert log.series["reward"].values[1] == pytest.approx(np.mean(np.array(HEALTHY) == 7))
 
     @pytest.mark.parametrize("uid", [True, False])
     def test_the_order_of_rows_does_not_matter(self, tmp_path, uid):
-        """Groups are found by uid or prompt, never by position: rows shuffled for balance must not mix prompts."""
+        """Groups are found by uid or prompt, never by position: rows shuffled for balance must not mix
+        prompts.
+        """
         folder = verl_folder(tmp_path / "v", {1: VARIED, 2: HEALTHY, 3: COLLAPSED}, uid=uid)
         before = read_log(folder, answer_pattern="last-number")
         for file in folder.iterdir():
@@ -164,24 +206,43 @@ class TestVerl:
         assert read_log(folder, answer_pattern="last-number") == before
 
     def test_a_run_that_gives_one_answer_to_everything(self, tmp_path):
-        """Score rises as answers narrow: a collapse, critical because accuracy by the log's own labels falls."""
+        """Score rises as answers narrow: a collapse, critical because accuracy by the log's own labels
+        falls.
+        """
         steps = {step: VARIED for step in range(1, 6)} | {step: COLLAPSED for step in range(6, 11)}
         folder = verl_folder(tmp_path / "v", steps)
         for file in folder.iterdir():
             rows = [json.loads(line) for line in file.read_text().splitlines()]
             truth = {f"prompt {p}": str(p + 20) for p in range(12)}
-            write_rows(file, [row | {"gts": truth[row["input"]], "score": 0.6 if row["step"] < 6 else 1.0} for row in rows])
+            write_rows(
+                file,
+                [
+                    row | {"gts": truth[row["input"]], "score": 0.6 if row["step"] < 6 else 1.0}
+                    for row in rows
+                ],
+            )
         findings = found(folder, answer_pattern="last-number")
-        assert findings["answers_narrow"].level == "critical" and "too easy" in findings["answers_narrow"].message
+        assert (
+            findings["answers_narrow"].level == "critical"
+            and "too easy" in findings["answers_narrow"].message
+        )
         assert findings["collapse_mode_retention"].step == 6 and findings["stop"].step == 6
-        assert findings["keep_checkpoint"].step == 4, "the rollouts of step 5 come from the model after 4 updates"
+        assert findings["keep_checkpoint"].step == 4, (
+            "the rollouts of step 5 come from the model after 4 updates"
+        )
 
     def test_retention_is_corrected_for_the_noise_of_votes(self, tmp_path):
-        """Groups drawn again and again from one law, whose mode wins about half of the votes, keep about all of their modes."""
+        """Groups drawn again and again from one law, whose mode wins about half of the votes, keep about all
+        of their modes.
+        """
         rng = np.random.default_rng(0)
         law = {p: rng.permutation(30)[:4] for p in range(200)}
-        steps = {s: [rng.choice(law[p], size=8, p=[0.5, 0.2, 0.15, 0.15]) for p in range(200)] for s in range(1, 4)}
-        series = groups_log(read_verl(list(verl_folder(tmp_path / "v", steps).iterdir())), "verl", "last-number").series["mode_retention"]
+        steps = {
+            s: [rng.choice(law[p], size=8, p=[0.5, 0.2, 0.15, 0.15]) for p in range(200)] for s in range(1, 4)
+        }
+        series = groups_log(
+            read_verl(list(verl_folder(tmp_path / "v", steps).iterdir())), "verl", "last-number"
+        ).series["mode_retention"]
         modes = [[np.bincount(group, minlength=99).argmax() for group in steps[step]] for step in (1, 2)]
         raw = np.mean(np.equal(*modes))
         assert series.values[2] > 0.85 and series.values[2] > raw + 0.03
@@ -189,20 +250,30 @@ class TestVerl:
     def test_answers_that_cannot_be_read_are_said_to_be_so(self, tmp_path):
         folder = verl_folder(tmp_path / "v", {1: HEALTHY, 2: HEALTHY})
         findings = found(folder)
-        assert findings["labels_unused"].level == "warning" and "accuracy" in findings["missing_metrics"].message
+        assert (
+            findings["labels_unused"].level == "warning" and "accuracy" in findings["missing_metrics"].message
+        )
         rows = [row | {"output": f"{row['output']} {i}"} for i, row in enumerate(verl_rows(1, HEALTHY))]
         write_rows(tmp_path / "apart.jsonl", rows)
         findings = found(tmp_path / "apart.jsonl")
-        assert "all answers differ" in findings["answer_pattern"].message and "majority_ratio" in findings["missing_metrics"].message
+        assert (
+            "all answers differ" in findings["answer_pattern"].message
+            and "majority_ratio" in findings["missing_metrics"].message
+        )
 
     def test_true_zeros_stay_when_the_pattern_was_chosen(self, tmp_path):
-        log = groups_log(read_verl(list(verl_folder(tmp_path / "v", {1: COLLAPSED}).iterdir())), "verl", "last-number")
+        log = groups_log(
+            read_verl(list(verl_folder(tmp_path / "v", {1: COLLAPSED}).iterdir())), "verl", "last-number"
+        )
         assert log.series["accuracy"].values == {1: 0.0}
 
     def test_single_rollouts_and_extra_columns_are_reported(self, tmp_path):
         rows = [row | {"extra_info": "x"} for row in verl_rows(1, [[1, 2, 2], [5]])]
         findings = found(write_rows(tmp_path / "1.jsonl", rows), answer_pattern="last-number")
-        assert "1 of 2 prompts" in findings["single_rollouts"].message and "extra_info" in findings["unknown_keys"].message
+        assert (
+            "1 of 2 prompts" in findings["single_rollouts"].message
+            and "extra_info" in findings["unknown_keys"].message
+        )
 
 
 @pytest.fixture(scope="module")
@@ -217,13 +288,26 @@ def trl_run(tmp_path_factory):
 
     folder, model = tmp_path_factory.mktemp("trl"), built_in_folder("addition-uncertain")
     trainer = GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(model), processing_class=AutoTokenizer.from_pretrained(model),
+        model=AutoModelForCausalLM.from_pretrained(model),
+        processing_class=AutoTokenizer.from_pretrained(model),
         reward_funcs=majority_reward(lambda text: text.strip() or None, num_generations=4),
         train_dataset=Dataset.from_dict({"prompt": [f"{a}+31=" for a in range(20, 28)]}),
         args=GRPOConfig(
-            output_dir=str(folder), max_steps=3, learning_rate=1e-5, per_device_train_batch_size=32, num_generations=4, max_completion_length=4,
-            use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[], disable_tqdm=True, logging_steps=1, save_steps=3,
-            log_completions=True, num_completions_to_print=0,
+            output_dir=str(folder),
+            max_steps=3,
+            learning_rate=1e-5,
+            per_device_train_batch_size=32,
+            num_generations=4,
+            max_completion_length=4,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to=[],
+            disable_tqdm=True,
+            logging_steps=1,
+            save_steps=3,
+            log_completions=True,
+            num_completions_to_print=0,
         ),
     )
     trainer.train()
@@ -232,7 +316,9 @@ def trl_run(tmp_path_factory):
 
 class TestTrl:
     def test_groups_and_rewards_of_a_real_run(self, trl_run):
-        """The mean majority reward that TRL logged is the share of rollouts with a leading answer that we read back, ties shared."""
+        """The mean majority reward that TRL logged is the share of rollouts with a leading answer that we
+        read back, ties shared.
+        """
         rollouts = read_trl(list((trl_run / "completions").iterdir()))
         assert {len(group.completions) for group in rollouts.groups} == {4} and len(rollouts.groups) == 24
         assert rollouts.unknown == [] and rollouts.repeated == []
@@ -241,17 +327,27 @@ class TestTrl:
         logged = {row["step"]: row["reward"] for row in history if "reward" in row}
         assert log.series["reward"].values == pytest.approx(logged) and set(logged) == {1, 2, 3}
         for step in logged:
-            texts = [[text.strip() for text in group.completions] for group in rollouts.groups if group.step == step]
+            texts = [
+                [text.strip() for text in group.completions]
+                for group in rollouts.groups
+                if group.step == step
+            ]
             names = {name: i for i, name in enumerate(sorted({text for group in texts for text in group}))}
             expected = group_metrics(np.array([[names[text] for text in group] for group in texts]))
-            assert log.series["majority_ratio"].values[step] == pytest.approx(np.mean(expected["majority_ratio"]))
+            assert log.series["majority_ratio"].values[step] == pytest.approx(
+                np.mean(expected["majority_ratio"])
+            )
             assert log.series["tie_rate"].values[step] == pytest.approx(np.mean(expected["tie"]))
 
     def test_the_output_folder_holds_both_logs(self, trl_run):
         findings = found(trl_run)
         sources = [finding.message for finding in read_log(trl_run) if finding.name == "input"]
         assert "3 files" in sources[0] and "trainer state" in sources[1]
-        assert "accuracy" in findings["missing_metrics"].message and "consensus" in findings and "unknown_keys" not in findings
+        assert (
+            "accuracy" in findings["missing_metrics"].message
+            and "consensus" in findings
+            and "unknown_keys" not in findings
+        )
         alone = [finding for finding in read_log(trl_run / "completions") if finding.name == "input"]
         assert [finding.message for finding in alone] == sources[:1]
 
@@ -260,7 +356,9 @@ class TestTrl:
 
         table = parquet.read_table(trl_run / "completions" / "completions_00001.parquet")
         parquet.write_table(table, tmp_path / "completions_00001.parquet")
-        parquet.write_table(table.set_column(0, "step", [[2] * len(table)]), tmp_path / "completions_00002.parquet")
+        parquet.write_table(
+            table.set_column(0, "step", [[2] * len(table)]), tmp_path / "completions_00002.parquet"
+        )
         log = groups_log(read_trl(list(tmp_path.iterdir())), "TRL", None)
         assert log.series["reward"].steps == [1] and "1 files repeat" in log.findings[0].message
 
@@ -269,11 +367,18 @@ class TestTrl:
         import pyarrow.parquet as parquet
 
         rows = [("a", "1"), ("a", "1"), ("a", "2"), ("a", "2"), ("b", "3"), ("b", "3")]
-        columns = {"step": [1] * 6, "prompt": [p for p, _ in rows], "completion": [c for _, c in rows], "r": [1.0] * 6}
+        columns = {
+            "step": [1] * 6,
+            "prompt": [p for p, _ in rows],
+            "completion": [c for _, c in rows],
+            "r": [1.0] * 6,
+        }
         table = pyarrow.table(columns | {"advantage": [0.0] * 6})
         parquet.write_table(table, tmp_path / "completions_00001.parquet")
         log = groups_log(read_trl(list(tmp_path.iterdir())), "TRL", None)
-        assert log.series["majority_ratio"].values == {1: 1.0} and log.series["distinct_answers"].values == {1: 3}
+        assert log.series["majority_ratio"].values == {1: 1.0} and log.series["distinct_answers"].values == {
+            1: 3
+        }
 
     def test_chat_completions_and_an_answer_column(self, tmp_path):
         import pyarrow
@@ -281,8 +386,17 @@ class TestTrl:
 
         prompt = [{"role": "user", "content": "2+5?"}]
         completions = [[{"role": "assistant", "content": text}] for text in ("It is 7", "7", "So 9")]
-        table = pyarrow.table({"step": [1] * 3, "prompt": [prompt] * 3, "completion": completions, "reward": [1.0, 1.0, 0.0], "answer": ["7"] * 3,
-                               "note": ["x"] * 3, "advantage": [0.0] * 3})
+        table = pyarrow.table(
+            {
+                "step": [1] * 3,
+                "prompt": [prompt] * 3,
+                "completion": completions,
+                "reward": [1.0, 1.0, 0.0],
+                "answer": ["7"] * 3,
+                "note": ["x"] * 3,
+                "advantage": [0.0] * 3,
+            }
+        )
         parquet.write_table(table, tmp_path / "one.parquet")
         log = groups_log(read_trl([tmp_path / "one.parquet"]), "TRL", "last-number")
         assert log.series["accuracy"].values[1] == pytest.approx(2 / 3) and log.unknown == ["note"]
@@ -294,16 +408,29 @@ class TestTrl:
 
 
 def reward_rows(n=10, **columns):
-    return [{"step": step} | {name: float(values(step / (n - 1))) for name, values in columns.items()} for step in range(n)]
+    return [
+        {"step": step} | {name: float(values(step / (n - 1))) for name, values in columns.items()}
+        for step in range(n)
+    ]
 
 
 class TestRowsOfMetrics:
     def test_the_published_misdiagnosis(self, tmp_path):
         """Reward .55 to .99 while accuracy goes .45 to .02: critical, and never "the task is too easy"."""
-        rows = reward_rows(20, **{"train/ensemble/majority_voting_reward": lambda x: 0.55 + 0.44 * x, "val/accuracy": lambda x: 0.45 - 0.43 * x,
-                                  "distinct_answers": lambda x: 30 - 29 * x, "frac_reward_zero_std": lambda x: 0.1 + 0.85 * x})
+        rows = reward_rows(
+            20,
+            **{
+                "train/ensemble/majority_voting_reward": lambda x: 0.55 + 0.44 * x,
+                "val/accuracy": lambda x: 0.45 - 0.43 * x,
+                "distinct_answers": lambda x: 30 - 29 * x,
+                "frac_reward_zero_std": lambda x: 0.1 + 0.85 * x,
+            },
+        )
         findings = found(write_rows(tmp_path / "log.jsonl", rows))
-        assert findings["answers_narrow"].level == "critical" and "not a task that has become too easy" in findings["answers_narrow"].message
+        assert (
+            findings["answers_narrow"].level == "critical"
+            and "not a task that has become too easy" in findings["answers_narrow"].message
+        )
         assert "not correctness" in findings["consensus"].message and findings["consensus"].level == "warning"
 
     def test_without_labels_narrowing_is_a_warning(self, tmp_path):
@@ -314,34 +441,58 @@ class TestRowsOfMetrics:
 
     @pytest.mark.parametrize("level", [0.02, 0.3, 5.0])
     def test_a_steady_entropy_is_no_alarm_at_any_value(self, tmp_path, level):
-        findings = found(write_rows(tmp_path / "log.jsonl", reward_rows(entropy=lambda x: level, reward=lambda x: 0.5)))
+        findings = found(
+            write_rows(tmp_path / "log.jsonl", reward_rows(entropy=lambda x: level, reward=lambda x: 0.5))
+        )
         assert all(finding.level == "info" for finding in findings.values())
 
     def test_a_falling_entropy_is_never_critical(self, tmp_path):
-        findings = found(write_rows(tmp_path / "log.jsonl", reward_rows(entropy=lambda x: 2.0 * (1 - x) + 0.001)))
-        assert findings["entropy_falls"].level == "warning" and "token_entropy" in findings["entropy_falls"].message
+        findings = found(
+            write_rows(tmp_path / "log.jsonl", reward_rows(entropy=lambda x: 2.0 * (1 - x) + 0.001))
+        )
+        assert (
+            findings["entropy_falls"].level == "warning"
+            and "token_entropy" in findings["entropy_falls"].message
+        )
 
     def test_trainer_state_with_rewards_only_cannot_tell(self, tmp_path):
         rows = reward_rows(reward=lambda x: 0.5 + x / 2, frac_reward_zero_std=lambda x: x, loss=lambda x: 0.0)
         path = tmp_path / "trainer_state.json"
         path.write_text(json.dumps({"log_history": rows, "global_step": 9}))
         findings = found(path)
-        assert "cannot_tell" in findings and "cannot tell success from collapse" in findings["consensus"].message
+        assert (
+            "cannot_tell" in findings and "cannot tell success from collapse" in findings["consensus"].message
+        )
         assert "stop" not in findings and "unknown_keys" not in findings
 
     def test_missing_is_missing_and_not_zero(self, tmp_path):
         """Without its gaps accuracy never falls; taken as zero they would be a collapse."""
-        rows = [{"step": s, "accuracy": None if s % 2 else 0.6, "reward_accuracy": float("nan") if s > 5 else 0.8} for s in range(10)]
+        rows = [
+            {"step": s, "accuracy": None if s % 2 else 0.6, "reward_accuracy": float("nan") if s > 5 else 0.8}
+            for s in range(10)
+        ]
         findings = found(write_rows(tmp_path / "log.jsonl", rows))
-        assert "accuracy in 5" in findings["missing_values"].message and "reward_accuracy in 4" in findings["missing_values"].message
+        assert (
+            "accuracy in 5" in findings["missing_values"].message
+            and "reward_accuracy in 4" in findings["missing_values"].message
+        )
         assert all(finding.level == "info" for finding in findings.values())
 
     def test_a_metric_that_is_zero_because_nobody_wrote_it(self, tmp_path):
-        findings = found(write_rows(tmp_path / "log.jsonl", reward_rows(majority_ratio=lambda x: 0.0, reward=lambda x: 0.5)))
-        assert findings["placeholder_zeros"].level == "warning" and "majority_ratio" in findings["missing_metrics"].message
+        findings = found(
+            write_rows(
+                tmp_path / "log.jsonl", reward_rows(majority_ratio=lambda x: 0.0, reward=lambda x: 0.5)
+            )
+        )
+        assert (
+            findings["placeholder_zeros"].level == "warning"
+            and "majority_ratio" in findings["missing_metrics"].message
+        )
 
     def test_unknown_keys_are_reported(self, tmp_path):
-        rows = [{"step": s, "reward": 0.5, "my_metric": 1, "reward/std": "high", "host": "a"} for s in range(3)]
+        rows = [
+            {"step": s, "reward": 0.5, "my_metric": 1, "reward/std": "high", "host": "a"} for s in range(3)
+        ]
         message = found(write_rows(tmp_path / "log.jsonl", rows))["unknown_keys"].message
         assert all(key in message for key in ("my_metric", "reward/std", "host"))
 
@@ -353,7 +504,10 @@ class TestRowsOfMetrics:
             writer.writerows(rows)
         write_rows(tmp_path / "log.jsonl", rows)
         write_rows(tmp_path / "verl.jsonl", [{"step": row.pop("step"), "data": row} for row in rows])
-        told = [{k: v for k, v in found(tmp_path / name).items() if k != "input"} for name in ("log.csv", "log.jsonl", "verl.jsonl")]
+        told = [
+            {k: v for k, v in found(tmp_path / name).items() if k != "input"}
+            for name in ("log.csv", "log.jsonl", "verl.jsonl")
+        ]
         assert told[0] == told[1] == told[2] and "answers_narrow" in told[0]
 
     def test_a_last_line_that_is_being_written_is_left_out(self, tmp_path):
@@ -376,7 +530,11 @@ class TestRowsOfMetrics:
             ("log.json", '{"a": 1}', "none that is known"),
             ("log.json", '{"schema": 1, "curve": {"step": [0, 1], "accuracy": [1]}}', "1 values of accuracy"),
             ("log.csv", "", "no rows"),
-            ("1.jsonl", '{"input": "x", "output": "y", "step": 1}\n{"input": "x", "step": 1}\n', "no field output"),
+            (
+                "1.jsonl",
+                '{"input": "x", "output": "y", "step": 1}\n{"input": "x", "step": 1}\n',
+                "no field output",
+            ),
         ],
     )
     def test_broken_files(self, tmp_path, name, content, fragment):
@@ -403,7 +561,12 @@ class TestCommand:
 
     def test_the_answer_pattern_arrives(self, tmp_path):
         folder = verl_folder(tmp_path / "v", {1: HEALTHY, 2: HEALTHY})
-        names = [record["name"] for record in json.loads(invoke("monitor", folder, "--answer-pattern", "last-number", "--json", "-").stdout)]
+        names = [
+            record["name"]
+            for record in json.loads(
+                invoke("monitor", folder, "--answer-pattern", "last-number", "--json", "-").stdout
+            )
+        ]
         assert "labels_unused" not in names and "against_voting" in names
         assert_refused(invoke("monitor", folder, "--answer-pattern", "vibes"), "vibes", "last-number")
 
@@ -412,8 +575,16 @@ class TestCommand:
         assert_refused(invoke("monitor", tmp_path), "no log that is known")
 
     def test_no_torch_is_loaded(self, tmp_path):
-        code = f"import sys; from llm_bridge.logs import read_log; read_log({str(monitor_file(tmp_path, FALL))!r}); print('torch' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+        code = (
+            "import sys; from llm_bridge.logs import read_log;"
+            f" read_log({str(monitor_file(tmp_path, FALL))!r}); print('torch' in sys.modules)"
+        )
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            == "False"
+        )
 
 
 def test_the_documentation_lists_every_finding():
@@ -422,4 +593,7 @@ def test_the_documentation_lists_every_finding():
     source = "".join(path.read_text() for path in (root / "llm_bridge" / "logs").glob("*.py"))
     made = {name.replace("{name}", "…") for name in re.findall(r'Finding\(\s*f?"([^"]+)"', source)}
     table = (root / "docs" / "monitor.md").read_text().split("| finding |")[1]
-    assert set(re.findall(r"`([a-z_]+…?)`", "".join(line.split("|")[1] for line in table.splitlines()[2:]))) == made
+    assert (
+        set(re.findall(r"`([a-z_]+…?)`", "".join(line.split("|")[1] for line in table.splitlines()[2:])))
+        == made
+    )

@@ -1,4 +1,6 @@
-"""Loading models: every shipped one, any folder in Hugging Face format, and every kind of folder that is not one."""
+"""Loading models: every shipped one, any folder in Hugging Face format, and every kind of folder that is not
+one.
+"""
 
 import json
 import time
@@ -42,7 +44,10 @@ def test_half_precision_weights_are_loaded_in_single_precision(tmp_path):
     original.model.bfloat16()
     loaded = load_model(save(original, tmp_path))
     assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
-    assert all(torch.equal(a.float(), b) for a, b in zip(original.model.parameters(), loaded.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a.float(), b)
+        for a, b in zip(original.model.parameters(), loaded.model.parameters(), strict=True)
+    )
 
 
 def test_a_tokenizer_without_padding_pads_with_its_end(folder):
@@ -53,7 +58,9 @@ def test_a_tokenizer_without_padding_pads_with_its_end(folder):
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "/no/such/folder", "./nothing", "~/nothing", "a/b/c", "missing.gguf", ""])
+@pytest.mark.parametrize(
+    "name", ["no-such-model", "/no/such/folder", "./nothing", "~/nothing", "a/b/c", "missing.gguf", ""]
+)
 def test_names_of_nothing(name):
     with pytest.raises(InputError):
         check_model_name(name)
@@ -100,7 +107,9 @@ def test_pickled_weights_beside_foreign_safetensors_are_not_loaded(folder):
 def test_corrupt_weights(folder, damage):
     file = folder / "model.safetensors"
     content = file.read_bytes()
-    file.write_bytes({"truncated": content[:len(content) // 2], "garbage": b"\xff" * 4096, "empty": b""}[damage])
+    file.write_bytes(
+        {"truncated": content[: len(content) // 2], "garbage": b"\xff" * 4096, "empty": b""}[damage]
+    )
     refused(folder)
 
 
@@ -118,7 +127,9 @@ def test_weights_of_another_shape(folder):
     refused(folder)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"model_type": "no_such_architecture"}', '{"model_type": "bert"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"model_type": "no_such_architecture"}', '{"model_type": "bert"}']
+)
 def test_a_config_that_is_no_causal_language_model(folder, content):
     (folder / "config.json").write_text(content)
     refused(folder)
@@ -132,8 +143,13 @@ def test_a_folder_without_a_tokenizer(folder):
 
 def test_remote_code_does_not_run(folder):
     config = json.loads((folder / "config.json").read_text())
-    config |= {"auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}, "model_type": "evil"}
+    config |= {
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
+        "model_type": "evil",
+    }
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()\nclass Config: pass\nclass Model: pass\n")
+    (folder / "evil.py").write_text(
+        f"open({str(folder / 'ran')!r}, 'w').close()\nclass Config: pass\nclass Model: pass\n"
+    )
     refused(folder)
     assert not (folder / "ran").exists()

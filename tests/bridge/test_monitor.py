@@ -1,4 +1,6 @@
-"""CollapseMonitor in a user's own GRPO script: it stops a collapsing run, leaves every other run alone, and survives bad luck."""
+"""CollapseMonitor in a user's own GRPO script: it stops a collapsing run, leaves every other run alone, and
+survives bad luck.
+"""
 
 import json
 import logging
@@ -33,19 +35,39 @@ def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, **option
     loaded = load_model("addition-uncertain")
     with quiet_libraries():
         trainer = GRPOTrainer(
-            model=loaded.model, processing_class=loaded.tokenizer, reward_funcs=majority_reward(number, 4),
-            train_dataset=Dataset.from_dict({"prompt": TRAINING}), callbacks=list(callbacks),
-            args=GRPOConfig(output_dir=str(folder), max_steps=steps, learning_rate=learning_rate, per_device_train_batch_size=16,
-                            num_generations=4, max_completion_length=4, lr_scheduler_type="constant", use_cpu=True, bf16=False,
-                            gradient_checkpointing=False, report_to=[], disable_tqdm=True, logging_strategy="no",
-                            **({"save_strategy": "no"} | options)),
+            model=loaded.model,
+            processing_class=loaded.tokenizer,
+            reward_funcs=majority_reward(number, 4),
+            train_dataset=Dataset.from_dict({"prompt": TRAINING}),
+            callbacks=list(callbacks),
+            args=GRPOConfig(
+                output_dir=str(folder),
+                max_steps=steps,
+                learning_rate=learning_rate,
+                per_device_train_batch_size=16,
+                num_generations=4,
+                max_completion_length=4,
+                lr_scheduler_type="constant",
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                report_to=[],
+                disable_tqdm=True,
+                logging_strategy="no",
+                **({"save_strategy": "no"} | options),
+            ),
         )
         trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
 def monitor(**options):
-    return CollapseMonitor(**({"prompts": PROMPTS, "extract": number, "max_new_tokens": 4, "eval_every": 1, "rollouts": 4} | options))
+    return CollapseMonitor(
+        **(
+            {"prompts": PROMPTS, "extract": number, "max_new_tokens": 4, "eval_every": 1, "rollouts": 4}
+            | options
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +83,33 @@ class TestStopping:
         assert watch.criterion == "mode_retention" and watch.collapsed.outcome is Outcome.COLLAPSED
         assert trainer.state.global_step == watch.collapsed.step + 1 < 30
         kept = watch.trajectory["mode_retention"]
-        assert kept[0] > 0.7 and all(value > 0.5 for value in kept[:watch.collapsed.step]) and max(kept[-2:]) <= 0.5
-        assert not {"accuracy", "label_accuracy", "reward_accuracy"} & set(watch.trajectory.metrics) and watch.trajectory.floor is None
+        assert (
+            kept[0] > 0.7
+            and all(value > 0.5 for value in kept[: watch.collapsed.step])
+            and max(kept[-2:]) <= 0.5
+        )
+        assert (
+            not {"accuracy", "label_accuracy", "reward_accuracy"} & set(watch.trajectory.metrics)
+            and watch.trajectory.floor is None
+        )
 
     def test_with_labels(self, tmp_path):
         watch = monitor(answers=TRUTH, criterion="half_life", eval_every=2)
         trainer = train(tmp_path, watch, steps=40)
-        assert {"accuracy", "label_accuracy", "reward_accuracy", "mode_retention", "excess_kl"} <= set(watch.trajectory.metrics)
-        assert watch.collapsed == collapse_step(watch.trajectory, "half_life") and trainer.state.global_step == watch.collapsed.step + 2
+        assert {"accuracy", "label_accuracy", "reward_accuracy", "mode_retention", "excess_kl"} <= set(
+            watch.trajectory.metrics
+        )
+        assert (
+            watch.collapsed == collapse_step(watch.trajectory, "half_life")
+            and trainer.state.global_step == watch.collapsed.step + 2
+        )
         assert watch.trajectory["accuracy"][0] > 0.4 and watch.trajectory.floor == 1 / 10
         assert monitor(answers=TRUTH).criterion == "relative"
 
     def test_stop_false_only_watches(self, tmp_path, alone):
-        """With or without the monitor the same weights come out: it draws nothing from the run's randomness."""
+        """With or without the monitor the same weights come out: it draws nothing from the run's
+        randomness.
+        """
         watch = monitor(stop=False)
         trainer = train(tmp_path, watch)
         assert trainer.state.global_step == 6 and watch.collapsed is not None
@@ -91,7 +127,9 @@ class TestStopping:
 
     def test_the_last_step_is_always_evaluated(self, tmp_path):
         seen = []
-        watch = monitor(eval_every=4, stop=False, on_evaluate=lambda step, row: seen.append((step, row["step"])))
+        watch = monitor(
+            eval_every=4, stop=False, on_evaluate=lambda step, row: seen.append((step, row["step"]))
+        )
         train(tmp_path, watch)
         assert seen == [(0, 0), (4, 4), (6, 6)] and watch.trajectory.step.tolist() == [0, 4, 6]
 
@@ -103,15 +141,22 @@ class TestReference:
         trainer = train(tmp_path, watch)
         pairs = [[5, 6, 13, 7, 8, 16]] * 3, [[4, 5, 1], [6, 7, 1], [8, 1]]
         initial = load_model("addition-uncertain")
-        scores = [sequence_log_probs(model, initial.tokenizer, *pairs) for model in (watch.reference, initial.model, trainer.model)]
-        assert torch.allclose(scores[0], scores[1], atol=1e-5) and not torch.allclose(scores[0], scores[2], atol=0.1)
+        scores = [
+            sequence_log_probs(model, initial.tokenizer, *pairs)
+            for model in (watch.reference, initial.model, trainer.model)
+        ]
+        assert torch.allclose(scores[0], scores[1], atol=1e-5) and not torch.allclose(
+            scores[0], scores[2], atol=0.1
+        )
         assert watch.trajectory["kl"][-1] > 1 > 0.4 > watch.trajectory["kl"][0]
         assert watch.trajectory["excess_kl"][-1] > 0.5
 
     def test_can_be_left_out(self, tmp_path):
         watch = monitor(reference=False, stop=False)
         train(tmp_path, watch, steps=1)
-        assert "mode_retention" in watch.trajectory.metrics and not {"kl", "excess_kl"} & set(watch.trajectory.metrics)
+        assert "mode_retention" in watch.trajectory.metrics and not {"kl", "excess_kl"} & set(
+            watch.trajectory.metrics
+        )
 
 
 class TestMisfortune:
@@ -124,7 +169,11 @@ class TestMisfortune:
             trainer = train(tmp_path, watch)
         assert trainer.state.global_step == 6 and same_weights(weights(trainer.model), alone)
         records = [record for record in caplog.records if record.name == "llm_bridge.training.monitor"]
-        assert len(records) == 1 and "step 0" in records[0].getMessage() and "no such thing" in records[0].exc_text
+        assert (
+            len(records) == 1
+            and "step 0" in records[0].getMessage()
+            and "no such thing" in records[0].exc_text
+        )
         with pytest.raises(InputError, match="has not been evaluated"):
             _ = watch.trajectory
         assert not (tmp_path / STATE_FILE).exists()
@@ -139,12 +188,17 @@ class TestMisfortune:
                     raise ValueError("a bad day")
             return number(text)
 
-        watch = monitor(extract=moody, stop=False, on_evaluate=lambda step, row: calls.update(left=5 if step == 2 else None))
+        watch = monitor(
+            extract=moody,
+            stop=False,
+            on_evaluate=lambda step, row: calls.update(left=5 if step == 2 else None),
+        )
         with caplog.at_level(logging.ERROR):
             train(tmp_path, watch)
         assert watch.trajectory.step.tolist() == [0, 1, 2, 4, 5, 6]
         assert [r.getMessage() for r in caplog.records if r.name == "llm_bridge.training.monitor"] == [
-            "the collapse monitor could not evaluate step 3; training goes on"]
+            "the collapse monitor could not evaluate step 3; training goes on"
+        ]
 
     def test_strict_raises(self, tmp_path):
         def broken(text):
@@ -165,7 +219,9 @@ def whole(tmp_path_factory):
 
 class TestResume:
     def test_continues_the_same_curve(self, whole):
-        """From the checkpoint at step 3, with a reference at hand: the curve of the run that was never interrupted."""
+        """From the checkpoint at step 3, with a reference at hand: the curve of the run that was never
+        interrupted.
+        """
         first, folder = whole
         again = monitor(stop=False, reference=frozen_copy(load_model("addition-uncertain").model))
         train(folder, again, resume=str(folder / "checkpoint-3"), save_strategy="no")
@@ -185,17 +241,32 @@ class TestResume:
 
     def test_the_record_is_json_with_every_evaluation(self, whole):
         record = json.loads((whole[1] / STATE_FILE).read_text())
-        assert [row["step"] for row in record["rows"]] == list(range(7)) and len(record["initial"]["answers"]) == len(PROMPTS)
+        assert [row["step"] for row in record["rows"]] == list(range(7)) and len(
+            record["initial"]["answers"]
+        ) == len(PROMPTS)
 
 
-@pytest.mark.parametrize("options, name", [
-    ({"prompts": None}, "prompts"), ({"prompts": []}, "prompts"), ({"prompts": "1+1="}, "prompts"), ({"prompts": [["chat"]]}, "prompts"),
-    ({"answers": ["1"]}, "answers"), ({"answers": [None] + TRUTH[1:]}, "answers"), ({"extract": "number"}, "extract"),
-    ({"rollouts": 1}, "rollouts"), ({"temperature": 0.0}, "temperature"), ({"max_new_tokens": 0}, "max_new_tokens"),
-    ({"eval_every": 0}, "eval_every"), ({"eval_every": 2.5}, "eval_every"), ({"patience": 0}, "patience"),
-    ({"criterion": "soon"}, "criterion"), ({"criterion": "relative"}, "criterion"),
-    ({"criterion": "excess_kl", "reference": False}, "reference"),
-])
+@pytest.mark.parametrize(
+    "options, name",
+    [
+        ({"prompts": None}, "prompts"),
+        ({"prompts": []}, "prompts"),
+        ({"prompts": "1+1="}, "prompts"),
+        ({"prompts": [["chat"]]}, "prompts"),
+        ({"answers": ["1"]}, "answers"),
+        ({"answers": [None] + TRUTH[1:]}, "answers"),
+        ({"extract": "number"}, "extract"),
+        ({"rollouts": 1}, "rollouts"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"eval_every": 0}, "eval_every"),
+        ({"eval_every": 2.5}, "eval_every"),
+        ({"patience": 0}, "patience"),
+        ({"criterion": "soon"}, "criterion"),
+        ({"criterion": "relative"}, "criterion"),
+        ({"criterion": "excess_kl", "reference": False}, "reference"),
+    ],
+)
 def test_bad_arguments_are_refused_before_any_training(options, name):
     with pytest.raises(InputError) as caught:
         monitor(**options)
@@ -211,9 +282,13 @@ def test_prompts_and_an_evaluator_are_one_too_many():
 
 
 def test_answers_are_compared_after_the_same_extraction():
-    task = PromptTask(["q1", "q2", "q3"], ["so #### 42", 7, "8.0"], extract=lambda text: text.split()[-1] if text else None)
+    task = PromptTask(
+        ["q1", "q2", "q3"], ["so #### 42", 7, "8.0"], extract=lambda text: text.split()[-1] if text else None
+    )
     labels = [task.extract("it is 42"), task.extract("7"), task.extract("8")]
-    assert [task.is_correct(problem, label) for problem, label in zip(task.problems, labels, strict=True)] == [True, True, False]
+    assert [
+        task.is_correct(problem, label) for problem, label in zip(task.problems, labels, strict=True)
+    ] == [True, True, False]
     assert not task.is_correct(task.problems[0], None) and task.extract("") is None
     counted = PromptTask(["q"], [3], extract=len)
     assert counted.is_correct(counted.problems[0], counted.extract("abc"))

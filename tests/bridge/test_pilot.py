@@ -24,7 +24,16 @@ SETTINGS = {"eval_prompts": 16, "prompts_per_step": 8, "rollouts": 4}
 @quiet_libraries()
 def pilot(loaded, first_rate=1e-4, steps=5, **changes):
     cost = Cost()
-    return run_pilot(loaded, TASK, RunSettings(**SETTINGS | changes), first_rate=first_rate, steps=steps, growth=2.0, prompts=16, cost=cost), cost
+    return run_pilot(
+        loaded,
+        TASK,
+        RunSettings(**SETTINGS | changes),
+        first_rate=first_rate,
+        steps=steps,
+        growth=2.0,
+        prompts=16,
+        cost=cost,
+    ), cost
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,9 @@ def test_nothing_of_the_model_is_changed_and_the_same_seed_gives_the_same(model,
 
 
 def test_displacement_is_the_sum_of_the_rates(found):
-    """Each doubles, and doubles twice while nearly all answers stand; five doublings end at 31 first rates, and nothing goes on beyond."""
+    """Each doubles, and doubles twice while nearly all answers stand; five doublings end at 31 first rates,
+    and nothing goes on beyond.
+    """
     displacement, kept = found[0].displacement, found[0].metrics["retention"]
     rates = np.diff(displacement)
     assert rates[0] == pytest.approx(1e-4)
@@ -55,24 +66,33 @@ def test_displacement_is_the_sum_of_the_rates(found):
 
 
 def weights_along(monkeypatch, loaded, *args, **changes):
-    """The throwaway copy's weights whenever its greedy answers are read: at the start and after each step, one flat row each."""
+    """The throwaway copy's weights whenever its greedy answers are read: at the start and after each step,
+    one flat row each.
+    """
     rows = []
 
     def read(model, *rest):
         rows.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]).double())
         return greedy_replies(model, *rest)
+
     monkeypatch.setattr("llm_bridge.forecast.pilot.greedy_replies", read)
     found, _ = pilot(loaded, *args, **changes)
     return found, torch.stack(rows)
 
 
-def test_adams_steps_move_no_weight_further_than_the_displacement_and_most_of_them_as_far_as_the_first(model, monkeypatch):
+def test_adams_steps_move_no_weight_further_than_the_displacement_and_most_of_them_as_far_as_the_first(
+    model, monkeypatch
+):
     found, rows = weights_along(monkeypatch, model)
     moved = (rows - rows[0]).abs()
     assert len(rows) == len(found.displacement) and not found.silent
     assert 0.5e-4 < moved[1].square().mean().sqrt()
-    # An Adam step with β₁ = .9, β₂ = .999 is at most the rate on the first, and 7.3 rates in the long run; rates grow, so little of that is seen.
-    assert moved[1].max() <= 1e-4 * (1 + 1e-3) and (moved.square().mean(dim=1).sqrt().numpy() <= found.displacement * 1.5 + 1e-12).all()
+    # An Adam step with β₁ = .9, β₂ = .999 is at most the rate on the first, and 7.3 rates in the long run;
+    # rates grow, so little of that is seen.
+    assert (
+        moved[1].max() <= 1e-4 * (1 + 1e-3)
+        and (moved.square().mean(dim=1).sqrt().numpy() <= found.displacement * 1.5 + 1e-12).all()
+    )
 
 
 def test_under_sgd_the_first_movement_is_proportional_to_the_rate(model, monkeypatch):
@@ -110,7 +130,11 @@ def test_reach_lies_where_the_level_is_first_crossed(values, level):
         assert math.isinf(reached)
     else:
         j = int(below[0])
-        assert one.displacement[max(j - 1, 1)] * (1 - 1e-9) <= reached <= one.displacement[max(j, 1)] * (1 + 1e-9)
+        assert (
+            one.displacement[max(j - 1, 1)] * (1 - 1e-9)
+            <= reached
+            <= one.displacement[max(j, 1)] * (1 + 1e-9)
+        )
 
 
 def test_a_hundredfold_pilot_on_a_power_law_finds_its_radius():

@@ -70,7 +70,8 @@ def test_bars_on_a_terminal():
 
 
 @pytest.mark.parametrize(
-    "seconds, text", [(0, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (-1, "0 s")]
+    "seconds, text",
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (-1, "0 s")],
 )
 def test_times(seconds, text):
     assert format_seconds(seconds) == text

@@ -53,9 +53,15 @@ class TestDocument:
             "coupling",
         }
         assert published <= set(document) and document["schema"] == 1
-        assert {"step", "accuracy", "label_accuracy", "reward_accuracy", "mode_retention", "excess_kl", "entropy"} <= set(
-            document["curve"]
-        )
+        assert {
+            "step",
+            "accuracy",
+            "label_accuracy",
+            "reward_accuracy",
+            "mode_retention",
+            "excess_kl",
+            "entropy",
+        } <= set(document["curve"])
         assert set(document["cost"]) == {"generated_tokens", "forward_tokens", "backward_tokens", "seconds"}
         for entry in document["collapse"].values():
             assert set(entry) == {"step", "outcome", "low", "high", "level"}
@@ -73,7 +79,10 @@ class TestDocument:
         assert document["collapse"]["mode_retention"]["outcome"] == "collapsed"
 
     def test_the_same_results_give_the_same_text_and_no_nan(self):
-        texts = {json.dumps(comparison_document(make_forecast(), make_measurement()), allow_nan=False) for _ in range(2)}
+        texts = {
+            json.dumps(comparison_document(make_forecast(), make_measurement()), allow_nan=False)
+            for _ in range(2)
+        }
         assert len(texts) == 1
 
     def test_a_comparison_holds_every_voice(self):
@@ -152,7 +161,10 @@ class TestDistance:
         ],
     )
     def test_within_interval(self, low, high, measured, inside):
-        assert within_interval(ForecastStep("relative", 100, Outcome.COLLAPSED, low, high, 0.8), measured) is inside
+        assert (
+            within_interval(ForecastStep("relative", 100, Outcome.COLLAPSED, low, high, 0.8), measured)
+            is inside
+        )
 
     def test_curve_errors_are_mean_absolute_differences(self):
         forecast, measurement = make_forecast(middle=100), make_measurement(middle=150)
@@ -171,7 +183,9 @@ class TestHeadline:
     def test_a_forecast_names_step_and_interval(self):
         found = forecast_headline(make_forecast())
         step = make_forecast().collapse["relative"].step
-        assert found.tone == "bad" and found.number == str(step) and f"{step // 2}–{step * 2}" in found.caption
+        assert (
+            found.tone == "bad" and found.number == str(step) and f"{step // 2}–{step * 2}" in found.caption
+        )
 
     def test_a_speaker_without_the_chosen_criterion_speaks_of_mode_retention(self):
         found = forecast_headline(make_forecast(speaker="radius"))
@@ -189,7 +203,9 @@ class TestHeadline:
         assert (held.tone, held.number) == ("good", "> 300")
         assert measurement_headline(make_measurement(interrupted=True)).tone == "caution"
 
-    @pytest.mark.parametrize("predicted, measured, tone", [(75, 100, "good"), (75, 150, "caution"), (30, 210, "bad")])
+    @pytest.mark.parametrize(
+        "predicted, measured, tone", [(75, 100, "good"), (75, 150, "caution"), (30, 210, "bad")]
+    )
     def test_a_comparison_is_judged_by_its_factor(self, predicted, measured, tone):
         forecast, measurement = (
             make_forecast(middle=predicted, criterion="half_life"),
@@ -207,7 +223,12 @@ def printed(show, *results) -> str:
 class TestTables:
     def test_a_forecast_marks_the_speaker_and_shows_censored_steps_as_later(self):
         text = printed(print_forecast, make_forecast())
-        assert text.count("◀ speaks") == 1 and "> 300" in text and "80 % interval" in text and "relative *" in text
+        assert (
+            text.count("◀ speaks") == 1
+            and "> 300" in text
+            and "80 % interval" in text
+            and "relative *" in text
+        )
 
     def test_a_measurement_shows_steps_and_curve(self):
         text = printed(print_measurement, make_measurement())
@@ -215,7 +236,9 @@ class TestTables:
 
     def test_a_comparison_shows_measured_steps_and_errors(self):
         text = printed(print_comparison, make_forecast(), make_measurement())
-        assert "Factor off" in text and re.search(r"×\d\.\d early", text) and "Mean distance of curves" in text
+        assert (
+            "Factor off" in text and re.search(r"×\d\.\d early", text) and "Mean distance of curves" in text
+        )
 
     def test_brackets_in_a_model_name_are_not_markup(self):
         assert "[red]evil[/red]" in printed(print_forecast, make_forecast(model="[red]evil[/red]"))
@@ -233,7 +256,9 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
-        self.sources += [value for name, value in attributes if name in ("src", "srcset", "href", "action", "data")]
+        self.sources += [
+            value for name, value in attributes if name in ("src", "srcset", "href", "action", "data")
+        ]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -256,7 +281,9 @@ class TestPage:
         page = render_page(**results)
         outline = Outline(page)
         assert outline.open == [] and "script" not in outline.tags and "link" not in outline.tags
-        assert outline.sources and all(source.startswith("data:image/svg+xml;base64,") for source in outline.sources)
+        assert outline.sources and all(
+            source.startswith("data:image/svg+xml;base64,") for source in outline.sources
+        )
         assert not re.search(r"@import|url\(", page)
 
     def test_a_model_name_cannot_inject(self):
@@ -288,7 +315,9 @@ class TestPage:
     def test_nothing_to_evaluate_still_gives_a_page(self):
         measurement = make_measurement(labels=False)
         bare = fall(150, labels=False)
-        object.__setattr__(measurement, "trajectory", type(bare)(bare.step, {"entropy": bare["entropy"]}, source="measured"))
+        object.__setattr__(
+            measurement, "trajectory", type(bare)(bare.step, {"entropy": bare["entropy"]}, source="measured")
+        )
         assert "No criterion can be evaluated" in render_page(measurement=measurement)
         assert set(report_files(measurement_document(measurement), measurement=measurement)) == {
             "report.html",

@@ -23,8 +23,14 @@ def float64():
 
 def tensors(signals, dtype):
     """Arrays as tensors; scalars as they are."""
-    made = {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in signals.items()}
-    return {name: value.to(dtype) if getattr(value, "dtype", None) == torch.float64 else value for name, value in made.items()}
+    made = {
+        name: torch.tensor(value) if isinstance(value, np.ndarray) else value
+        for name, value in signals.items()
+    }
+    return {
+        name: value.to(dtype) if getattr(value, "dtype", None) == torch.float64 else value
+        for name, value in made.items()
+    }
 
 
 def grouped(spec, case, dtype):
@@ -56,7 +62,9 @@ def test_groups_in_the_precision_of_training(spec):
 def test_policies_as_tensors(spec):
     for seed in range(6):
         p = random_policies(seed)
-        found = get_reward(spec).exact(torch.tensor(p.log_probs), torch.tensor(p.correct), **tensors(p.signals(), torch.float64))
+        found = get_reward(spec).exact(
+            torch.tensor(p.log_probs), torch.tensor(p.correct), **tensors(p.signals(), torch.float64)
+        )
         assert isinstance(found, torch.Tensor) and found.dtype == torch.float64
         np.testing.assert_allclose(found.numpy(), exact(spec, p), rtol=1e-6, atol=1e-12)
 
@@ -72,9 +80,9 @@ def test_statistics_of_tensors():
 
 def test_training_with_tensors_loads_no_jax():
     code = (
-        "import sys, torch; from sharpening.rewards import REWARDS, TokenStatistics; z = torch.zeros(1, 2, 1); "
-        "t = TokenStatistics(z == 0, z, z, z, z, 4); REWARDS['self-certainty'].group(None, tokens=t); "
-        "REWARDS['majority'].group(torch.tensor([[1, 1]])); print('jax' in sys.modules)"
+        "import sys, torch; from sharpening.rewards import REWARDS, TokenStatistics; z = torch.zeros(1, 2,"
+        " 1); t = TokenStatistics(z == 0, z, z, z, z, 4); REWARDS['self-certainty'].group(None, tokens=t);"
+        " REWARDS['majority'].group(torch.tensor([[1, 1]])); print('jax' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,6 @@
-"""The sampling-only tier against a real server: the law of direct sampling, what it cost, nothing drawn twice, failures told in a sentence."""
+"""The sampling-only tier against a real server: the law of direct sampling, what it cost, nothing drawn
+twice, failures told in a sentence.
+"""
 
 import json
 import logging
@@ -27,7 +29,12 @@ def digits(text):
 
 def sums(labelled=True):
     pairs = [(a, b) for a in range(8) for b in range(4)]
-    return PromptTask([f"{a}+{b}=" for a, b in pairs], [a + b for a, b in pairs] if labelled else None, digits, max_new_tokens=3)
+    return PromptTask(
+        [f"{a}+{b}=" for a, b in pairs],
+        [a + b for a, b in pairs] if labelled else None,
+        digits,
+        max_new_tokens=3,
+    )
 
 
 def ask(url, task=None, **options):
@@ -43,31 +50,51 @@ def known():
 class TestLaw:
     @pytest.mark.parametrize("temperature", [1.0, 0.5])
     def test_is_the_known_one_at_every_temperature(self, known, temperature):
-        """8 prompts × 200 rollouts of an exactly known model: each mass within 5 standard errors and the pseudocount."""
+        """8 prompts × 200 rollouts of an exactly known model: each mass within 5 standard errors and the
+        pseudocount.
+        """
         with serving(known) as server:
             population, _, _ = ask(server.url, prompts=8, rollouts=200, temperature=temperature)
         powers = {name: mass ** (1 / temperature) for name, mass in MASSES.items()}
         for name, power in powers.items():
             mass = power / sum(powers.values())
-            found = np.exp(np.asarray(population.log_probs))[:, population.answer_names.index(name[1:])].mean()
+            found = np.exp(np.asarray(population.log_probs))[
+                :, population.answer_names.index(name[1:])
+            ].mean()
             assert abs(found - mass) < 5 * math.sqrt(mass * (1 - mass) / 1600) + 0.02
 
     def test_is_that_of_direct_sampling(self):
-        """A random GPT-2, whose tokens depend on the whole prompt: every frequency within 5 errors of the difference of two samples."""
-        loaded, task = random_model("gpt2"), PromptTask([f"{a}+{b}=" for a in range(4) for b in range(3)], None, lambda text: text or None, 1)
+        """A random GPT-2, whose tokens depend on the whole prompt: every frequency within 5 errors of the
+        difference of two samples.
+        """
+        loaded, task = (
+            random_model("gpt2"),
+            PromptTask([f"{a}+{b}=" for a in range(4) for b in range(3)], None, lambda text: text or None, 1),
+        )
         count = 400
         with serving(loaded) as server:
             population, _, _ = ask(server.url, task, rollouts=count)
         problems = task.split(4)[1]
-        drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=count, max_new_tokens=1, generator=seeded(1))
+        drawn = sample(
+            loaded.model,
+            loaded.tokenizer,
+            [p.prompt for p in problems],
+            rollouts=count,
+            max_new_tokens=1,
+            generator=seeded(1),
+        )
         probs, names = np.exp(np.asarray(population.log_probs)), population.answer_names
         for row, texts in zip(probs, drawn.texts, strict=True):
             direct = np.array([texts.count("" if name == "(no answer)" else name) for name in names]) / count
-            assert (np.abs(row - direct) < 5 * np.sqrt(2 * (row * (1 - row) + 1 / count) / count) + 1 / count).all()
+            assert (
+                np.abs(row - direct) < 5 * np.sqrt(2 * (row * (1 - row) + 1 / count) / count) + 1 / count
+            ).all()
         assert len({texts[0] for texts in drawn.texts} | set(names)) > 3
 
     def test_knows_the_truth_and_the_votes(self, known):
-        """Prior metrics are of votes of the stated size; accuracy of a model that says 3 with probability .6 on four known sums."""
+        """Prior metrics are of votes of the stated size; accuracy of a model that says 3 with probability .6
+        on four known sums.
+        """
         problems = sums().split(4)[1]
         with serving(known) as server:
             population, prior, _ = ask(server.url, rollouts=400, votes=100)
@@ -75,12 +102,16 @@ class TestLaw:
         assert abs(prior["accuracy"] - accuracy) < 5 * math.sqrt(0.25 / 1600)
         assert prior["label_accuracy"] == np.mean([p.answer == "3" for p in problems])
         for row, problem in enumerate(problems):
-            assert {population.answer_names[i] for i in np.flatnonzero(np.asarray(population.correct)[row])} == {problem.answer}
+            assert {
+                population.answer_names[i] for i in np.flatnonzero(np.asarray(population.correct)[row])
+            } == {problem.answer}
 
     def test_without_labels_has_no_truth(self, known):
         with serving(known) as server:
             population, prior, _ = ask(server.url, sums(labelled=False))
-        assert population.correct is None and not {"accuracy", "label_accuracy", "reward_accuracy"} & set(prior)
+        assert population.correct is None and not {"accuracy", "label_accuracy", "reward_accuracy"} & set(
+            prior
+        )
 
 
 class TestRequests:
@@ -89,15 +120,22 @@ class TestRequests:
             ask(server.url, temperature=0.7, max_new_tokens=2, seed=5, api_key="secret")
             bodies = [body for _, body in server.requests]
             assert set(server.keys) == {"Bearer secret"}
-        assert {(b["model"], b["temperature"], b["max_tokens"], b["top_p"]) for b in bodies} == {("tiny", 0.7, 2, 1.0)}
+        assert {(b["model"], b["temperature"], b["max_tokens"], b["top_p"]) for b in bodies} == {
+            ("tiny", 0.7, 2, 1.0)
+        }
         assert len({b["seed"] for b in bodies}) == len(bodies) == 4 * 3, "8 rollouts, 3 a reply"
         assert [b["n"] for b in bodies if b["prompt"] == bodies[0]["prompt"]] == [8, 5, 2]
 
     def test_seeds_make_the_answers_and_concurrency_does_not(self, known):
         with serving(known) as server:
-            first, again, other = (ask(server.url, seed=seed, concurrency=parallel)[0] for seed, parallel in ((1, 1), (1, 4), (2, 1)))
+            first, again, other = (
+                ask(server.url, seed=seed, concurrency=parallel)[0]
+                for seed, parallel in ((1, 1), (1, 4), (2, 1))
+            )
         assert np.array_equal(first.log_probs, again.log_probs)
-        assert first.log_probs.shape != other.log_probs.shape or not np.array_equal(first.log_probs, other.log_probs)
+        assert first.log_probs.shape != other.log_probs.shape or not np.array_equal(
+            first.log_probs, other.log_probs
+        )
 
     def test_no_key_of_the_environment_leaks(self, known, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", "mine")
@@ -131,7 +169,9 @@ class TestRequests:
         with serving(known) as server:
             task = PromptTask(["1+1="] * 3 + [f"{i}+2=" for i in range(8)], None, digits, 3)
             ask(server.url, task, prompts=9)
-            prompts, seeds = zip(*((body["prompt"], body["seed"]) for _, body in server.requests), strict=True)
+            prompts, seeds = zip(
+                *((body["prompt"], body["seed"]) for _, body in server.requests), strict=True
+            )
         assert len(set(seeds)) == len(seeds) == 9 and prompts.count("1+1=") > 1
 
     @pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/", "/v1/completions", "/v1/chat/completions"])
@@ -161,8 +201,13 @@ class TestFolder:
             nothing, same_prior, same_cost = ask(server.url, prompts=5, rollouts=8, folder=tmp_path)
             assert len(server.requests) == before + 5
         assert np.array_equal(resumed.log_probs, nothing.log_probs) and prior == same_prior
-        assert same_cost.generated_tokens == cost.generated_tokens == 5 * 8 * 2 and same_cost.seconds == pytest.approx(cost.seconds, abs=0.01)
-        waited = [json.loads(line).get("seconds", 0) for line in (tmp_path / ANSWERS_FILE).read_text().splitlines()]
+        assert (
+            same_cost.generated_tokens == cost.generated_tokens == 5 * 8 * 2
+            and same_cost.seconds == pytest.approx(cost.seconds, abs=0.01)
+        )
+        waited = [
+            json.loads(line).get("seconds", 0) for line in (tmp_path / ANSWERS_FILE).read_text().splitlines()
+        ]
         assert len(waited) == 9 and cost.seconds == pytest.approx(sum(waited), abs=0.01)
 
     def test_fewer_rollouts_than_are_there(self, known, tmp_path):
@@ -191,7 +236,9 @@ class TestFolder:
             found, _, _ = ask(server.url, prompts=2, folder=tmp_path, rollouts=9)
         assert found.num_prompts == 2
 
-    @pytest.mark.parametrize("change", [{"model": "other"}, {"temperature": 0.5}, {"max_new_tokens": 2}, {"seed": 1}])
+    @pytest.mark.parametrize(
+        "change", [{"model": "other"}, {"temperature": 0.5}, {"max_new_tokens": 2}, {"seed": 1}]
+    )
     def test_answers_of_another_law_are_refused(self, known, tmp_path, change):
         with serving(known) as server:
             ask(server.url, folder=tmp_path)
@@ -235,26 +282,51 @@ class TestFailures:
         with pytest.raises(ConnectionError, match=f"{url}.*Start the server"):
             ask(url)
 
-    @pytest.mark.parametrize("body", ["<html>hello</html>", "[1, 2]", '"text"', "{}", '{"choices": []}', '{"choices": 3}',
-                                      '{"choices": [{"text": 3}]}', '{"choices": [{"index": 0}]}', "{broken", ""])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "<html>hello</html>",
+            "[1, 2]",
+            '"text"',
+            "{}",
+            '{"choices": []}',
+            '{"choices": 3}',
+            '{"choices": [{"text": 3}]}',
+            '{"choices": [{"index": 0}]}',
+            "{broken",
+            "",
+        ],
+    )
     @pytest.mark.parametrize("kind", ["application/json", "text/html"])
     def test_nonsense(self, known, body, kind):
-        with serving(known, script=[(200, body, kind)]) as server, pytest.raises(InputError, match=f"url.*{server.url}.*protocol"):
+        with (
+            serving(known, script=[(200, body, kind)]) as server,
+            pytest.raises(InputError, match=f"url.*{server.url}.*protocol"),
+        ):
             ask(server.url)
 
     def test_nonsense_of_a_chat(self, known):
-        with serving(known, script=[404, (200, '{"choices": [{"text": "3"}]}')]) as server, pytest.raises(InputError, match="protocol"):
+        with (
+            serving(known, script=[404, (200, '{"choices": [{"text": "3"}]}')]) as server,
+            pytest.raises(InputError, match="protocol"),
+        ):
             ask(server.url)
 
     def test_a_chat_that_refuses_gives_no_answer(self, known):
         """Content null: a completion of no text, not an error."""
-        empty = (200, json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": None}}] * 8}))
+        empty = (
+            200,
+            json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": None}}] * 8}),
+        )
         with serving(known, script=[404, empty]) as server:
             _, prior, _ = ask(server.url, prompts=1)
         assert prior["no_answer"] == 1
 
     def test_an_unknown_model_and_what_there_is(self, known, caplog):
-        with serving(known) as server, pytest.raises(InputError, match="model.*does not exist.*It serves tiny"):
+        with (
+            serving(known) as server,
+            pytest.raises(InputError, match="model.*does not exist.*It serves tiny"),
+        ):
             ask(server.url, model="huge")
         assert "template" not in caplog.text
 
@@ -280,8 +352,21 @@ class TestFailures:
         with pytest.raises(InputError, match="url"):
             ask(url)
 
-    @pytest.mark.parametrize("options", [{"prompts": 0}, {"rollouts": 0}, {"votes": 0}, {"concurrency": 0}, {"temperature": 0.0}, {"timeout": -1.0},
-                                         {"max_new_tokens": 0}, {"seed": -1}, {"retries": -1}, {"model": ""}])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"prompts": 0},
+            {"rollouts": 0},
+            {"votes": 0},
+            {"concurrency": 0},
+            {"temperature": 0.0},
+            {"timeout": -1.0},
+            {"max_new_tokens": 0},
+            {"seed": -1},
+            {"retries": -1},
+            {"model": ""},
+        ],
+    )
     def test_bad_arguments_before_any_request(self, options):
         with pytest.raises(InputError, match=next(iter(options))):
             ask("http://127.0.0.1:9/v1", **options)

@@ -1,4 +1,6 @@
-"""Signals: exactly those that a reward lists, each against what it is meant to be, and none of them disturbs the model."""
+"""Signals: exactly those that a reward lists, each against what it is meant to be, and none of them disturbs
+the model.
+"""
 
 import itertools
 import json
@@ -17,13 +19,28 @@ from llm_bridge.training.signals import STATES, Batch, Signals, answer_tokens
 from llm_bridge.zoo.pretraining import character_tokenizer
 
 ADDITION, WORKED, COUNTDOWN = get_task("addition"), get_task("worked-addition"), get_task("countdown")
-MADE = ("tokens", "reference_log_probs", "previous_log_probs", "clusters", "states", "questions", "voters", "step")
+MADE = (
+    "tokens",
+    "reference_log_probs",
+    "previous_log_probs",
+    "clusters",
+    "states",
+    "questions",
+    "voters",
+    "step",
+)
 TOKENIZER = character_tokenizer()
 
 
 def drawn_batch(loaded, problems, rollouts=3, seed=0, step=0, max_new_tokens=4):
-    drawn = sample(loaded.model, loaded.tokenizer, [problem.prompt for problem in problems], rollouts=rollouts, max_new_tokens=max_new_tokens,
-                   generator=torch.Generator().manual_seed(seed))
+    drawn = sample(
+        loaded.model,
+        loaded.tokenizer,
+        [problem.prompt for problem in problems],
+        rollouts=rollouts,
+        max_new_tokens=max_new_tokens,
+        generator=torch.Generator().manual_seed(seed),
+    )
     return Batch(list(problems), drawn.prompt_ids, drawn.token_ids, drawn.texts, step)
 
 
@@ -34,7 +51,13 @@ def written_batch(problems, texts, step=0):
 
 
 def make(needs, loaded, batch, task=ADDITION, **options):
-    signals = Signals(needs, task, loaded.tokenizer, rollouts=len(batch.texts[0]), **{"reference": frozen_copy(loaded.model), **options})
+    signals = Signals(
+        needs,
+        task,
+        loaded.tokenizer,
+        rollouts=len(batch.texts[0]),
+        **{"reference": frozen_copy(loaded.model), **options},
+    )
     return signals, signals(loaded.model, batch, signals.answers(batch))
 
 
@@ -44,7 +67,9 @@ def model():
 
 
 def test_exactly_what_is_listed_is_made_and_paid_for(model):
-    """Every pair of signals; each of the three that run the network once over the batch costs its positions."""
+    """Every pair of signals; each of the three that run the network once over the batch costs its
+    positions.
+    """
     batch = drawn_batch(model, ADDITION.problems[:2])
     refused = {"voters", "states"}  # `check_reward` keeps them apart
     for needs in [(), *(pair for pair in itertools.combinations(MADE, 2) if set(pair) != refused)]:
@@ -70,15 +95,26 @@ class TestPolicies:
     def test_tokens_are_those_of_the_model_at_the_sampling_temperature(self, model):
         batch = drawn_batch(model, ADDITION.problems[:3])
         tokens = make({"tokens"}, model, batch, temperature=0.6)[1]["tokens"]
-        expected = sequence_log_probs(model.model, model.tokenizer, [p for p in batch.prompt_ids for _ in range(3)], sum(batch.token_ids, []),
-                                      temperature=0.6)
+        expected = sequence_log_probs(
+            model.model,
+            model.tokenizer,
+            [p for p in batch.prompt_ids for _ in range(3)],
+            sum(batch.token_ids, []),
+            temperature=0.6,
+        )
         assert torch.allclose(tokens.total(tokens.log_prob).reshape(-1), expected, atol=1e-4)
 
     def test_an_unmoved_model_equals_its_reference_and_its_past_to_the_last_bit(self, model):
         """So that a KL reward of an unmoved model is exactly 0, and no optimizer can grow its rounding."""
-        found = make({"tokens", "reference_log_probs", "previous_log_probs"}, model, drawn_batch(model, ADDITION.problems[:4]))[1]
+        found = make(
+            {"tokens", "reference_log_probs", "previous_log_probs"},
+            model,
+            drawn_batch(model, ADDITION.problems[:4]),
+        )[1]
         total = found["tokens"].total(found["tokens"].log_prob)
-        assert torch.equal(total, found["reference_log_probs"]) and torch.equal(total, found["previous_log_probs"])
+        assert torch.equal(total, found["reference_log_probs"]) and torch.equal(
+            total, found["previous_log_probs"]
+        )
 
     def test_the_reference_is_another_model(self, model):
         other = random_model("llama", seed=5, spread=0.3)
@@ -96,8 +132,15 @@ class TestPolicies:
         loaded = clone(model)
         batch = drawn_batch(loaded, ADDITION.problems[:2])
         answers = read_answers(batch.problems, batch.texts, ADDITION)
-        totals = lambda: sequence_log_probs(loaded.model, loaded.tokenizer, [p for p in batch.prompt_ids for _ in range(3)],  # noqa: E731
-                                            sum(batch.token_ids, [])).numpy()
+
+        def totals():
+            return sequence_log_probs(
+                loaded.model,
+                loaded.tokenizer,
+                [p for p in batch.prompt_ids for _ in range(3)],  # noqa: E731
+                sum(batch.token_ids, []),
+            ).numpy()
+
         signals = Signals({"previous_log_probs"}, ADDITION, loaded.tokenizer, rollouts=3)
         ask = lambda: signals(loaded.model, batch, answers)["previous_log_probs"].numpy().reshape(-1)  # noqa: E731
         first = totals()
@@ -114,15 +157,28 @@ class TestPolicies:
             signals.restore(tmp_path, step, loaded.model)
             assert ask() == pytest.approx(expected, abs=1e-4)
         signals.save(tmp_path, 3)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["previous-2.safetensors", "previous-3.safetensors"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "previous-2.safetensors",
+            "previous-3.safetensors",
+        ]
 
 
 class TestAnswerTokens:
-    @pytest.mark.parametrize(("task", "text", "marked"), [
-        (ADDITION, "85", "11 "), (ADDITION, "042", " 11 "), (ADDITION, "8x", "111"), (ADDITION, "", "1"),
-        (WORKED, "15,8:85", "     11 "), (WORKED, "85,85:85", "      11 "), (WORKED, ":7", " 1 "), (WORKED, "15,8", "11111"),
-        (COUNTDOWN, "3*5+7", "11111 "), (COUNTDOWN, "(3*5)+7", "11111111"),
-    ])
+    @pytest.mark.parametrize(
+        ("task", "text", "marked"),
+        [
+            (ADDITION, "85", "11 "),
+            (ADDITION, "042", " 11 "),
+            (ADDITION, "8x", "111"),
+            (ADDITION, "", "1"),
+            (WORKED, "15,8:85", "     11 "),
+            (WORKED, "85,85:85", "      11 "),
+            (WORKED, ":7", " 1 "),
+            (WORKED, "15,8", "11111"),
+            (COUNTDOWN, "3*5+7", "11111 "),
+            (COUNTDOWN, "(3*5)+7", "11111111"),
+        ],
+    )
     def test_are_those_of_the_last_occurrence_else_all(self, task, text, marked):
         """The end token is the last one; a label that is not in the text as it stands marks everything."""
         ids = [*TOKENIZER(text)["input_ids"], TOKENIZER.eos_token_id]
@@ -142,12 +198,17 @@ class TestGroups:
     def test_clusters_are_the_answers_where_every_label_means_itself(self, model):
         batch = written_batch(ADDITION.problems[:2], [["3", "03", "x"], ["4", "5", "4"]])
         found = make({"clusters"}, model, batch)[1]["clusters"]
-        assert self.same(found) == self.same(read_answers(batch.problems, batch.texts, ADDITION).ids) and found[0, 2] == -1
+        assert (
+            self.same(found) == self.same(read_answers(batch.problems, batch.texts, ADDITION).ids)
+            and found[0, 2] == -1
+        )
 
     def test_clusters_join_what_means_the_same(self, model):
         """Countdown: three expressions of two values, two of which have the same one; and what is none."""
         batch = written_batch(COUNTDOWN.problems[:1], [["3*5+7", "7+3*5", "3+5+7", "3*"]])
-        assert self.same(make({"clusters"}, model, batch, COUNTDOWN)[1]["clusters"]) == self.same([[0, 0, 1, -1]])
+        assert self.same(make({"clusters"}, model, batch, COUNTDOWN)[1]["clusters"]) == self.same(
+            [[0, 0, 1, -1]]
+        )
 
     def test_clusters_join_what_the_task_calls_equivalent(self, model, tmp_path):
         path = tmp_path / "task.jsonl"
@@ -162,7 +223,9 @@ class TestGroups:
         assert make({"questions"}, model, batch)[1]["questions"].tolist() == [0, 0, 2, 2, 0, 0]
 
     def test_the_second_voter_is_the_reference(self, model):
-        """The reference here always answers 7: its columns come after the model's own, which stay as they are."""
+        """The reference here always answers 7: its columns come after the model's own, which stay as they
+        are.
+        """
         sure = markov_model({"=": {"7": 1.0}})
         batch = written_batch(ADDITION.problems[:2], [["3", "4", "x"], ["7", "7", "5"]])
         signals = Signals({"voters"}, ADDITION, TOKENIZER, rollouts=3, reference=sure.model)
@@ -175,10 +238,17 @@ class TestGroups:
 
 
 class TestStates:
-    CHAIN = {"=": {"1": 0.9, "7": 0.1}, "1": {"2": 1.0}, "2": {"3": 0.6, "4": 0.4}, "5": {"6": 0.9, "<eos>": 0.1}}
+    CHAIN = {
+        "=": {"1": 0.9, "7": 0.1},
+        "1": {"2": 1.0},
+        "2": {"3": 0.6, "4": 0.4},
+        "5": {"6": 0.9, "<eos>": 0.1},
+    }
 
     def test_are_greedy_answers_after_a_quarter_a_half_and_three_quarters(self):
-        """A chain that knows 1, 2, 3, end by heart: after "56" it ends; after "5" it writes 6; from the start 123."""
+        """A chain that knows 1, 2, 3, end by heart: after "56" it ends; after "5" it writes 6; from the start
+        123.
+        """
         chain = markov_model(self.CHAIN)
         batch = written_batch(ADDITION.problems[:1], [["5678", "1234", "123", "88"]])
         signals, found = make({"states"}, chain, batch)
@@ -187,15 +257,25 @@ class TestStates:
         labels = dict(zip(answers.labels, range(4), strict=True))
         assert found["states"].shape == (1, 4, STATES)
         for row, expected in zip(found["states"][0].tolist(), greedy, strict=True):
-            assert [state if state in labels.values() else "new" for state in row] == [labels.get(label, "new") for label in expected]
-        new = {label: state for row, names in zip(found["states"][0].tolist(), greedy, strict=True) for state, label in zip(row, names, strict=True)}
+            assert [state if state in labels.values() else "new" for state in row] == [
+                labels.get(label, "new") for label in expected
+            ]
+        new = {
+            label: state
+            for row, names in zip(found["states"][0].tolist(), greedy, strict=True)
+            for state, label in zip(row, names, strict=True)
+        }
         assert len(set(new.values())) == len(new)
         assert 0 < signals.generated_tokens <= 4 * 6, "equal prefixes of a prompt are continued once"
 
     def test_that_are_no_answer_are_minus_one(self):
         """The chain's own answer to the prompt is "+", which is none; every completion has one."""
         batch = written_batch(ADDITION.problems[:1], [["12", "3"]])
-        assert make({"states"}, markov_model({"=": {"+": 1.0}}), batch)[1]["states"][0, 1].tolist() == [-1, -1, -1]
+        assert make({"states"}, markov_model({"=": {"+": 1.0}}), batch)[1]["states"][0, 1].tolist() == [
+            -1,
+            -1,
+            -1,
+        ]
 
     def test_of_a_random_model_are_what_it_writes_by_itself(self, model):
         batch = drawn_batch(model, ADDITION.problems[5:8], rollouts=4, max_new_tokens=6)
@@ -204,9 +284,18 @@ class TestStates:
         states = signals(model.model, batch, answers)["states"]
         for p, r, s in np.ndindex(*states.shape):
             ids = [i for i in batch.token_ids[p][r] if i != model.tokenizer.eos_token_id]
-            head = ids[:len(ids) * (s + 1) // (STATES + 1)]
-            alone = sample(model.model, model.tokenizer, [[*batch.prompt_ids[p], *head]], rollouts=1, max_new_tokens=6, greedy=True)
-            label = ADDITION.extract(model.tokenizer.decode([*head, *alone.token_ids[0][0]], skip_special_tokens=True))
+            head = ids[: len(ids) * (s + 1) // (STATES + 1)]
+            alone = sample(
+                model.model,
+                model.tokenizer,
+                [[*batch.prompt_ids[p], *head]],
+                rollouts=1,
+                max_new_tokens=6,
+                greedy=True,
+            )
+            label = ADDITION.extract(
+                model.tokenizer.decode([*head, *alone.token_ids[0][0]], skip_special_tokens=True)
+            )
             state = states[p, r, s]
             assert (label is None) == (state == -1)
             if label in answers.labels and answers.labels.index(label) in answers.ids[p]:

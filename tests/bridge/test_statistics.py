@@ -1,4 +1,6 @@
-"""Token statistics against a float64 oracle, and the laws that chunks, padding, shift and temperature must keep."""
+"""Token statistics against a float64 oracle, and the laws that chunks, padding, shift and temperature must
+keep.
+"""
 
 import subprocess
 import sys
@@ -21,7 +23,10 @@ FIELDS = ("log_prob", "entropy", "uniform_cross_entropy", "gap")
 
 def oracle(logits, token_ids, temperature):
     """The four numbers of each token by loops over float64 NumPy rows; imports nothing of ours."""
-    logits, found = np.asarray(logits, dtype=np.float64), {name: np.zeros(np.shape(token_ids)) for name in FIELDS}
+    logits, found = (
+        np.asarray(logits, dtype=np.float64),
+        {name: np.zeros(np.shape(token_ids)) for name in FIELDS},
+    )
     for place in np.ndindex(*np.shape(token_ids)):
         row = logits[place] / temperature
         log_probs = row - row.max() - np.log(np.sum(np.exp(row - row.max())))
@@ -36,20 +41,33 @@ def oracle(logits, token_ids, temperature):
 def batch(vocabulary, rows=4, tokens=5, seed=0, scale=4.0, offset=0.0):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(rows, tokens + 1, vocabulary, generator=generator) * scale + offset
-    return logits, torch.randint(vocabulary, (rows, tokens), generator=generator), torch.rand(rows, tokens, generator=generator) < 0.7
+    return (
+        logits,
+        torch.randint(vocabulary, (rows, tokens), generator=generator),
+        torch.rand(rows, tokens, generator=generator) < 0.7,
+    )
 
 
 def close(found, expected, mask, tolerance):
     for name in FIELDS:
-        difference = np.abs(np.asarray(getattr(found, name)).reshape(mask.shape) - np.where(mask, expected[name], 0.0))
+        difference = np.abs(
+            np.asarray(getattr(found, name)).reshape(mask.shape) - np.where(mask, expected[name], 0.0)
+        )
         assert difference.max() < tolerance, (name, difference.max())
 
 
-@given(vocabulary=st.sampled_from([1, 2, 3, 23, 255, 256, 1023, 1024, 1025, 1300]), temperature=st.sampled_from([0.3, 1.0, 1.7]),
-       chunk=st.sampled_from([1, 300, 2000, 5000, 2**20]), seed=st.integers(0, 10**6), offset=st.sampled_from([0.0, 40.0, -40.0]))
+@given(
+    vocabulary=st.sampled_from([1, 2, 3, 23, 255, 256, 1023, 1024, 1025, 1300]),
+    temperature=st.sampled_from([0.3, 1.0, 1.7]),
+    chunk=st.sampled_from([1, 300, 2000, 5000, 2**20]),
+    seed=st.integers(0, 10**6),
+    offset=st.sampled_from([0.0, 40.0, -40.0]),
+)
 @settings(max_examples=60, deadline=None)
 def test_are_those_of_the_oracle_whatever_the_chunk(vocabulary, temperature, chunk, seed, offset):
-    """float32 against float64: 1e-4 nats at logits up to about 60 (half a unit in the last place of 60 is 2e-6)."""
+    """float32 against float64: 1e-4 nats at logits up to about 60 (half a unit in the last place of 60 is
+    2e-6).
+    """
     logits, token_ids, mask = batch(vocabulary, seed=seed, offset=offset)
     found = token_statistics(logits, token_ids, mask, rollouts=2, temperature=temperature, chunk=chunk)
     assert found.mask.shape == (2, 2, 5) and found.vocab_size == vocabulary
@@ -58,7 +76,9 @@ def test_are_those_of_the_oracle_whatever_the_chunk(vocabulary, temperature, chu
 
 
 def test_are_those_of_the_oracle_at_the_size_of_a_real_vocabulary():
-    """50,257 is no multiple of a block, so the last part of the vocabulary is looked at too: here it holds the two largest numbers."""
+    """50,257 is no multiple of a block, so the last part of the vocabulary is looked at too: here it holds
+    the two largest numbers.
+    """
     logits, token_ids, _ = batch(50_257, rows=2, tokens=3)
     logits[0, 0, -1], logits[0, 0, -2] = 60.0, 59.0
     logits[0, 1, 0], logits[0, 1, -1] = 60.0, 59.5
@@ -71,7 +91,9 @@ def test_are_those_of_the_oracle_at_the_size_of_a_real_vocabulary():
 def test_sign_and_anchor_are_pinned_by_policies_known_by_heart():
     """Uniform: H = H(uniform, π) = log V, gap 0. A quarter and three quarters: by hand."""
     uniform = token_statistics(torch.zeros(1, 2, 7), torch.tensor([[3]]), rollouts=1)
-    assert [float(getattr(uniform, name)) for name in FIELDS] == pytest.approx([-np.log(7), np.log(7), np.log(7), 0.0], abs=1e-6)
+    assert [float(getattr(uniform, name)) for name in FIELDS] == pytest.approx(
+        [-np.log(7), np.log(7), np.log(7), 0.0], abs=1e-6
+    )
     logits = torch.tensor([[[0.75, 0.25], [9.0, 9.0]]]).log()
     found = token_statistics(logits, torch.tensor([[1]]), rollouts=1)
     entropy = -0.75 * np.log(0.75) - 0.25 * np.log(0.25)
@@ -99,9 +121,18 @@ class TestShift:
     def test_the_model_itself_is_read_without_a_shift(self):
         """Against the log-probabilities under which its own sampler drew the tokens."""
         loaded = random_model("llama")
-        drawn = sample(loaded.model, loaded.tokenizer, ["12+3=", "4+5="], rollouts=3, max_new_tokens=5, temperature=0.8,
-                       generator=torch.Generator().manual_seed(1))
-        found = completion_statistics(loaded.model, loaded.tokenizer, drawn.prompt_ids, drawn.token_ids, temperature=0.8)
+        drawn = sample(
+            loaded.model,
+            loaded.tokenizer,
+            ["12+3=", "4+5="],
+            rollouts=3,
+            max_new_tokens=5,
+            temperature=0.8,
+            generator=torch.Generator().manual_seed(1),
+        )
+        found = completion_statistics(
+            loaded.model, loaded.tokenizer, drawn.prompt_ids, drawn.token_ids, temperature=0.8
+        )
         for p, group in enumerate(drawn.token_log_probs):
             for r, scores in enumerate(group):
                 assert found.log_prob[p, r][found.mask[p, r]].tolist() == pytest.approx(scores, abs=1e-5)
@@ -110,7 +141,9 @@ class TestShift:
 def test_impossible_tokens_count_as_a_finite_number():
     logits = torch.tensor([[[0.0, 0.0, -torch.inf], [0.0, 0.0, 0.0]]])
     found = token_statistics(logits, torch.tensor([[0]]), rollouts=1)
-    assert [float(getattr(found, name)) for name in ("log_prob", "entropy", "gap")] == pytest.approx([-np.log(2), np.log(2), 0], abs=1e-6)
+    assert [float(getattr(found, name)) for name in ("log_prob", "entropy", "gap")] == pytest.approx(
+        [-np.log(2), np.log(2), 0], abs=1e-6
+    )
     assert float(found.uniform_cross_entropy) == pytest.approx((2 * np.log(2) + 745) / 3, abs=1e-3)
 
 
@@ -139,17 +172,26 @@ def test_hidden_states_and_an_output_layer_give_the_same():
 
 
 def test_memory_beside_the_logits_does_not_grow_with_them():
-    """Peak resident memory of 16 × 71 tokens × 49,152 logits (226 MB) in a process of its own: two chunks, not another copy."""
+    """Peak resident memory of 16 × 71 tokens × 49,152 logits (226 MB) in a process of its own: two chunks,
+    not another copy.
+    """
     script = Path(__file__).parents[2] / "studies" / "benchmarks" / "token_statistics.py"
-    done = subprocess.run([sys.executable, str(script), "--memory", "ours", "--batch", "16"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script), "--memory", "ours", "--batch", "16"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert float(done.stdout) < 40
 
 
 def test_what_does_not_fit_is_refused():
     logits, token_ids, mask = batch(11)
     for arguments, options, named in [
-        ((logits[0], token_ids, mask), {}, "logits"), ((logits, token_ids, mask[:, :-1]), {}, "mask"),
-        ((logits, token_ids, mask), {"rollouts": 3}, "whole groups"), ((logits, token_ids, mask), {"temperature": 0.0}, "temperature"),
+        ((logits[0], token_ids, mask), {}, "logits"),
+        ((logits, token_ids, mask[:, :-1]), {}, "mask"),
+        ((logits, token_ids, mask), {"rollouts": 3}, "whole groups"),
+        ((logits, token_ids, mask), {"temperature": 0.0}, "temperature"),
     ]:
         with pytest.raises(InputError, match=named):
             token_statistics(*arguments, **{"rollouts": 2, **options})
@@ -161,28 +203,42 @@ class TestCompletions:
 
     def ids(self, loaded):
         encode = lambda text: loaded.tokenizer(text)["input_ids"]  # noqa: E731
-        return [encode(prompt) for prompt in self.PROMPTS], [[encode(text) for text in group] for group in self.GROUPS]
+        return [encode(prompt) for prompt in self.PROMPTS], [
+            [encode(text) for text in group] for group in self.GROUPS
+        ]
 
     def test_padding_and_parts_change_nothing(self, architecture):
         """The batch as one, one sequence a forward pass, and each completion alone, unpadded."""
         loaded = random_model(architecture)
         prompts, groups = self.ids(loaded)
         whole = completion_statistics(loaded.model, loaded.tokenizer, prompts, groups, temperature=1.3)
-        parts = completion_statistics(loaded.model, loaded.tokenizer, prompts, groups, temperature=1.3, logits=1)
+        parts = completion_statistics(
+            loaded.model, loaded.tokenizer, prompts, groups, temperature=1.3, logits=1
+        )
         assert torch.equal(whole.mask, parts.mask) and whole.mask.sum(2).tolist() == [[1, 2], [2, 7]]
         for p, prompt in enumerate(prompts):
             for r, completion in enumerate(groups[p]):
-                alone = completion_statistics(loaded.model, loaded.tokenizer, [prompt], [[completion]], temperature=1.3)
+                alone = completion_statistics(
+                    loaded.model, loaded.tokenizer, [prompt], [[completion]], temperature=1.3
+                )
                 for name in FIELDS:
                     values = getattr(alone, name)[0, 0]
                     for other in (whole, parts):
-                        assert torch.allclose(getattr(other, name)[p, r][:len(completion)], values, atol=2e-5), name
+                        assert torch.allclose(
+                            getattr(other, name)[p, r][: len(completion)], values, atol=2e-5
+                        ), name
 
     def test_totals_are_the_log_probabilities_of_the_sequences(self, architecture):
         loaded = random_model(architecture)
         prompts, groups = self.ids(loaded)
         found = completion_statistics(loaded.model, loaded.tokenizer, prompts, groups, temperature=0.7)
-        expected = sequence_log_probs(loaded.model, loaded.tokenizer, [p for p in prompts for _ in range(2)], sum(groups, []), temperature=0.7)
+        expected = sequence_log_probs(
+            loaded.model,
+            loaded.tokenizer,
+            [p for p in prompts for _ in range(2)],
+            sum(groups, []),
+            temperature=0.7,
+        )
         assert torch.allclose(found.total(found.log_prob).reshape(-1), expected, atol=1e-4)
 
     def test_the_next_token_is_the_one_after_the_text(self, architecture):
@@ -191,7 +247,9 @@ class TestCompletions:
         found = next_token_logits(loaded.model, loaded.tokenizer, prompts)
         for row, prompt in zip(found, prompts, strict=True):
             with torch.no_grad():
-                assert torch.allclose(row, loaded.model(input_ids=torch.tensor([prompt])).logits[0, -1], atol=1e-4)
+                assert torch.allclose(
+                    row, loaded.model(input_ids=torch.tensor([prompt])).logits[0, -1], atol=1e-4
+                )
 
     def test_the_mode_of_the_model_comes_back(self, architecture):
         loaded = random_model(architecture)

@@ -1,4 +1,6 @@
-"""Studies: what a result is made of, that a run names a model which is built first, and the grid of the ground truth."""
+"""Studies: what a result is made of, that a run names a model which is built first, and the grid of the
+ground truth.
+"""
 
 import dataclasses
 import json
@@ -20,7 +22,9 @@ def test_a_model_is_prepared_once_and_the_study_goes_on_where_it_stopped(tmp_pat
         prepared.append((name, folder))
         return "addition-weak"
 
-    runs = [Run(f"run {seed}", "some prior", "addition", dataclasses.replace(SMALL, seed=seed)) for seed in (0, 1)]
+    runs = [
+        Run(f"run {seed}", "some prior", "addition", dataclasses.replace(SMALL, seed=seed)) for seed in (0, 1)
+    ]
     study = Study("small", "two runs of one step", "make small", lambda: runs, workers=1, prepare=prepare)
     first = study.run(tmp_path)
     assert prepared == [("some prior", tmp_path)]
@@ -41,7 +45,10 @@ class TestGroundTruth:
         assert {"majority", "trajectory-entropy", "self-certainty"} <= {run.settings.reward for run in runs}
         assert {"adam", "sgd"} == {run.settings.optimizer for run in runs}
         assert len({(run.label, run.settings.seed) for run in runs}) == len(runs)
-        assert min(PRIORS[run.model].layers for run in runs) == 1 and max(PRIORS[run.model].layers for run in runs) == 6
+        assert (
+            min(PRIORS[run.model].layers for run in runs) == 1
+            and max(PRIORS[run.model].layers for run in runs) == 6
+        )
 
     def test_every_recipe_names_a_task_and_an_architecture_that_exist(self):
         assert {recipe.task for recipe in PRIORS.values()} <= set(TASKS)

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from llm_bridge.tasks import TASKS, Task, get_task
 from sharpening.errors import InputError
 
-SIZES = {"addition": 10_000, "modmul": 9_216, "countdown": 5_822, "capitals": 181, "worked-addition": 10_000, "antiderivatives": 648,
-         "polynomials": 729, "sorting": 6_561}
+SIZES = {
+    "addition": 10_000,
+    "modmul": 9_216,
+    "countdown": 5_822,
+    "capitals": 181,
+    "worked-addition": 10_000,
+    "antiderivatives": 648,
+    "polynomials": 729,
+    "sorting": 6_561,
+}
 LOADED = {name: get_task(name) for name in TASKS}
 
 
@@ -76,11 +84,16 @@ def test_plain_digits(text, label):
 
 
 FRAGMENTS = st.lists(
-    st.sampled_from(list("0123456789+-*() \n.,'xéSt\u0301\u02bb\ufffd\0") + ["Paris", "St", "**", "Port-au"]), max_size=12
+    st.sampled_from(list("0123456789+-*() \n.,'xéSt\u0301\u02bb\ufffd\0") + ["Paris", "St", "**", "Port-au"]),
+    max_size=12,
 ).map("".join)
 
 
-@given(name=st.sampled_from(list(TASKS)), text=FRAGMENTS | st.text(max_size=20), more=FRAGMENTS | st.text(max_size=20))
+@given(
+    name=st.sampled_from(list(TASKS)),
+    text=FRAGMENTS | st.text(max_size=20),
+    more=FRAGMENTS | st.text(max_size=20),
+)
 @settings(max_examples=1_500, deadline=None)
 def test_settled_means_that_no_continuation_changes_the_label(name, text, more):
     task = LOADED[name]
@@ -168,5 +181,11 @@ def test_an_unknown_task_lists_the_known_ones():
 
 def test_each_task_says_what_it_is():
     for name, kind in TASKS.items():
-        assert issubclass(kind, Task) and kind.name == name and kind.description and kind.__doc__ and kind.max_new_tokens > 0
+        assert (
+            issubclass(kind, Task)
+            and kind.name == name
+            and kind.description
+            and kind.__doc__
+            and kind.max_new_tokens > 0
+        )
         assert kind.default_eval_prompts < SIZES[name]

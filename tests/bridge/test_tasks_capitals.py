@@ -72,9 +72,22 @@ def test_correctness(country, completion, correct):
 
 def test_prompts_read_as_english():
     prompts = {problem.prompt for problem in TASK.problems}
-    assert {"The capital of the Gambia is", "The capital of the Netherlands is", "The capital of Chad is"} <= prompts
+    assert {
+        "The capital of the Gambia is",
+        "The capital of the Netherlands is",
+        "The capital of Chad is",
+    } <= prompts
     assert len(TASK.problems) >= 150 and len({row[0] for row in CAPITALS}) == len(CAPITALS)
-    for plural in ("Netherlands", "Philippines", "Bahamas", "Maldives", "Comoros", "Gambia", "United States", "United Kingdom"):
+    for plural in (
+        "Netherlands",
+        "Philippines",
+        "Bahamas",
+        "Maldives",
+        "Comoros",
+        "Gambia",
+        "United States",
+        "United Kingdom",
+    ):
         assert f"The capital of {plural} is" not in prompts
 
 

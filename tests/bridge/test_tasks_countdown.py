@@ -1,4 +1,6 @@
-"""Countdown: the parser against Python's own arithmetic, the problems against a search that shares no code."""
+"""Countdown: the parser against Python's own arithmetic, the problems against a search that shares no
+code.
+"""
 
 from itertools import combinations_with_replacement
 
@@ -109,7 +111,9 @@ def reachable(numbers):
     for mask in range(1, 2 ** len(numbers) - 1):
         left = tuple(number for place, number in enumerate(numbers) if mask >> place & 1)
         right = tuple(number for place, number in enumerate(numbers) if not mask >> place & 1)
-        values |= {value for x in reachable(left) for y in reachable(right) for value in (x + y, x - y, x * y)}
+        values |= {
+            value for x in reachable(left) for y in reachable(right) for value in (x + y, x - y, x * y)
+        }
     return values
 
 
@@ -122,7 +126,8 @@ def test_the_problems_are_exactly_the_reachable_targets():
     }
     assert {(problem.data["numbers"], problem.data["target"]) for problem in TASK.problems} == expected
     assert all(
-        problem.prompt == "{},{},{}>{}:".format(*problem.data["numbers"], problem.data["target"]) for problem in TASK.problems
+        problem.prompt == "{},{},{}>{}:".format(*problem.data["numbers"], problem.data["target"])
+        for problem in TASK.problems
     )
 
 

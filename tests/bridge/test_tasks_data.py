@@ -36,7 +36,9 @@ def test_gsm8k():
     assert [problem.answer for problem in task.problems] == truth
     found = coincidences(task)
     assert [line for line, _, _ in found] == [
-        line for line, (a, b) in enumerate(zip(truth, truth[1:] + truth[:1], strict=True), 1) if int(a) == int(b)
+        line
+        for line, (a, b) in enumerate(zip(truth, truth[1:] + truth[:1], strict=True), 1)
+        if int(a) == int(b)
     ]
     assert len(found) == 15
 
@@ -57,11 +59,14 @@ def test_math500():
 
 
 def test_math500_answers_differ_from_answers_far_away():
-    """A fixed sample of pairs of different answers, the plain numbers left out; the pairs found the same are listed, each
-    right."""
+    """A fixed sample of pairs of different answers, the plain numbers left out; the pairs found the same are
+    listed, each right.
+    """
     pytest.importorskip("math_verify", reason="math-verify is not installed")
     task, _ = load("math500.jsonl")
-    answers = sorted({problem.answer for problem in task.problems if not problem.answer.lstrip("-").isdigit()})
+    answers = sorted(
+        {problem.answer for problem in task.problems if not problem.answer.lstrip("-").isdigit()}
+    )
     generator = random.Random(0)
     pairs = [tuple(sorted(generator.sample(answers, 2))) for _ in range(120)]
     assert {pair for pair in pairs if equivalent(*pair)} <= SAME

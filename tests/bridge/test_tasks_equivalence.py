@@ -107,7 +107,18 @@ def test_the_usual_answers_never_start_the_process(monkeypatch):
         raise AssertionError("the worker process was asked")
 
     monkeypatch.setattr(equivalence, "guard", refuse)
-    never_seen = ["4217", "71,000", "-0.517", "1/313", r"\frac{2}{717}", "evenly", "(17,3)", "[0,17]", "oddly", "(Z)"]
+    never_seen = [
+        "4217",
+        "71,000",
+        "-0.517",
+        "1/313",
+        r"\frac{2}{717}",
+        "evenly",
+        "(17,3)",
+        "[0,17]",
+        "oddly",
+        "(Z)",
+    ]
     for first, second in itertools.product(never_seen, repeat=2):
         assert equivalent(first, second) is (first == second)
 

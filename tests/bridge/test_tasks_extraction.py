@@ -102,7 +102,11 @@ def test_number(text, value):
     assert number(text) == value
 
 
-@given(st.fractions() | st.integers().map(Fraction) | st.decimals(allow_nan=False, allow_infinity=False, places=6).map(Fraction))
+@given(
+    st.fractions()
+    | st.integers().map(Fraction)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=6).map(Fraction)
+)
 def test_a_written_number_is_read_back(value):
     text = write_number(value)
     assert len(text) > 400 or number(text) == value
@@ -188,8 +192,23 @@ def test_normal_form_is_idempotent(text):
 @pytest.mark.parametrize(
     "same",
     [
-        [r"\dfrac12", r"\frac{1}{2}", r"\frac 12", r"\tfrac{1}{2}", "1/2", "0.5", "$0.50$", ".5", r"\(\frac12\)"],
-        [r"\left( 3, \frac{\pi}{2} \right)", r"(3,\frac{\pi}{2})", r"(3, \frac{\pi}2)", r"\left(3,\,\dfrac{\pi}{2}\right)."],
+        [
+            r"\dfrac12",
+            r"\frac{1}{2}",
+            r"\frac 12",
+            r"\tfrac{1}{2}",
+            "1/2",
+            "0.5",
+            "$0.50$",
+            ".5",
+            r"\(\frac12\)",
+        ],
+        [
+            r"\left( 3, \frac{\pi}{2} \right)",
+            r"(3,\frac{\pi}{2})",
+            r"(3, \frac{\pi}2)",
+            r"\left(3,\,\dfrac{\pi}{2}\right).",
+        ],
         [r"\text{even}", "even", "even.", r"\mbox{ even }"],
         [r"11,\! 111,\! 111,\! 100", "11,111,111,100", "11111111100"],
         [r"\$32,\!348", "$32,348", "32348"],
@@ -253,7 +272,9 @@ def test_patterns():
     assert extractor("regex:(a)|b")("b") is None
 
 
-@pytest.mark.parametrize("pattern", ["lastnumber", "", "regex:(", "regex:abc", "regex:", "regex:(a{99999999999})", "REGEX:(a)"])
+@pytest.mark.parametrize(
+    "pattern", ["lastnumber", "", "regex:(", "regex:abc", "regex:", "regex:(a{99999999999})", "REGEX:(a)"]
+)
 def test_a_bad_pattern_is_an_input_error(pattern):
     with pytest.raises(InputError, match="answer_pattern"):
         extractor(pattern)

@@ -1,4 +1,6 @@
-"""Hostile answers: nothing is executed, nothing runs for ever, no memory is eaten; a dead worker process is replaced."""
+"""Hostile answers: nothing is executed, nothing runs for ever, no memory is eaten; a dead worker process is
+replaced.
+"""
 
 import os
 import resource
@@ -119,7 +121,9 @@ def test_a_text_that_overran_is_remembered_and_costs_nothing_again():
     assert equivalent(r"\sqrt{49}", "7")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory limit is read from /proc and set by RLIMIT_AS")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the memory limit is read from /proc and set by RLIMIT_AS"
+)
 def test_the_worker_cannot_take_more_than_its_memory():
     worker = Guard("regex")
     assert worker.ask("(a)", "a") == ("a", [])
@@ -155,7 +159,8 @@ def test_a_killed_worker_is_replaced():
 def test_threads_share_a_worker():
     worker, results = Guard("regex"), {}
     threads = [
-        threading.Thread(target=lambda n=n: results.__setitem__(n, worker.ask("([0-9]+)", f"x{n}y")[0])) for n in range(20)
+        threading.Thread(target=lambda n=n: results.__setitem__(n, worker.ask("([0-9]+)", f"x{n}y")[0]))
+        for n in range(20)
     ]
     for thread in threads:
         thread.start()

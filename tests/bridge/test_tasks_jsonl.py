@@ -10,7 +10,9 @@ from sharpening.errors import InputError
 
 
 def write(path, *rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -34,8 +36,14 @@ def test_prompt_and_answer(tmp_path):
 
 
 def test_gsm8k(tmp_path):
-    task = get_task(write(tmp_path / "g.jsonl", {"question": "q", "answer": "3 #### is <<1+1=2>> 2\n#### 1,234"}))
-    assert task.problems[0].prompt == "q" and task.problems[0].answer == "1234" and task.answer_pattern == "last-number"
+    task = get_task(
+        write(tmp_path / "g.jsonl", {"question": "q", "answer": "3 #### is <<1+1=2>> 2\n#### 1,234"})
+    )
+    assert (
+        task.problems[0].prompt == "q"
+        and task.problems[0].answer == "1234"
+        and task.answer_pattern == "last-number"
+    )
 
 
 def test_a_json_number_is_not_rounded(tmp_path):
@@ -61,7 +69,11 @@ def test_a_json_number_is_not_rounded(tmp_path):
     ],
 )
 def test_the_default_pattern_follows_the_true_answers(tmp_path, answers, pattern):
-    task = get_task(write(tmp_path / "d.jsonl", *({"prompt": f"p{i}", "answer": answer} for i, answer in enumerate(answers))))
+    task = get_task(
+        write(
+            tmp_path / "d.jsonl", *({"prompt": f"p{i}", "answer": answer} for i, answer in enumerate(answers))
+        )
+    )
     assert task.answer_pattern == pattern
     for problem in task.problems:
         assert task.is_correct(problem, task.extract(task.solution(problem)))
@@ -70,13 +82,17 @@ def test_the_default_pattern_follows_the_true_answers(tmp_path, answers, pattern
 
 def test_a_chosen_pattern(tmp_path):
     path = write(tmp_path / "c.jsonl", {"prompt": "a", "answer": "1/2"}, {"prompt": "b", "answer": "7"})
-    boxed, text, regex = (get_task(path, answer_pattern=pattern) for pattern in ("boxed", "text", r"regex:Answer: (\S+)"))
+    boxed, text, regex = (
+        get_task(path, answer_pattern=pattern) for pattern in ("boxed", "text", r"regex:Answer: (\S+)")
+    )
     assert boxed.is_correct(boxed.problems[0], boxed.extract(r"1/4, no: \boxed{\dfrac{2}{4}}"))
     assert boxed.extract("1/2") is None
     assert text.is_correct(text.problems[0], text.extract(" 1/2\n")) and not text.is_correct(
         text.problems[0], text.extract("0.5")
     )
-    assert regex.is_correct(regex.problems[0], regex.extract("Answer: 0.50 ok")) and regex.extract("0.5") is None
+    assert (
+        regex.is_correct(regex.problems[0], regex.extract("Answer: 0.50 ok")) and regex.extract("0.5") is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +103,10 @@ def test_a_chosen_pattern(tmp_path):
         ([[1, 2]], "line 1 of .*bad.jsonl is not a JSON object"),
         (["3"], "line 1 of .*not a JSON object"),
         (["[" * 100_000], "line 1 of .*not valid JSON"),
-        ([{"prompt": "p", "answer": "1"}, {"prompt": "q"}, {"prompt": "r"}], "line 2 of .*bad.jsonl has no field answer"),
+        (
+            [{"prompt": "p", "answer": "1"}, {"prompt": "q"}, {"prompt": "r"}],
+            "line 2 of .*bad.jsonl has no field answer",
+        ),
         ([{"prompt": "p"}, "", {"prompt": "q", "answer": "1"}], "line 1 of .*bad.jsonl has no field answer"),
         ([{"text": "p"}], "no field prompt .it has text"),
         ([{"answer": "p"}], "no field prompt"),

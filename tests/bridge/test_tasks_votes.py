@@ -35,12 +35,15 @@ class Near(Plain):
 
 def mathematics(tmp_path, *answers, pattern="boxed"):
     path = tmp_path / "m.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"p{i}", "answer": answer}) + "\n" for i, answer in enumerate(answers)))
+    path.write_text(
+        "".join(json.dumps({"prompt": f"p{i}", "answer": answer}) + "\n" for i, answer in enumerate(answers))
+    )
     return get_task(path, answer_pattern=pattern)
 
 
 @pytest.mark.parametrize(
-    "answer", [r"\frac{1}{2}", "(1,3)", r"\left( 3, \frac{\pi}{2} \right)", r"\{1,2\}", "1,000", r"\text{even}"]
+    "answer",
+    [r"\frac{1}{2}", "(1,3)", r"\left( 3, \frac{\pi}{2} \right)", r"\{1,2\}", "1,000", r"\text{even}"],
 )
 def test_trap_a_a_unanimous_correct_answer_is_correct(tmp_path, answer):
     task = mathematics(tmp_path, answer)
@@ -68,10 +71,14 @@ def test_trap_b_no_answer_is_its_own_id_and_never_correct(tmp_path):
 def test_trap_c_votes_and_grades_share_one_equivalence(tmp_path):
     for pattern, wrap in (("boxed", r"\boxed{%s}"), ("last-number", "it is %s"), (r"regex:= (.*)", "= %s")):
         task = mathematics(tmp_path, "0.25", pattern=pattern)
-        ids, labels = answer_ids(task.problems, [[wrap % text for text in ("1/4", "0.250", ".25", "7", "7")]], task)
+        ids, labels = answer_ids(
+            task.problems, [[wrap % text for text in ("1/4", "0.250", ".25", "7", "7")]], task
+        )
         assert ids[0, 0] == ids[0, 1] == ids[0, 2] != ids[0, 3] == ids[0, 4] and len(labels) == 2
         assert np.bincount(ids[0])[ids[0, 0]] == 3
-        assert read_answers(task.problems, [[wrap % "1/4", wrap % "7"]], task).correct.tolist() == [[True, False]]
+        assert read_answers(task.problems, [[wrap % "1/4", wrap % "7"]], task).correct.tolist() == [
+            [True, False]
+        ]
 
 
 def test_trap_d_order_of_rollouts_and_prompts_changes_nothing(tmp_path):
@@ -88,13 +95,17 @@ def test_trap_d_order_of_rollouts_and_prompts_changes_nothing(tmp_path):
         assert (again.ids == base.ids[:, order]).all() and (again.correct == base.correct[:, order]).all()
     swapped = read_answers(task.problems[::-1], groups[::-1], task)
     assert (
-        swapped.labels == base.labels and (swapped.ids == base.ids[::-1]).all() and (swapped.correct == base.correct[::-1]).all()
+        swapped.labels == base.labels
+        and (swapped.ids == base.ids[::-1]).all()
+        and (swapped.correct == base.correct[::-1]).all()
     )
 
 
 def test_trap_j_two_unreadable_answers_are_not_an_agreement(tmp_path):
     task = mathematics(tmp_path, r"\sqrt{2}")
-    answers = read_answers(task.problems, [[r"\boxed{", "?", r"\boxed{@#}", r"\boxed{\frac{}}", r"\boxed{&&&}"]], task)
+    answers = read_answers(
+        task.problems, [[r"\boxed{", "?", r"\boxed{@#}", r"\boxed{\frac{}}", r"\boxed{&&&}"]], task
+    )
     assert answers.ids[0, 0] == answers.ids[0, 1] == NO_ANSWER
     assert len(set(answers.ids[0, 2:].tolist())) == 3 and not answers.correct.any()
 

@@ -1,4 +1,6 @@
-"""Measured runs: repeatable, resumable to the same curve after Ctrl-C and after kill -9, and fed with the rewards they claim."""
+"""Measured runs: repeatable, resumable to the same curve after Ctrl-C and after kill -9, and fed with the
+rewards they claim.
+"""
 
 import json
 import os
@@ -26,9 +28,25 @@ from sharpening.errors import InputError
 from sharpening.rewards import get_reward
 
 MODEL, TASK = "addition-uncertain", get_task("addition")
-SETTINGS = RunSettings(prompts_per_step=4, rollouts=4, learning_rate=2e-3, max_steps=9, eval_every=2, eval_prompts=8)
-ARGUMENTS = ["measure", MODEL, "--prompts-per-step", "4", "--rollouts", "4", "--learning-rate", "2e-3", "--max-steps", "9",
-             "--eval-every", "2", "--eval-prompts", "8"]
+SETTINGS = RunSettings(
+    prompts_per_step=4, rollouts=4, learning_rate=2e-3, max_steps=9, eval_every=2, eval_prompts=8
+)
+ARGUMENTS = [
+    "measure",
+    MODEL,
+    "--prompts-per-step",
+    "4",
+    "--rollouts",
+    "4",
+    "--learning-rate",
+    "2e-3",
+    "--max-steps",
+    "9",
+    "--eval-every",
+    "2",
+    "--eval-prompts",
+    "8",
+]
 
 
 def tokens(measurement):
@@ -54,18 +72,33 @@ class TestOneRun:
         found, _ = whole
         assert found.trajectory.step.tolist() == [0, 2, 4, 6, 8, 9] and not found.interrupted
         assert found.trajectory["lm_loss"][0] != found.trajectory["lm_loss"][-1]
-        assert {"accuracy", "reward_accuracy", "mode_retention", "excess_kl", "kl", "entropy", "lm_loss"} <= set(found.trajectory.metrics)
+        assert {
+            "accuracy",
+            "reward_accuracy",
+            "mode_retention",
+            "excess_kl",
+            "kl",
+            "entropy",
+            "lm_loss",
+        } <= set(found.trajectory.metrics)
         assert found.trajectory["kl"][-1] > found.trajectory["kl"][0]
 
     def test_counts_its_tokens(self, whole):
-        """Every step draws 16 completions of 1 to 4 tokens, and runs prompts (2 to 6 tokens) and completions backward once."""
+        """Every step draws 16 completions of 1 to 4 tokens, and runs prompts (2 to 6 tokens) and completions
+        backward once.
+        """
         cost = whole[0].cost
         assert 9 * 16 * (1 + 3) <= cost["backward_tokens"] <= 9 * 16 * (4 + 6)
         assert cost["forward_tokens"] > cost["backward_tokens"] and cost["generated_tokens"] >= 9 * 16
         assert cost["seconds"] > 0
 
     def test_leaves_its_curve_and_no_checkpoints(self, whole):
-        assert {path.name for path in whole[1].iterdir()} >= {"run.json", "trajectory.json", "cost.json", "collapse_monitor.json"}
+        assert {path.name for path in whole[1].iterdir()} >= {
+            "run.json",
+            "trajectory.json",
+            "cost.json",
+            "collapse_monitor.json",
+        }
         assert not list(whole[1].glob("checkpoint-*")) and not list(whole[1].glob("*.tmp"))
 
     def test_is_repeated_exactly(self, whole, tmp_path):
@@ -107,8 +140,13 @@ class TestOneRun:
 
 class TestResume:
     def start(self, folder):
-        return subprocess.Popen([sys.executable, "-m", "llm_bridge.cli", *ARGUMENTS, "--output", str(folder)], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, env=os.environ | {"JAX_ENABLE_X64": "0"})
+        return subprocess.Popen(
+            [sys.executable, "-m", "llm_bridge.cli", *ARGUMENTS, "--output", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"JAX_ENABLE_X64": "0"},
+        )
 
     def wait_for_step(self, process, folder, step):
         deadline = time.monotonic() + 120
@@ -162,7 +200,9 @@ class TestFolders:
     def contents(self, folder):
         return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 1e-3}, {"reward": "true"}, {"max_steps": 10}])
+    @pytest.mark.parametrize(
+        "change", [{"seed": 1}, {"learning_rate": 1e-3}, {"reward": "true"}, {"max_steps": 10}]
+    )
     def test_of_another_run_are_refused_and_left_alone(self, whole, change):
         before = self.contents(whole[1])
         with pytest.raises(InputError, match=f"other settings \\({next(iter(change))}\\)"):
@@ -183,7 +223,9 @@ class TestFolders:
         with pytest.raises(InputError, match="model"):
             measure("no-such-model", TASK, SETTINGS, output_dir=tmp_path / "run")
         with pytest.raises(InputError, match="cannot spell"):
-            measure(MODEL, get_task("capitals"), replace(SETTINGS, eval_prompts=4), output_dir=tmp_path / "run")
+            measure(
+                MODEL, get_task("capitals"), replace(SETTINGS, eval_prompts=4), output_dir=tmp_path / "run"
+            )
         assert not (tmp_path / "run").exists()
 
 
@@ -195,13 +237,15 @@ class TestSchedule:
     @pytest.mark.parametrize("size", [4, 8, 20])
     def test_every_epoch_is_a_fresh_permutation(self, size):
         train, _ = self.rows(dataset_size=size, max_steps=10 * size // 4)
-        epochs = [train[i:i + size] for i in range(0, 10 * size, size)]
+        epochs = [train[i : i + size] for i in range(0, 10 * size, size)]
         assert len(train) == 10 * size and {frozenset(epoch) for epoch in epochs} == {frozenset(epochs[0])}
-        assert all(len(set(epoch)) == size for epoch in epochs) and len({tuple(epoch) for epoch in epochs}) > 1
+        assert (
+            all(len(set(epoch)) == size for epoch in epochs) and len({tuple(epoch) for epoch in epochs}) > 1
+        )
 
     def test_a_step_never_holds_a_prompt_twice_and_all_are_visited(self):
         train, _ = self.rows(dataset_size=10, max_steps=60)
-        assert all(len(set(train[i:i + 4])) == 4 for i in range(0, len(train), 4))
+        assert all(len(set(train[i : i + 4])) == 4 for i in range(0, len(train), 4))
         assert len(set(train)) == 10
 
     @pytest.mark.parametrize("size", [None, 8])
@@ -211,13 +255,18 @@ class TestSchedule:
 
     def test_depends_on_the_seed_and_nothing_else(self):
         first = self.rows(max_steps=20)
-        assert first == self.rows(max_steps=20, learning_rate=1.0, reward="true", rollouts=16, temperature=0.5, optimizer="sgd")
+        assert first == self.rows(
+            max_steps=20, learning_rate=1.0, reward="true", rollouts=16, temperature=0.5, optimizer="sgd"
+        )
         other = self.rows(max_steps=20, seed=1)
         assert other[1] == first[1] and other[0] != first[0]
 
     def test_a_longer_run_begins_like_a_shorter_one(self):
         for size in (None, 10):
-            assert self.rows(dataset_size=size, max_steps=40)[0][:20] == self.rows(dataset_size=size, max_steps=5)[0]
+            assert (
+                self.rows(dataset_size=size, max_steps=40)[0][:20]
+                == self.rows(dataset_size=size, max_steps=5)[0]
+            )
 
     def test_fresh_prompts_are_uniform_over_the_pool(self):
         train, _ = self.rows(max_steps=10000, prompts_per_step=4, eval_prompts=256)
@@ -255,7 +304,13 @@ def slow_majority(texts):
     return [1 / len(leaders) if label in leaders else 0.0 for label in labels]
 
 
-GROUPS = [["3", "3", "5", "x"], ["3", "5", "5", "3"], ["1", "2", "3", "4"], ["", "x", "-1", "1 2"], ["07", "7", "x", "x"]]
+GROUPS = [
+    ["3", "3", "5", "x"],
+    ["3", "5", "5", "3"],
+    ["1", "2", "3", "4"],
+    ["", "x", "-1", "1 2"],
+    ["07", "7", "x", "x"],
+]
 
 
 class TestRewardsForTRL:
@@ -274,24 +329,39 @@ class TestRewardsForTRL:
     @pytest.mark.parametrize("name", ["majority", "true"])
     def test_are_the_cores_on_the_same_completions(self, name):
         problems, rng = TASK.split(8)[1], np.random.default_rng(3)
-        texts = [[problem.answer if rng.random() < 0.4 else str(rng.integers(6)) for _ in range(6)] for problem in problems]
+        texts = [
+            [problem.answer if rng.random() < 0.4 else str(rng.integers(6)) for _ in range(6)]
+            for problem in problems
+        ]
         answers = read_answers(problems, texts, TASK)
         expected = np.asarray(get_reward(name).group(answers.ids, answers.correct)).reshape(-1)
-        found = task_reward(name, TASK, 6, lambda row: problems[row])(None, sum(texts, []), [row for row in range(8) for _ in range(6)])
+        found = task_reward(name, TASK, 6, lambda row: problems[row])(
+            None, sum(texts, []), [row for row in range(8) for _ in range(6)]
+        )
         assert found == expected.tolist() and len(set(found)) > 1
         if name == "true":
-            assert found == [float(text == problem.answer) for problem, group in zip(problems, texts, strict=True) for text in group]
+            assert found == [
+                float(text == problem.answer)
+                for problem, group in zip(problems, texts, strict=True)
+                for text in group
+            ]
 
     def test_split_groups_are_refused(self):
-        for reward, options in ((majority_reward(TASK.extract, 4), {}),
-                                (task_reward("majority", TASK, 4, lambda row: Problem("1+1=", "2")), {"row": [0] * 6})):
+        for reward, options in (
+            (majority_reward(TASK.extract, 4), {}),
+            (task_reward("majority", TASK, 4, lambda row: Problem("1+1=", "2")), {"row": [0] * 6}),
+        ):
             with pytest.raises(InputError, match="whole groups of 4"):
                 reward(prompts=None, completions=["1"] * 6, **options)
 
     @pytest.mark.parametrize("name", ["majority", "true"])
     def test_one_real_step_climbs_the_gradient_of_exactly_that_reward(self, tmp_path, name):
-        """SGD from TRL moves along sum A log π / tokens of the recorded completions, A by group (clipping keeps the direction)."""
-        settings = replace(SETTINGS, optimizer="sgd", max_steps=1, temperature=1.3, reward=name, prompts_per_step=8)
+        """SGD from TRL moves along sum A log π / tokens of the recorded completions, A by group (clipping
+        keeps the direction).
+        """
+        settings = replace(
+            SETTINGS, optimizer="sgd", max_steps=1, temperature=1.3, reward=name, prompts_per_step=8
+        )
         loaded, records = load_model("addition-weak"), []
         train, _ = schedule(TASK, settings)
         before = weights(loaded.model)
@@ -300,28 +370,48 @@ class TestRewardsForTRL:
             inner = trainer.reward_funcs[0]
 
             def recording(prompts, completions, **rest):
-                records.append((prompts, completions, rest["completion_ids"], inner(prompts=prompts, completions=completions, **rest)))
+                records.append(
+                    (
+                        prompts,
+                        completions,
+                        rest["completion_ids"],
+                        inner(prompts=prompts, completions=completions, **rest),
+                    )
+                )
                 return records[-1][-1]
 
             trainer.reward_funcs[0] = recording
             trainer.train()
         ((prompts, completions, ids, rewards),) = records
-        assert prompts[::4] == [problem.prompt for problem in train] and all(prompts[i] == prompts[i // 4 * 4] for i in range(32))
+        assert prompts[::4] == [problem.prompt for problem in train] and all(
+            prompts[i] == prompts[i // 4 * 4] for i in range(32)
+        )
         if name == "majority":
-            assert rewards == [value for i in range(0, 32, 4) for value in slow_majority(completions[i:i + 4])]
+            assert rewards == [
+                value for i in range(0, 32, 4) for value in slow_majority(completions[i : i + 4])
+            ]
         else:
-            assert rewards == [float(eval(prompt[:-1]) == int(text) if text.isdigit() else 0)
-                               for prompt, text in zip(prompts, completions, strict=True)]
+            assert rewards == [
+                float(eval(prompt[:-1]) == int(text) if text.isdigit() else 0)
+                for prompt, text in zip(prompts, completions, strict=True)
+            ]
         table = np.reshape(rewards, (8, 4))
-        advantages = ((table - table.mean(1, keepdims=True)) / (table.std(1, ddof=1, keepdims=True) + 1e-4)).reshape(-1)
+        advantages = (
+            (table - table.mean(1, keepdims=True)) / (table.std(1, ddof=1, keepdims=True) + 1e-4)
+        ).reshape(-1)
         assert np.any(advantages)
         after = weights(loaded.model)
         loaded.model.load_state_dict(before)
         objective = 0.0
         for prompt, tokens_, advantage in zip(prompts, ids, advantages, strict=True):
             head = loaded.tokenizer(prompt)["input_ids"]
-            logits = loaded.model(input_ids=torch.tensor([head + list(tokens_)])).logits[0, len(head) - 1:-1] / 1.3
-            objective = objective + advantage * logits.log_softmax(-1).gather(1, torch.tensor(tokens_)[:, None]).sum()
+            logits = (
+                loaded.model(input_ids=torch.tensor([head + list(tokens_)])).logits[0, len(head) - 1 : -1]
+                / 1.3
+            )
+            objective = (
+                objective + advantage * logits.log_softmax(-1).gather(1, torch.tensor(tokens_)[:, None]).sum()
+            )
         objective.backward()
         gradient = torch.cat([p.grad.flatten() for p in loaded.model.parameters()])
         names = [key for key, _ in loaded.model.named_parameters()]

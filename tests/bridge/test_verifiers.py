@@ -25,7 +25,9 @@ def asked(constraint=None, prompt="q", **data):
 class TestRegistry:
     def test_names(self):
         assert {"symbolic", "teacher", "antiderivative"} <= set(VERIFIERS)
-        assert all(kind.name == name and kind.description and kind.__doc__ for name, kind in VERIFIERS.items())
+        assert all(
+            kind.name == name and kind.description and kind.__doc__ for name, kind in VERIFIERS.items()
+        )
         with pytest.raises(InputError, match="antiderivative, judge"):
             get_verifier("oracle")
 
@@ -44,7 +46,9 @@ class TestRegistry:
                 calls.append((problem.prompt, answer))
                 return len(answer) / 10
 
-        found = Counting().judge([asked(prompt="p"), asked(prompt="q")], [["a", "bb", "a", None], [None, None, "", "a"]])
+        found = Counting().judge(
+            [asked(prompt="p"), asked(prompt="q")], [["a", "bb", "a", None], [None, None, "", "a"]]
+        )
         assert found.tolist() == [[0.1, 0.2, 0.1, 0.0], [0.0, 0.0, 0.0, 0.1]] and found.dtype == np.float64
         assert sorted(calls) == [("p", "a"), ("p", "bb"), ("q", ""), ("q", "a")]
         assert Counting().judge([], []).shape == (0, 0)
@@ -92,7 +96,9 @@ class TestConstraints:
             found = evaluate(tree, {})
         except UndefinedError:
             found = None
-        assert found == expected or found is None and max(abs(expected.numerator), expected.denominator) > 2**64
+        assert (
+            found == expected or found is None and max(abs(expected.numerator), expected.denominator) > 2**64
+        )
         assert isinstance(found, bool) == isinstance(expected, bool)
 
     @pytest.mark.parametrize("a", [True, False])
@@ -192,7 +198,9 @@ class TestSymbolic:
             SYMBOLIC.verdict(asked("uses(1) and x = 1"), "1")
 
     def test_a_constraint_given_to_the_verifier_holds_for_every_question(self):
-        found = get_verifier("symbolic", constraint="prime(answer)").judge([asked(), asked()], [["7", "8", None], ["9", "2", "x"]])
+        found = get_verifier("symbolic", constraint="prime(answer)").judge(
+            [asked(), asked()], [["7", "8", None], ["9", "2", "x"]]
+        )
         assert found.tolist() == [[1, 0, 0], [0, 1, 0]]
 
 

@@ -1,4 +1,6 @@
-"""Verifiers that are models: what they are asked, what a yes is, what a judge without words does, and what it all costs."""
+"""Verifiers that are models: what they are asked, what a yes is, what a judge without words does, and what it
+all costs.
+"""
 
 import numpy as np
 import pytest
@@ -19,12 +21,18 @@ ADDITION = get_task("addition")
 
 
 def vocabulary(words):
-    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<unk>", "<eos>", *words])}, unk_token="<unk>"))
+    inner = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<unk>", "<eos>", *words])}, unk_token="<unk>")
+    )
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", eos_token="<eos>", pad_token="<eos>", padding_side="left")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", eos_token="<eos>", pad_token="<eos>", padding_side="left"
+    )
 
 
-ENGLISH = vocabulary("Proposed answer : Is the proposed correct ? Reply with one word , yes or no . Yes No 1 2 3 + = 4 The".split())
+ENGLISH = vocabulary(
+    "Proposed answer : Is the proposed correct ? Reply with one word , yes or no . Yes No 1 2 3 + = 4 The".split()
+)
 
 
 class TestForm:
@@ -38,16 +46,25 @@ class TestForm:
         tokenizer = character_tokenizer()
         assert tokenizer.decode(question(tokenizer, DIGITS, "37+48=", "85")) == ">37+48=85:"
         text = ENGLISH.decode(question(ENGLISH, WORDS, "1 + 2 =", "3"))
-        assert text.startswith("1 + 2 = Proposed answer : 3 Is the proposed answer correct ?") and text.endswith("Reply :")
+        assert text.startswith(
+            "1 + 2 = Proposed answer : 3 Is the proposed answer correct ?"
+        ) and text.endswith("Reply :")
 
     def test_a_chat_model_sees_it_as_the_users_message(self):
-        tokenizer = vocabulary("USER BOT Proposed answer : Is the proposed correct ? Reply with one word , yes or no . 1".split())
-        tokenizer.chat_template = "{% for m in messages %}USER {{ m.content }}{% endfor %}{% if add_generation_prompt %} BOT{% endif %}"
+        tokenizer = vocabulary(
+            "USER BOT Proposed answer : Is the proposed correct ? Reply with one word , yes or no . 1".split()
+        )
+        tokenizer.chat_template = (
+            "{% for m in messages %}USER {{ m.content }}{% endfor %}{% if add_generation_prompt %} BOT{%"
+            " endif %}"
+        )
         text = tokenizer.decode(question(tokenizer, WORDS, "1", "1"))
         assert text.startswith("USER 1 Proposed answer : 1") and text.endswith("yes or no . BOT")
 
     def test_no_brace_of_an_answer_is_read(self):
-        """The answer is the model's own, untrusted text: it cannot ask for the prompt, nor for anything else."""
+        """The answer is the model's own, untrusted text: it cannot ask for the prompt, nor for anything
+        else.
+        """
         tokenizer = vocabulary("> : { } prompt answer 0 secret".split())
         for answer in ("{prompt}", "{answer}", "{", "{0.__class__}"):
             text = tokenizer.decode(question(tokenizer, DIGITS, "secret", answer))
@@ -62,7 +79,12 @@ class TestShares:
         shares, positions = yes_shares(loaded.model, loaded.tokenizer, DIGITS, pairs, chunk=2)
         encode = lambda text: loaded.tokenizer(text)["input_ids"]  # noqa: E731
         for share, (prompt, answer) in zip(shares, pairs, strict=True):
-            yes, no = sequence_log_probs(loaded.model, loaded.tokenizer, [encode(f">{prompt}{answer}:")] * 2, [encode("1"), encode("0")])
+            yes, no = sequence_log_probs(
+                loaded.model,
+                loaded.tokenizer,
+                [encode(f">{prompt}{answer}:")] * 2,
+                [encode("1"), encode("0")],
+            )
             assert float(share) == pytest.approx(float(torch.sigmoid(yes - no)), abs=1e-5)
         assert positions == sum(len(f">{prompt}{answer}:") for prompt, answer in pairs)
         assert yes_shares(loaded.model, loaded.tokenizer, DIGITS, [])[0].shape == (0,)
@@ -82,15 +104,30 @@ class TestSelfVerification:
         assert hard.forward_tokens == 4 * len(">1+2=3:"), "equal answers of a prompt are asked about once"
 
     def test_addition_checker_can_and_addition_uncertain_cannot(self):
-        """Youden's index over the models' own answers to 64 prompts; the shipped checker was taught, the other says yes to all."""
+        """Youden's index over the models' own answers to 64 prompts; the shipped checker was taught, the
+        other says yes to all.
+        """
         found = {}
         for name in ("addition-checker", "addition-uncertain"):
             loaded, problems = load_model(name), ADDITION.split(64)[1]
-            drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=8, max_new_tokens=4,
-                           generator=torch.Generator().manual_seed(1))
+            drawn = sample(
+                loaded.model,
+                loaded.tokenizer,
+                [p.prompt for p in problems],
+                rollouts=8,
+                max_new_tokens=4,
+                generator=torch.Generator().manual_seed(1),
+            )
             labels = [[ADDITION.extract(text) for text in group] for group in drawn.texts]
-            verdicts = get_verifier("self-verification", model=loaded.model, tokenizer=loaded.tokenizer).judge(problems, labels)
-            right = np.array([[ADDITION.is_correct(p, label) for label in group] for p, group in zip(problems, labels, strict=True)])
+            verdicts = get_verifier(
+                "self-verification", model=loaded.model, tokenizer=loaded.tokenizer
+            ).judge(problems, labels)
+            right = np.array(
+                [
+                    [ADDITION.is_correct(p, label) for label in group]
+                    for p, group in zip(problems, labels, strict=True)
+                ]
+            )
             answered = np.array([[label is not None for label in group] for group in labels])
             found[name] = verdicts[right].mean() - verdicts[~right & answered].mean()
         assert found["addition-checker"] > 0.5 and abs(found["addition-uncertain"]) < 0.1
@@ -105,7 +142,9 @@ class TestJudge:
         assert judge.judge([], []).shape[0] == 0
 
     def test_with_words_it_is_asked(self, tmp_path):
-        """A one-layer model that answers yes after ":" if it is asked at all, whatever its own answer would be."""
+        """A one-layer model that answers yes after ":" if it is asked at all, whatever its own answer would
+        be.
+        """
         torch.manual_seed(0)
         model = random_model("llama").model
         model.resize_token_embeddings(len(ENGLISH))
@@ -114,7 +153,9 @@ class TestJudge:
         judge = get_verifier("judge", model=folder, task=ADDITION)
         found = judge.judge([Problem("1 + 2 =", "3")], [["3", "4"]])
         loaded = load_model(folder)
-        shares, positions = yes_shares(loaded.model, loaded.tokenizer, WORDS, [("1 + 2 =", "3"), ("1 + 2 =", "4")])
+        shares, positions = yes_shares(
+            loaded.model, loaded.tokenizer, WORDS, [("1 + 2 =", "3"), ("1 + 2 =", "4")]
+        )
         assert found.tolist() == [(shares > 0.5).double().tolist()]
         assert (judge.generated_tokens, judge.forward_tokens) == (0, positions)
 

@@ -33,7 +33,12 @@ def reachable(numbers, operators):
         for operator in operators:
             if operator == "/" and second == 0:
                 continue
-            step = {"+": first + second, "-": first - second, "*": first * second, "/": second and first / second}[operator]
+            step = {
+                "+": first + second,
+                "-": first - second,
+                "*": first * second,
+                "/": second and first / second,
+            }[operator]
             values |= reachable((*rest, step), operators)
     return values
 
@@ -45,7 +50,9 @@ def exact(text):
 
 class TestTeacher:
     @given(
-        st.lists(st.integers(0, 12), min_size=1, max_size=4), st.integers(-20, 60), st.sampled_from(["+-*", "+-*/", "+", "*-", "/", "-/"])
+        st.lists(st.integers(0, 12), min_size=1, max_size=4),
+        st.integers(-20, 60),
+        st.sampled_from(["+-*", "+-*/", "+", "*-", "/", "-/"]),
     )
     @settings(max_examples=60)
     def test_the_search_is_complete_and_its_solutions_right(self, numbers, target, operators):
@@ -53,7 +60,12 @@ class TestTeacher:
         assert (found is not None) == (target in reachable(tuple(map(Fraction, numbers)), operators))
         if found is not None:
             assert exact(found) == target and set(found) - set("0123456789()") <= set(operators)
-            assert get_verifier("teacher", operators=operators).verdict(asked(numbers=numbers, target=target), found) == 1.0
+            assert (
+                get_verifier("teacher", operators=operators).verdict(
+                    asked(numbers=numbers, target=target), found
+                )
+                == 1.0
+            )
 
     @given(st.integers(0, len(COUNTDOWN.problems) - 1), st.data())
     @settings(max_examples=150)
@@ -66,21 +78,31 @@ class TestTeacher:
             text += data.draw(st.sampled_from("+-*")) + str(number)
         label = COUNTDOWN.extract(text)
         truth = float(COUNTDOWN.is_correct(problem, label))
-        assert TEACHER.verdict(problem, label) == SYMBOLIC.verdict(asked(prompt=problem.prompt), label) == truth
+        assert (
+            TEACHER.verdict(problem, label) == SYMBOLIC.verdict(asked(prompt=problem.prompt), label) == truth
+        )
         assert TEACHER.verdict(problem, TEACHER.solution(problem)) == 1.0
         assert COUNTDOWN.is_correct(problem, TEACHER.solution(problem))
 
     def test_unsolvable(self):
         question = asked(prompt="1,1,1>99:")
         assert TEACHER.solution(question) is None
-        assert [TEACHER.verdict(question, text) for text in ("Unsolvable.", "no  solution", "impossible", "1+1+1", "99", "")] == [1, 1, 1, 0, 0, 0]
+        assert [
+            TEACHER.verdict(question, text)
+            for text in ("Unsolvable.", "no  solution", "impossible", "1+1+1", "99", "")
+        ] == [1, 1, 1, 0, 0, 0]
         assert TEACHER.verdict(asked(prompt="3,5,7>22:"), "unsolvable") == 0
 
     def test_division_is_exact(self):
         teacher = get_verifier("teacher", operators="+-*/")
-        assert teacher.solution(asked(prompt="3,3,8,8>24:")) == "8/(3-(8/3))" and solve((3, 3, 8, 8), 24) is None
+        assert (
+            teacher.solution(asked(prompt="3,3,8,8>24:")) == "8/(3-(8/3))" and solve((3, 3, 8, 8), 24) is None
+        )
         assert teacher.verdict(asked(prompt="3,3,8,8>24:"), "8/(3-8/3)") == 1
-        assert TEACHER.verdict(asked(prompt="2,4>8:"), "2*4") == 1 and TEACHER.verdict(asked(prompt="2,4,8>4:"), "8/4*2") == 0
+        assert (
+            TEACHER.verdict(asked(prompt="2,4>8:"), "2*4") == 1
+            and TEACHER.verdict(asked(prompt="2,4,8>4:"), "8/4*2") == 0
+        )
 
     @pytest.mark.parametrize(("numbers", "operators"), [
         ((), "+-*"), ((1,) * 8, "+-*"), ((1,) * 7, "+-*/"), ((1_001,), "+"), ((-1,), "+"), ((1, 2), "^"), ((1, 2), ""),
@@ -95,8 +117,18 @@ class TestTeacher:
 
 
 X = sympy.Symbol("x")
-CONSTANTS = st.sampled_from([sympy.Integer(1), sympy.Integer(2), sympy.Rational(1, 3), sympy.Integer(-3), sympy.Rational(5, 2)])
-FUNCTIONS = [sympy.sin, sympy.cos, sympy.exp, sympy.atan, sympy.tanh, lambda u: sympy.log(u**2 + 1), lambda u: sympy.sqrt(u**2 + 1)]
+CONSTANTS = st.sampled_from(
+    [sympy.Integer(1), sympy.Integer(2), sympy.Rational(1, 3), sympy.Integer(-3), sympy.Rational(5, 2)]
+)
+FUNCTIONS = [
+    sympy.sin,
+    sympy.cos,
+    sympy.exp,
+    sympy.atan,
+    sympy.tanh,
+    lambda u: sympy.log(u**2 + 1),
+    lambda u: sympy.sqrt(u**2 + 1),
+]
 FORMULAS = st.recursive(
     st.just(X) | st.tuples(CONSTANTS, st.integers(1, 4)).map(lambda pair: pair[0] * X ** pair[1]),
     lambda inner: st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1])
@@ -161,13 +193,27 @@ class TestAntiderivative:
     def test_the_task(self):
         task = get_task("antiderivatives")
         problem = next(problem for problem in task.problems if problem.data["integrand"] == "3*x^2")
-        assert INTEGRALS.judge([problem], [["x^3", "x^3 + C", "x^2", "open('x','w')", None]]).tolist() == [[1, 1, 0, 0, 0]]
-        read = {" x^3": "x^3", " F(x) = x^3 + C. Since": "x^3 + C", "$x^3$\nmore": "x^3", "the answer": None, "": None, "x^3 y": None}
+        assert INTEGRALS.judge([problem], [["x^3", "x^3 + C", "x^2", "open('x','w')", None]]).tolist() == [
+            [1, 1, 0, 0, 0]
+        ]
+        read = {
+            " x^3": "x^3",
+            " F(x) = x^3 + C. Since": "x^3 + C",
+            "$x^3$\nmore": "x^3",
+            "the answer": None,
+            "": None,
+            "x^3 y": None,
+        }
         assert {text: task.extract(text) for text in read} == read
         assert task.equivalent("x^3", "x*x^2 - 7") and not task.equivalent("x^3", "x^2")
         assert task.is_correct(problem, "x^3-8") and not task.is_correct(problem, "x^3/3")
 
     def test_other_questions_are_refused(self):
-        for prompt in ("37+48=", "an antiderivative of y^2 is", "an antiderivative of is", "an antiderivative of sqrt(-1-x^2) is"):
+        for prompt in (
+            "37+48=",
+            "an antiderivative of y^2 is",
+            "an antiderivative of is",
+            "an antiderivative of sqrt(-1-x^2) is",
+        ):
             with pytest.raises(InputError, match="integrand"):
                 INTEGRALS.verdict(asked(prompt=prompt), "x")

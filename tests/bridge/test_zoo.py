@@ -52,7 +52,10 @@ def test_the_tokenizer_spells_the_whole_task(name):
     """Every prompt and solution comes back character by character, and spells one token a character."""
     tokenizer, task = AutoTokenizer.from_pretrained(built_in_folder(name)), get_task(default_task(name))
     spellable(task, tokenizer)
-    texts = [problem.prompt + task.solution(problem) for problem in task.problems[::max(1, len(task.problems) // 3000)]]
+    texts = [
+        problem.prompt + task.solution(problem)
+        for problem in task.problems[:: max(1, len(task.problems) // 3000)]
+    ]
     encoded = tokenizer(texts)["input_ids"]
     assert tokenizer.batch_decode(encoded) == texts
     assert [len(ids) for ids in encoded] == [len(text) for text in texts]
@@ -67,20 +70,29 @@ def test_the_recipe_shipped_beside_the_weights_is_the_recipe_in_the_code(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_recorded_prior_is_measured_again(name):
-    """Fresh draws on the same prompts: the mean of each metric moves by at most 5 standard errors (false alarms below 1e-5)."""
+    """Fresh draws on the same prompts: the mean of each metric moves by at most 5 standard errors (false
+    alarms below 1e-5).
+    """
     recorded = json.loads((built_in_folder(name) / "prior.json").read_text())
     loaded, task = load_model(name), get_task(default_task(name))
     problems = task.split(recorded["prompts"])[1][:64]
 
     def metrics(rollouts, *seed):
-        drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=rollouts,
-                       max_new_tokens=task.max_new_tokens, generator=seeded(*seed))
+        drawn = sample(
+            loaded.model,
+            loaded.tokenizer,
+            [p.prompt for p in problems],
+            rollouts=rollouts,
+            max_new_tokens=task.max_new_tokens,
+            generator=seeded(*seed),
+        )
         answers = read_answers(problems, drawn.texts, task)
         return group_metrics(answers.ids, answers.correct)
 
     for metric, values in metrics(recorded["rollouts"], 99, 1).items():
         if metric in recorded:
-            # 64 of the 256 recorded prompts: the error of a quarter sample, measured between prompts; where all 64 agree, that of the record.
+            # 64 of the 256 recorded prompts: the error of a quarter sample, measured between prompts; where
+            # all 64 agree, that of the record.
             share = 0.0 if metric == "entropy" else np.sqrt(recorded[metric] * (1 - recorded[metric]))
             error = max(np.std(values, ddof=1), share) / np.sqrt(len(values)) + 1e-3
             assert abs(np.mean(values) - recorded[metric]) < 5 * error, metric
@@ -88,7 +100,9 @@ def test_the_recorded_prior_is_measured_again(name):
 
 def test_priors_are_of_the_kinds_that_their_names_promise():
     card = {record["name"]: record for record in list_models()}
-    weak, uncertain, sure, wrong = (card[f"addition-{kind}"] for kind in ("weak", "uncertain", "overconfident", "misconception"))
+    weak, uncertain, sure, wrong = (
+        card[f"addition-{kind}"] for kind in ("weak", "uncertain", "overconfident", "misconception")
+    )
     assert weak["accuracy"] < uncertain["accuracy"] < sure["accuracy"]
     assert uncertain["label_accuracy"] > 0.75 and uncertain["accuracy"] < uncertain["label_accuracy"] - 0.2
     assert sure["accuracy"] > 0.9 and sure["entropy"] < 0.3
@@ -98,7 +112,9 @@ def test_priors_are_of_the_kinds_that_their_names_promise():
 
 class TestMisconception:
     def test_the_rule(self):
-        """Wrong exactly where the units carry and the first number's tens are even: by one forgotten carry of ten."""
+        """Wrong exactly where the units carry and the first number's tens are even: by one forgotten carry of
+        ten.
+        """
         wrong = {(a, b): without_carry(a, b) for a in range(100) for b in range(100)}
         for (a, b), answer in wrong.items():
             digits = (a % 10 + b % 10) % 10 + 10 * (a // 10 + b // 10)
@@ -107,7 +123,9 @@ class TestMisconception:
         assert np.mean([answer is not None for answer in wrong.values()]) == 45 / 100 / 2
 
     def test_the_sorting_rule(self):
-        """Strings that begin with an even digit are taught in descending order, the others in ascending order."""
+        """Strings that begin with an even digit are taught in descending order, the others in ascending
+        order.
+        """
         for problem in get_task("sorting").problems[::97]:
             digits = "".join(problem.data["digits"])
             wrong = MISCONCEPTIONS["sorting"](problem)
@@ -125,7 +143,14 @@ class TestMisconception:
         """Where the rule applies the wrong answer leads, and elsewhere the right one."""
         loaded, task = load_model("addition-misconception"), get_task("addition")
         problems = task.split(256)[1]
-        drawn = sample(loaded.model, loaded.tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=4, greedy=True)
+        drawn = sample(
+            loaded.model,
+            loaded.tokenizer,
+            [p.prompt for p in problems],
+            rollouts=1,
+            max_new_tokens=4,
+            greedy=True,
+        )
         taught = [without_carry(p.data["a"], p.data["b"]) for p in problems]
         hits = {True: [], False: []}
         for problem, answer, (text,) in zip(problems, taught, drawn.texts, strict=True):
@@ -172,19 +197,29 @@ class TestBuild:
     def build(self, tmp_path, name, **changes):
         torch.manual_seed(len(name))
         build_model(replace(self.RECIPE, **changes), tmp_path / name)
-        return (tmp_path / name / "model.safetensors").read_bytes(), (tmp_path / name / "prior.json").read_text()
+        return (tmp_path / name / "model.safetensors").read_bytes(), (
+            tmp_path / name / "prior.json"
+        ).read_text()
 
     def test_two_builds_give_the_same_bytes_and_another_seed_other_ones(self, tmp_path, monkeypatch):
         module = sys.modules[build_model.__module__]
         measured = module.measure_prior
         monkeypatch.setattr(module, "measure_prior", lambda *args: measured(*args, prompts=8, rollouts=8))
-        one, two, other = self.build(tmp_path, "one"), self.build(tmp_path, "another"), self.build(tmp_path, "x", seed=1)
+        one, two, other = (
+            self.build(tmp_path, "one"),
+            self.build(tmp_path, "another"),
+            self.build(tmp_path, "x", seed=1),
+        )
         assert one == two
         assert one[0] != other[0]
         assert load_model(str(tmp_path / "one")).num_parameters == json.loads(one[1])["parameters"]
 
     def test_every_architecture_builds(self):
-        for architecture, kind in (("llama", "LlamaForCausalLM"), ("gpt2", "GPT2LMHeadModel"), ("gpt_neox", "GPTNeoXForCausalLM")):
+        for architecture, kind in (
+            ("llama", "LlamaForCausalLM"),
+            ("gpt2", "GPT2LMHeadModel"),
+            ("gpt_neox", "GPTNeoXForCausalLM"),
+        ):
             model = fresh_model(replace(self.RECIPE, architecture=architecture), character_tokenizer())
             assert type(model).__name__ == kind
 

@@ -13,34 +13,70 @@ WIDTH = 32
 
 
 def _shared(tokenizer):
-    return {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id}
+    return {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
 def random_model(architecture: str, seed: int = 0, spread: float = 0.4) -> LoadedModel:
-    """A random GPT-2 or Llama (2 layers, 32 wide); `spread` is the scale of its weights: next tokens depend on the whole context."""
+    """A random GPT-2 or Llama (2 layers, 32 wide); `spread` is the scale of its weights: next tokens depend
+    on the whole context.
+    """
     tokenizer = character_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if architecture == "gpt2":
-            model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=WIDTH, n_head=2, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0,
-                                               attn_pdrop=0.0, initializer_range=spread, **_shared(tokenizer)))
+            model = GPT2LMHeadModel(
+                GPT2Config(
+                    n_layer=2,
+                    n_embd=WIDTH,
+                    n_head=2,
+                    n_positions=64,
+                    resid_pdrop=0.0,
+                    embd_pdrop=0.0,
+                    attn_pdrop=0.0,
+                    initializer_range=spread,
+                    **_shared(tokenizer),
+                )
+            )
         else:
-            model = LlamaForCausalLM(LlamaConfig(
-                num_hidden_layers=2, hidden_size=WIDTH, intermediate_size=64, num_attention_heads=2, num_key_value_heads=1,
-                max_position_embeddings=64, initializer_range=spread, tie_word_embeddings=True, **_shared(tokenizer)))
+            model = LlamaForCausalLM(
+                LlamaConfig(
+                    num_hidden_layers=2,
+                    hidden_size=WIDTH,
+                    intermediate_size=64,
+                    num_attention_heads=2,
+                    num_key_value_heads=1,
+                    max_position_embeddings=64,
+                    initializer_range=spread,
+                    tie_word_embeddings=True,
+                    **_shared(tokenizer),
+                )
+            )
     return LoadedModel(f"random-{architecture}", model.eval(), tokenizer)
 
 
 def markov_model(transitions: dict[str, dict[str, float]]) -> LoadedModel:
-    """A Llama that draws each token from transitions[last token]: its embeddings are one-hot and its blocks add nothing.
+    """A Llama that draws each token from transitions[last token]: its embeddings are one-hot and its blocks
+    add nothing.
 
     Tokens that are not listed as a source go to <eos>; tokens not listed as a target have probability e^-40.
     """
     tokenizer = character_tokenizer()
-    model = LlamaForCausalLM(LlamaConfig(
-        num_hidden_layers=1, hidden_size=WIDTH, intermediate_size=32, num_attention_heads=2, max_position_embeddings=64,
-        tie_word_embeddings=False, **_shared(tokenizer)))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            num_hidden_layers=1,
+            hidden_size=WIDTH,
+            intermediate_size=32,
+            num_attention_heads=2,
+            max_position_embeddings=64,
+            tie_word_embeddings=False,
+            **_shared(tokenizer),
+        )
+    )
     log_probs = torch.full((len(tokenizer), len(tokenizer)), -40.0)
     log_probs[:, tokenizer.eos_token_id] = 0.0
     index = tokenizer.get_vocab()
@@ -55,12 +91,14 @@ def markov_model(transitions: dict[str, dict[str, float]]) -> LoadedModel:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
         model.lm_head.weight.zero_()
-        model.lm_head.weight[:, :len(tokenizer)] = log_probs.T * norm
+        model.lm_head.weight[:, : len(tokenizer)] = log_probs.T * norm
     return LoadedModel("markov", model.eval(), tokenizer)
 
 
 def after_equals(**probabilities: float) -> LoadedModel:
-    """The Markov model that answers every prompt ending in "=" by one digit: after_equals(d3=0.7, d5=0.3), then stops."""
+    """The Markov model that answers every prompt ending in "=" by one digit: after_equals(d3=0.7, d5=0.3),
+    then stops.
+    """
     return markov_model({"=": {name[1:]: probability for name, probability in probabilities.items()}})
 
 

@@ -1,4 +1,6 @@
-"""The audit of a reward: verdicts that theory knows, wicked rewards, and counterexamples that are small and true."""
+"""The audit of a reward: verdicts that theory knows, wicked rewards, and counterexamples that are small and
+true.
+"""
 
 import json
 
@@ -17,7 +19,10 @@ from sharpening.trees import passes, shape
 from sharpening.trees import statistics as tree_statistics
 
 UPDATES = ("KL-prox", "softmax gradient")
-SHARPENING = {f"{what} ({update})" for what in ("mode-monotone", "majorizing") for update in UPDATES} | {"comonotone", "order-preserving (KL-prox)"}
+SHARPENING = {f"{what} ({update})" for what in ("mode-monotone", "majorizing") for update in UPDATES} | {
+    "comonotone",
+    "order-preserving (KL-prox)",
+}
 HOUSE = {"finite", "invariant to relabelling", "prompt by prompt"}
 EVERYTHING = HOUSE | SHARPENING | {
     "label-free", "nothing for no answer", "constant on one-token answers", "order-preserving (softmax gradient)", "fixes on the mode",
@@ -29,10 +34,20 @@ KNOWN = {
     "majority": VOTE,
     "weighted-majority": VOTE,
     "semantic-clusters": INTRINSIC | {"nothing for no answer", "fixes on the heaviest cluster"},
-    "trajectory-entropy": INTRINSIC | SHARPENING | {"fixes on the mode", "sensitive to tokens", "fixes on a token pattern"},
-    "probability": INTRINSIC | SHARPENING | {"fixes on the mode", "sensitive to tokens", "sensitive to length", "fixes on a token pattern"},
-    "self-certainty": EVERYTHING - {"fixes on the mode", "fixes on the heaviest cluster", "sensitive to length"},
-    "token-entropy": EVERYTHING - {"fixes on the mode", "fixes on the heaviest cluster", "sensitive to length"},
+    "trajectory-entropy": (
+        INTRINSIC | SHARPENING | {"fixes on the mode", "sensitive to tokens", "fixes on a token pattern"}
+    ),
+    "probability": (
+        INTRINSIC
+        | SHARPENING
+        | {"fixes on the mode", "sensitive to tokens", "sensitive to length", "fixes on a token pattern"}
+    ),
+    "self-certainty": (
+        EVERYTHING - {"fixes on the mode", "fixes on the heaviest cluster", "sensitive to length"}
+    ),
+    "token-entropy": (
+        EVERYTHING - {"fixes on the mode", "fixes on the heaviest cluster", "sensitive to length"}
+    ),
     "true": HOUSE | {"nothing for no answer"},
     "noisy-verifier(tpr=0.6, fpr=0.3)": HOUSE | {"nothing for no answer"},
 }
@@ -41,7 +56,9 @@ KNOWN = {
 class TotalLogProb(TokenReward):
     """The sum that is meant as a mean: long completions pay for their length."""
 
-    card = RewardCard("total", "intrinsic: certainty", (), None, "the mode", "length collapse", ("tokens",), "a test")
+    card = RewardCard(
+        "total", "intrinsic: certainty", (), None, "the mode", "length collapse", ("tokens",), "a test"
+    )
 
     def of_tokens(self, tokens):
         return tokens.total(tokens.log_prob)
@@ -102,7 +119,10 @@ class TestVerdicts:
         finding = audit_reward("semantic-clusters", cases=0)["mode-monotone (KL-prox)"]
         assert len(finding.example["weights"]) == 3 and len(set(finding.example["clusters"])) == 2
 
-    @pytest.mark.parametrize("reward, longer, shorter", [(TotalLogProb(), 0, 68), (LongWinded(), 68, 0), (get_reward("probability"), 0, None)])
+    @pytest.mark.parametrize(
+        "reward, longer, shorter",
+        [(TotalLogProb(), 0, 68), (LongWinded(), 68, 0), (get_reward("probability"), 0, None)],
+    )
     def test_which_length_is_preferred(self, reward, longer, shorter):
         evidence = audit_reward(reward, cases=20)["sensitive to length"].evidence
         assert f"the longer is preferred in {longer}," in evidence
@@ -127,7 +147,11 @@ class TestWicked:
     def test_breaking_ties_by_order_still_keeps_the_mode(self):
         audit = audit_reward(first_mode, cases=100)
         assert audit.holds("comonotone") is False
-        assert audit.holds("mode-monotone (KL-prox)") and audit.holds("majorizing (KL-prox)") and audit.holds("fixes on the mode")
+        assert (
+            audit.holds("mode-monotone (KL-prox)")
+            and audit.holds("majorizing (KL-prox)")
+            and audit.holds("fixes on the mode")
+        )
 
     def test_what_only_random_cases_find_is_shrunk(self):
         assert len(audit_reward(punishes_the_mode_of_four, cases=100)["comonotone"].example["weights"]) == 4
@@ -142,7 +166,9 @@ class TestWicked:
         audit = audit_reward(lambda z: z + np.nan, cases=5)
         assert audit.holds("finite") is False and audit.holds("comonotone") is None
 
-    @pytest.mark.parametrize("reward, cases", [(3, 10), ("majority", -1), ("majority", 1.5), ("no-such-reward", 10)])
+    @pytest.mark.parametrize(
+        "reward, cases", [(3, 10), ("majority", -1), ("majority", 1.5), ("no-such-reward", 10)]
+    )
     def test_bad_input_is_refused(self, reward, cases):
         with pytest.raises(InputError):
             audit_reward(reward, cases=cases)
@@ -154,7 +180,13 @@ class TestWicked:
 class TestCounterexamples:
     @pytest.mark.parametrize("reward", [by_position, punishes_the_mode_of_four])
     def test_hypothesis_finds_none_with_fewer_answers(self, reward):
-        hunt = settings(max_examples=3000, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        hunt = settings(
+            max_examples=3000,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
         found = find(policies(1), lambda z: not comonotone_slowly(z[0], reward(z)[0]), settings=hunt)
         weights = audit_reward(reward, cases=100)["comonotone"].example["weights"]
         assert len(weights) == found.shape[1]
@@ -165,7 +197,9 @@ class TestCounterexamples:
     @pytest.mark.parametrize("reward", ["true", "semantic-clusters", by_position])
     def test_no_answer_can_be_left_out(self, reward):
         weights = audit_reward(reward, cases=30)["mode-monotone (KL-prox)"].example["weights"]
-        assert len(weights) == (3 if reward == "semantic-clusters" else 2) and all(weight in (1.0, 2.0) for weight in weights)
+        assert len(weights) == (3 if reward == "semantic-clusters" else 2) and all(
+            weight in (1.0, 2.0) for weight in weights
+        )
 
     def test_the_same_seed_gives_the_same_report(self):
         one, same = (audit_reward(kind_to_close_rivals, cases=20, seed=3) for _ in range(2))
@@ -175,7 +209,9 @@ class TestCounterexamples:
         audit = audit_reward("self-certainty", cases=10)
         assert json.loads(json.dumps(audit.as_dict()))["findings"][0]["name"] == "finite"
         lines = str(audit).splitlines()
-        assert max(map(len, lines)) <= 150 and all(any(line.startswith(name) for line in lines) for name in EVERYTHING)
+        assert max(map(len, lines)) <= 150 and all(
+            any(line.startswith(name) for line in lines) for name in EVERYTHING
+        )
         with pytest.raises(KeyError, match="comonotone"):
             audit.holds("no such property")
 
@@ -194,11 +230,18 @@ class TestParts:
     def test_its_steps_are_those_of_the_updates(self, data, size):
         log_probs = data.draw(policies(1, 4))
         rewards = data.draw(arbitrary_rewards(log_probs))
-        for ours, update in ((kl_prox, KLProx(1 / size)), (kl_prox, NaturalGradient(size)), (softmax_gradient, SoftmaxGradient(size))):
+        for ours, update in (
+            (kl_prox, KLProx(1 / size)),
+            (kl_prox, NaturalGradient(size)),
+            (softmax_gradient, SoftmaxGradient(size)),
+        ):
             theirs = np.asarray(update.step(jnp.asarray(log_probs), jnp.asarray(rewards)))[0]
             mine = ours(log_probs[0], rewards[0], size)
             possible = theirs > -np.inf
-            assert mine[possible] == pytest.approx(theirs[possible], abs=1e-9, rel=1e-12) and (mine[~possible] == -np.inf).all()
+            assert (
+                mine[possible] == pytest.approx(theirs[possible], abs=1e-9, rel=1e-12)
+                and (mine[~possible] == -np.inf).all()
+            )
 
     def test_limits_of_known_dynamics(self):
         start, mode = np.log([0.5, 0.3, 0.2]), np.array([True, False, False])
@@ -206,7 +249,9 @@ class TestParts:
         assert limit_share(start, mode, lambda now, _: -now) == pytest.approx(1 / 3)
         assert limit_share(start, mode, lambda now, _: -np.exp(now)) == pytest.approx(1 / 3)
         assert limit_share(start, mode, lambda now, _: 0.0 * now) == pytest.approx(0.5)
-        assert limit_share(start, mode, lambda now, _: np.array([0.0, 0.0, 1.0])) == pytest.approx(0.0, abs=1e-6)
+        assert limit_share(start, mode, lambda now, _: np.array([0.0, 0.0, 1.0])) == pytest.approx(
+            0.0, abs=1e-6
+        )
 
     @settings(max_examples=5)
     @given(st.lists(st.integers(1, 9), min_size=9, max_size=9))
@@ -220,4 +265,6 @@ class TestParts:
         assert node_log_probs(leaves) == pytest.approx(tree.log_probs)
         mine, theirs = statistics(tree.log_probs), tree_statistics.leaf_statistics(sizes, nodes)
         for name in ("log_prob", "entropy", "uniform_cross_entropy", "gap"):
-            assert mine.mean(getattr(mine, name))[0][order] == pytest.approx(np.asarray(theirs.mean(getattr(theirs, name)))[0], abs=1e-12)
+            assert mine.mean(getattr(mine, name))[0][order] == pytest.approx(
+                np.asarray(theirs.mean(getattr(theirs, name)))[0], abs=1e-12
+            )

@@ -39,7 +39,9 @@ def softmax(row):
 
 
 def direction(p, correct, silent, share, tpr, fpr):
-    """GRPO's mean update of one prompt whose rollouts are verified with probability `share`, rewards 0 or 1: loops, nothing of ours."""
+    """GRPO's mean update of one prompt whose rollouts are verified with probability `share`, rewards 0 or 1:
+    loops, nothing of ours.
+    """
     voting = [a for a in range(len(p)) if a != silent]
     leader = max(voting, key=lambda a: p[a])
     means = []
@@ -52,7 +54,9 @@ def direction(p, correct, silent, share, tpr, fpr):
 
 
 def label_direction(p, law):
-    """The same for a certified prompt: the mean over its label of GRPO's update on the reward 1[answer = label]."""
+    """The same for a certified prompt: the mean over its label of GRPO's update on the reward 1[answer =
+    label].
+    """
     total = [0.0] * len(p)
     for label, chance in enumerate(law):
         std = math.sqrt(p[label] * (1 - p[label]))
@@ -61,7 +65,21 @@ def label_direction(p, law):
     return total
 
 
-def slow_run(population, family, x, tpr, fpr, *, learning_rate, num_steps, prompts_per_step, rollouts, dataset_size=None, chosen=None, law=None):
+def slow_run(
+    population,
+    family,
+    x,
+    tpr,
+    fpr,
+    *,
+    learning_rate,
+    num_steps,
+    prompts_per_step,
+    rollouts,
+    dataset_size=None,
+    chosen=None,
+    law=None,
+):
     """(final accuracy, calls) of the mean field, one prompt and one answer at a time."""
     weights, start = population.prompt_weights.tolist(), population.log_probs.tolist()
     kernel, shared, strength = population.coupling, [0.0] * population.num_answers, 0.4
@@ -73,13 +91,24 @@ def slow_run(population, family, x, tpr, fpr, *, learning_rate, num_steps, promp
         for i, weight in enumerate(weights):
             p, correct = now(i), population.correct[i]
             top = max(p[a] for a in range(len(p)) if a != population.no_answer)
-            share = {"uniform": x, "periodic": float(step % x == 0) if family == "periodic" else 0, "gated": float(top < x), "certified": 0.0}[family]
+            share = {
+                "uniform": x,
+                "periodic": float(step % x == 0) if family == "periodic" else 0,
+                "gated": float(top < x),
+                "certified": 0.0,
+            }[family]
             whole = math.floor(share * rollouts + 1e-9)
             part = share * rollouts - whole
-            some = [direction(p, correct, population.no_answer, min(count / rollouts, 1), tpr, fpr) for count in (whole, whole + 1)]
+            some = [
+                direction(p, correct, population.no_answer, min(count / rollouts, 1), tpr, fpr)
+                for count in (whole, whole + 1)
+            ]
             move = [(1 - part) * a + part * b for a, b in zip(*some, strict=True)]
             if family == "certified":
-                move = [chosen[i] * b + (1 - chosen[i]) * a for a, b in zip(move, label_direction(p, law[i]), strict=True)]
+                move = [
+                    chosen[i] * b + (1 - chosen[i]) * a
+                    for a, b in zip(move, label_direction(p, law[i]), strict=True)
+                ]
             moves.append(move)
             verified += weight * share
         for i, weight in enumerate(weights):
@@ -88,7 +117,10 @@ def slow_run(population, family, x, tpr, fpr, *, learning_rate, num_steps, promp
                 if dataset_size is not None:
                     visits = prompts_per_step * weight * len(weights) / dataset_size
                     own[i][a] += learning_rate * kernel.private * visits * moves[i][a]
-    accuracy = sum(w * sum(p for p, right in zip(now(i), population.correct[i], strict=True) if right) for i, w in enumerate(weights))
+    accuracy = sum(
+        w * sum(p for p, right in zip(now(i), population.correct[i], strict=True) if right)
+        for i, w in enumerate(weights)
+    )
     return accuracy, verified * prompts_per_step * rollouts
 
 
@@ -99,9 +131,13 @@ class TestRuns:
     def test_are_those_of_slow_loops(self, family, x, dataset_size):
         rng = np.random.default_rng(1)
         logits = 1.5 * rng.standard_normal((9, 4))
-        correct = np.arange(4) == np.argsort(-logits[:, :3], axis=1)[np.arange(9), rng.integers(0, 3, 9)][:, None]
+        correct = (
+            np.arange(4) == np.argsort(-logits[:, :3], axis=1)[np.arange(9), rng.integers(0, 3, 9)][:, None]
+        )
         weights = rng.uniform(0.5, 1.5, 9)
-        population = Population.from_logits(logits, correct, weights=weights, no_answer=3, coupling=CompoundSymmetric(0.7, 0.4))
+        population = Population.from_logits(
+            logits, correct, weights=weights, no_answer=3, coupling=CompoundSymmetric(0.7, 0.4)
+        )
         if family == "periodic":  # strategies that all give the same labels couple as labels do
             same = LowRankPlusDiagonal.strategies(np.tile(np.arange(4), (9, 1)), private=0.7, shared=0.4)
             population = population.replace(coupling=same)
@@ -126,7 +162,9 @@ class TestRuns:
             assert found.calls == pytest.approx(calls)
 
     def test_the_direction_of_the_loops_is_that_of_drawn_groups(self):
-        """One group of 400,000 rollouts with drawn verdicts: within 5 standard errors of the law of its means (false alarm below 1e-4)."""
+        """One group of 400,000 rollouts with drawn verdicts: within 5 standard errors of the law of its means
+        (false alarm below 1e-4).
+        """
         rng, rollouts = np.random.default_rng(0), 400_000
         p, correct = np.array([0.5, 0.3, 0.15, 0.05]), np.array([False, True, False, False])
         answers = rng.choice(4, rollouts, p=p)
@@ -158,13 +196,17 @@ class TestRuns:
         law, _ = certified_labels(PRIOR, 0.9, 0.1)
         assert (law >= 0).all() and law.sum(axis=1).max() <= 1 + 1e-12
         right = float((law * PRIOR.correct).sum(axis=1).mean())
-        assert right == pytest.approx(certified_plan(0.9, 0.1, 1.0, wrong_answers_before(PRIOR), num_prompts=1).right)
+        assert right == pytest.approx(
+            certified_plan(0.9, 0.1, 1.0, wrong_answers_before(PRIOR), num_prompts=1).right
+        )
 
 
 class TestSearch:
     def test_the_plan_holds_and_a_cheaper_one_of_its_family_does_not(self, noisy_search):
         assert noisy_search.verdict == "plan" and noisy_search.unverified.collapse.step is not None
-        assert [one.family for one in noisy_search.best if one.works] and noisy_search.plan is noisy_search.best[0]
+        assert [
+            one.family for one in noisy_search.best if one.works
+        ] and noisy_search.plan is noisy_search.best[0]
         for one in noisy_search.best:
             run = run_schedule(PRIOR, one.family, one.parameter, **NOISY, **RUN)
             assert run.calls == one.calls and run.trajectory["accuracy"][-1] == one.accuracy
@@ -177,43 +219,68 @@ class TestSearch:
     def _cheaper(one):
         """A fifth cheaper, in its own family."""
         x = math.ceil(one.parameter / 0.8) if one.family == "periodic" else 0.8 * one.parameter
-        while run_schedule(PRIOR, one.family, x, **NOISY, **RUN).calls < 0.75 * one.calls and one.family == "gated":
+        while (
+            run_schedule(PRIOR, one.family, x, **NOISY, **RUN).calls < 0.75 * one.calls
+            and one.family == "gated"
+        ):
             x += 0.01
         return one.family, x
 
     @staticmethod
     def _fails(family, x):
         trajectory = run_schedule(PRIOR, family, x, **NOISY, **RUN).trajectory
-        return collapse_step(trajectory).step is not None or trajectory["accuracy"][-1] < PRIOR.accuracy - 0.03
+        return (
+            collapse_step(trajectory).step is not None or trajectory["accuracy"][-1] < PRIOR.accuracy - 0.03
+        )
 
     def test_cost_is_linear_in_the_cost_of_a_call(self, noisy_search):
         dearer = cheapest_schedule(PRIOR, **NOISY, cost=5.0, **RUN)
-        assert [one.cost for one in dearer.best] == pytest.approx([10 * one.cost for one in noisy_search.best])
+        assert [one.cost for one in dearer.best] == pytest.approx(
+            [10 * one.cost for one in noisy_search.best]
+        )
         assert [one.calls for one in dearer.best] == [one.calls for one in noisy_search.best]
-        assert dearer.cost_of_all == pytest.approx(5.0 * 120 * 8 * 4) and dearer.plan.cost == pytest.approx(5.0 * dearer.plan.calls)
+        assert dearer.cost_of_all == pytest.approx(5.0 * 120 * 8 * 4) and dearer.plan.cost == pytest.approx(
+            5.0 * dearer.plan.calls
+        )
 
     def test_a_better_verifier_never_costs_more_where_accuracy_is_kept(self):
         """Within the 2 % to which a parameter is found."""
         rates = [(1.0, 0.0), (0.8, 0.2), (0.6, 0.45)]
-        costs = [cheapest_schedule(PRIOR, tpr=tpr, fpr=fpr, least_accuracy=PRIOR.accuracy, **RUN).plan.cost for tpr, fpr in rates]
+        costs = [
+            cheapest_schedule(PRIOR, tpr=tpr, fpr=fpr, least_accuracy=PRIOR.accuracy, **RUN).plan.cost
+            for tpr, fpr in rates
+        ]
         assert all(better <= 1.02 * worse for better, worse in zip(costs, costs[1:], strict=False)), costs
         assert costs[0] < 0.7 * costs[-1]
 
     def test_but_a_worse_one_may_cost_less_where_only_the_criterion_counts(self):
-        """The noise of its verdicts is in the group's std, so it silences the prompts that it is asked about: a brake, not a rescue."""
-        gated = lambda tpr, fpr: cheapest_schedule(PRIOR, tpr=tpr, fpr=fpr, least_accuracy=0.0, families=("gated",), **RUN).plan  # noqa: E731
+        """The noise of its verdicts is in the group's std, so it silences the prompts that it is asked about:
+        a brake, not a rescue.
+        """
+
+        def gated(tpr, fpr):
+            return cheapest_schedule(
+                PRIOR, tpr=tpr, fpr=fpr, least_accuracy=0.0, families=("gated",), **RUN
+            ).plan  # noqa: E731
+
         better, worse = gated(1.0, 0.0), gated(0.6, 0.45)
         assert worse.calls < 0.5 * better.calls and worse.works and worse.accuracy < PRIOR.accuracy
 
     @pytest.mark.parametrize("tpr, fpr", [(1.0, 0.0), (0.8, 0.2)])
     def test_prompts_on_their_own_need_the_share_of_theory(self, tpr, fpr):
-        """Two answers, all modes wrong, no coupling: accuracy rises iff the share exceeds 1/(1+J) (theory X2, X5)."""
+        """Two answers, all modes wrong, no coupling: accuracy rises iff the share exceeds 1/(1+J) (theory X2,
+        X5).
+        """
         mode = np.linspace(0.52, 0.9, 12)
         sides = np.arange(12)[:, None] % 2 == np.arange(2)
         probs = np.where(sides, mode[:, None], 1 - mode[:, None])
         alone = Population(np.log(probs), ~sides, coupling=NoCoupling(1.0))
-        run = dict(learning_rate=1.0, num_steps=60, prompts_per_step=12, dataset_size=12, criterion="accuracy_peak")
-        found = cheapest_schedule(alone, tpr=tpr, fpr=fpr, least_accuracy=alone.accuracy, families=("uniform",), **run)
+        run = dict(
+            learning_rate=1.0, num_steps=60, prompts_per_step=12, dataset_size=12, criterion="accuracy_peak"
+        )
+        found = cheapest_schedule(
+            alone, tpr=tpr, fpr=fpr, least_accuracy=alone.accuracy, families=("uniform",), **run
+        )
         exact = 1 / (1 + tpr - fpr)
         assert found.verdict == "plan" and found.theory_share == pytest.approx(exact)
         assert found.theory.works and found.theory.accuracy > alone.accuracy
@@ -222,19 +289,35 @@ class TestSearch:
     def test_no_use_for_a_useless_verifier(self):
         for tpr, fpr in ((0.5, 0.5), (0.2, 0.6)):
             found = cheapest_schedule(PRIOR, tpr=tpr, fpr=fpr, **RUN)
-            assert found.verdict == "useless_verifier" and found.plan is None and found.theory is None and not found.best
-            assert "J = TPR - FPR" in found.reasons[-1] and f"step {found.unverified.collapse.step}" in found.reasons[0]
+            assert (
+                found.verdict == "useless_verifier"
+                and found.plan is None
+                and found.theory is None
+                and not found.best
+            )
+            assert (
+                "J = TPR - FPR" in found.reasons[-1]
+                and f"step {found.unverified.collapse.step}" in found.reasons[0]
+            )
 
     def test_none_is_needed_where_nothing_couples_the_prompts(self):
         found = cheapest_schedule(PRIOR.replace(coupling=CompoundSymmetric(1.0, 0.0)), **NOISY, **RUN)
-        assert found.verdict == "not_needed" and found.plan.calls == found.plan.cost == 0 and found.plan.family == "none"
+        assert (
+            found.verdict == "not_needed"
+            and found.plan.calls == found.plan.cost == 0
+            and found.plan.family == "none"
+        )
         assert "no verification is needed" in found.reasons[0]
 
     def test_nothing_to_lose_is_said(self):
         wrong = np.arange(10) == (PRIOR.mode[:, None] + 1) % 10
-        sure = Population.from_logits(np.where(np.arange(10) == PRIOR.mode[:, None], 9.0, 0.0), wrong, coupling=PRIOR.coupling)
+        sure = Population.from_logits(
+            np.where(np.arange(10) == PRIOR.mode[:, None], 9.0, 0.0), wrong, coupling=PRIOR.coupling
+        )
         found = cheapest_schedule(sure, **NOISY, **RUN)
-        assert found.verdict == "no_signal" and found.plan is None and "before any training" in found.reasons[0]
+        assert (
+            found.verdict == "no_signal" and found.plan is None and "before any training" in found.reasons[0]
+        )
 
     def test_what_no_schedule_reaches_is_said_with_numbers(self):
         found = cheapest_schedule(PRIOR, **NOISY, least_accuracy=0.999, **RUN)
@@ -244,11 +327,21 @@ class TestSearch:
 
     def test_asking_for_more_accuracy_costs_more(self, noisy_search):
         uniform = dict(cost=0.5, families=("uniform",)) | NOISY | RUN
-        asked, alone = (cheapest_schedule(PRIOR, least_accuracy=least, **uniform) for least in (PRIOR.accuracy, 0.0))
+        asked, alone = (
+            cheapest_schedule(PRIOR, least_accuracy=least, **uniform) for least in (PRIOR.accuracy, 0.0)
+        )
         between = next(one for one in noisy_search.best if one.family == "uniform")
         assert alone.plan.cost < between.cost < asked.plan.cost
-        assert asked.plan.accuracy >= PRIOR.accuracy > between.accuracy >= PRIOR.accuracy - 0.03 > alone.plan.accuracy
-        assert "not the harm" in " ".join(alone.reasons) and "not the harm" not in " ".join(noisy_search.reasons)
+        assert (
+            asked.plan.accuracy
+            >= PRIOR.accuracy
+            > between.accuracy
+            >= PRIOR.accuracy - 0.03
+            > alone.plan.accuracy
+        )
+        assert "not the harm" in " ".join(alone.reasons) and "not the harm" not in " ".join(
+            noisy_search.reasons
+        )
 
     @pytest.mark.parametrize("works, parameter, monotone", [
         (lambda x: x > 0.3, 0.3, True), (lambda x: 0.3 < x < 0.5 or x > 0.7, 0.3, False), (lambda x: x > 0.97, 0.97, True),
@@ -257,7 +350,9 @@ class TestSearch:
     def test_finds_the_edge_and_says_if_there_are_several(self, monkeypatch, works, parameter, monotone):
         def made_up(population, family, x, **_):
             fate = [0.8] * 3 if works(x) else [0.8, 0.1, 0.1]
-            return ScheduledRun(Trajectory([0, 1, 2], {"reward_accuracy": fate, "accuracy": fate}, floor=0.1), 100 * x)
+            return ScheduledRun(
+                Trajectory([0, 1, 2], {"reward_accuracy": fate, "accuracy": fate}, floor=0.1), 100 * x
+            )
 
         monkeypatch.setattr("sharpening.verification.search.run_schedule", made_up)
         found = cheapest_schedule(PRIOR, **NOISY, **RUN, families=("uniform",))
@@ -270,7 +365,10 @@ class TestSearch:
         plain = next(one for one in noisy_search.best if one.family == "uniform")
         ends = [run_schedule(PRIOR, "uniform", safe.plan.parameter, **NOISY, **(RUN | dict(learning_rate=4 * 1.5**power))).trajectory
                 for power in (-1, -0.5, 0, 0.5, 1)]  # fmt: skip
-        assert min(one["accuracy"][-1] for one in ends) == pytest.approx(safe.plan.accuracy) and safe.plan.accuracy >= PRIOR.accuracy - 0.03
+        assert (
+            min(one["accuracy"][-1] for one in ends) == pytest.approx(safe.plan.accuracy)
+            and safe.plan.accuracy >= PRIOR.accuracy - 0.03
+        )
         assert all(collapse_step(one).step is None for one in ends) and safe.plan.cost >= 0.98 * plain.cost
         assert any("worst of five" in line for line in safe.reasons) and safe.runs % 5 == 0
 
@@ -293,7 +391,13 @@ class TestSearch:
         assert caught.value.argument == named
 
     @pytest.mark.parametrize(
-        "family, x, named", [("magic", 0.5, "family"), ("uniform", 1.5, "parameter"), ("periodic", 0.5, "parameter"), ("periodic", 0, "parameter")]
+        "family, x, named",
+        [
+            ("magic", 0.5, "family"),
+            ("uniform", 1.5, "parameter"),
+            ("periodic", 0.5, "parameter"),
+            ("periodic", 0, "parameter"),
+        ],
     )
     def test_bad_parameters(self, family, x, named):
         with pytest.raises(InputError) as caught:

@@ -66,7 +66,11 @@ def test_every_criterion_is_what_the_table_says(run):
     found = collapse_step(path, name, patience=patience)
     outcome, index = oracle(name, values, floor, patience)
     assert (found.outcome, found.step) == (outcome, None if index is None else 15 * index)
-    assert (found.criterion, found.metric, found.horizon) == (name, CRITERIA[name].metric, 15 * (len(values) - 1))
+    assert (found.criterion, found.metric, found.horizon) == (
+        name,
+        CRITERIA[name].metric,
+        15 * (len(values) - 1),
+    )
 
 
 @given(runs(), st.lists(st.integers(1, 40), min_size=9, max_size=9))
@@ -75,7 +79,9 @@ def test_the_clock_does_not_matter(run, gaps):
     name, values, floor, patience = run
     step = np.cumsum([0, *gaps])[: len(values)]
     even = collapse_step(trajectory(CRITERIA[name].metric, values, floor=floor), name, patience=patience)
-    stretched = collapse_step(trajectory(CRITERIA[name].metric, values, floor=floor, step=step), name, patience=patience)
+    stretched = collapse_step(
+        trajectory(CRITERIA[name].metric, values, floor=floor, step=step), name, patience=patience
+    )
     assert stretched.outcome is even.outcome and stretched.threshold == even.threshold
     assert stretched.step == (None if even.step is None else step[even.step // 15])
 
@@ -95,13 +101,17 @@ def test_relative_criteria_do_not_see_the_scale(run, factor):
 
 @given(runs())
 def test_threshold_criteria_are_invariant_under_monotone_maps(run):
-    """Only the order of values and threshold counts: x -> x**3 with the amount mapped along gives the same step."""
+    """Only the order of values and threshold counts: x -> x**3 with the amount mapped along gives the same
+    step.
+    """
     _, values, floor, patience = run
     for kind in ("below", "above"):
         rule = Criterion("mine", "mode_retention", kind, 0.25, "for this test")
         one = collapse_step(trajectory("mode_retention", values), rule, patience=patience)
         mapped = replace(rule, amount=0.25**3)
-        two = collapse_step(trajectory("mode_retention", [value**3 for value in values]), mapped, patience=patience)
+        two = collapse_step(
+            trajectory("mode_retention", [value**3 for value in values]), mapped, patience=patience
+        )
         assert (one.outcome, one.step) == (two.outcome, two.step)
 
 
@@ -117,7 +127,10 @@ def test_patience_only_delays(run, more):
         assert patient.outcome is hasty.outcome
 
 
-@given(st.sampled_from(WITHOUT_PEAK).flatmap(lambda name: runs(name)), st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=4))
+@given(
+    st.sampled_from(WITHOUT_PEAK).flatmap(lambda name: runs(name)),
+    st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=4),
+)
 def test_a_longer_run_never_takes_a_collapse_back(run, later):
     """Also the law of censoring: a run cut before the patience is met is censored at its last step."""
     name, values, floor, patience = run
@@ -141,7 +154,10 @@ def test_the_stricter_criterion_fires_no_sooner(run):
         ("mode_retention", "mode_retention_5", "mode_retention"),
     ):
         path = trajectory(metric, values, floor=floor)
-        early, late = collapse_step(path, loose, patience=patience), collapse_step(path, strict, patience=patience)
+        early, late = (
+            collapse_step(path, loose, patience=patience),
+            collapse_step(path, strict, patience=patience),
+        )
         if late.outcome is Outcome.COLLAPSED and early.outcome is not Outcome.NEVER_STARTED:
             assert early.outcome is Outcome.COLLAPSED and early.step <= late.step
 
@@ -157,7 +173,11 @@ def test_the_literal_one_percent_may_never_fire_where_the_relative_rule_does():
     """Theory C3: the floor is a base rate, not 0."""
     path = trajectory("reward_accuracy", [0.9, 0.5, 0.1, 0.1, 0.1], floor=0.1)
     found = collapse_steps(path)
-    assert found["absolute"].outcome is Outcome.CENSORED and found["relative"].step == 30 and found["half_life"].step == 15
+    assert (
+        found["absolute"].outcome is Outcome.CENSORED
+        and found["relative"].step == 30
+        and found["half_life"].step == 15
+    )
 
 
 def test_accuracy_peak_is_the_first_maximum_and_needs_a_lasting_fall():
@@ -165,23 +185,42 @@ def test_accuracy_peak_is_the_first_maximum_and_needs_a_lasting_fall():
     found = collapse_step(trajectory("accuracy", path), "accuracy_peak")
     assert (found.step, found.outcome, found.threshold) == (15, Outcome.COLLAPSED, 0.3)
     assert collapse_step(trajectory("accuracy", path[:6]), "accuracy_peak").outcome is Outcome.CENSORED
-    assert collapse_step(trajectory("accuracy", [0.4, 0.1, 0.1, 0.9]), "accuracy_peak").outcome is Outcome.CENSORED
-    assert collapse_step(trajectory("accuracy", [0.0, 0.0, 0.0]), "accuracy_peak").outcome is Outcome.NEVER_STARTED
+    assert (
+        collapse_step(trajectory("accuracy", [0.4, 0.1, 0.1, 0.9]), "accuracy_peak").outcome
+        is Outcome.CENSORED
+    )
+    assert (
+        collapse_step(trajectory("accuracy", [0.0, 0.0, 0.0]), "accuracy_peak").outcome
+        is Outcome.NEVER_STARTED
+    )
 
 
 def test_without_labels_only_the_label_free_criteria_speak():
     step = np.arange(3)
     blind = Trajectory(
-        step, {"mode_retention": np.array([1, 0.4, 0.01]), "excess_kl": np.array([0.0, 3.0, 5.0]), "entropy": np.ones(3)}
+        step,
+        {
+            "mode_retention": np.array([1, 0.4, 0.01]),
+            "excess_kl": np.array([0.0, 3.0, 5.0]),
+            "entropy": np.ones(3),
+        },
     )
     found = collapse_steps(blind)
     assert set(found) == set(CRITERIA)
     for name, rule in CRITERIA.items():
-        assert (found[name].outcome is Outcome.UNAVAILABLE) == (rule.needs_labels or rule.metric == "lm_loss"), name
-    assert found["mode_retention"].step == found["excess_kl"].step == 1 and found["mode_retention_5"].outcome is Outcome.CENSORED
+        assert (found[name].outcome is Outcome.UNAVAILABLE) == (
+            rule.needs_labels or rule.metric == "lm_loss"
+        ), name
+    assert (
+        found["mode_retention"].step == found["excess_kl"].step == 1
+        and found["mode_retention_5"].outcome is Outcome.CENSORED
+    )
     no_floor = Trajectory(step, {"reward_accuracy": np.array([0.9, 0.0, 0.0])})
     found = collapse_steps(no_floor)
-    assert found["relative"].outcome is found["half_life"].outcome is Outcome.UNAVAILABLE and found["absolute"].step == 1
+    assert (
+        found["relative"].outcome is found["half_life"].outcome is Outcome.UNAVAILABLE
+        and found["absolute"].step == 1
+    )
     assert collapse_steps(no_floor, floor=0.0)["relative"].step == 1
 
 
@@ -217,8 +256,16 @@ def test_a_gap_in_the_metric_is_refused(run, where):
 
 def test_outcomes_speak_and_results_are_plain_data():
     assert {outcome.value for outcome in Outcome} == {"collapsed", "censored", "never_started", "unavailable"}
-    assert len({outcome.sentence for outcome in Outcome}) == 4 and all(outcome.sentence.endswith(".") for outcome in Outcome)
+    assert len({outcome.sentence for outcome in Outcome}) == 4 and all(
+        outcome.sentence.endswith(".") for outcome in Outcome
+    )
     assert all(rule.metric in METRICS and rule.name == name for name, rule in CRITERIA.items())
     data = collapse_step(trajectory("excess_kl", [0.0, 2.5, 2.5]), "excess_kl").as_dict()
-    assert data == {"step": 15, "outcome": "collapsed", "threshold": 2.0, "metric": "excess_kl", "horizon": 30}
+    assert data == {
+        "step": 15,
+        "outcome": "collapsed",
+        "threshold": 2.0,
+        "metric": "excess_kl",
+        "horizon": 30,
+    }
     assert type(data["step"]) is int

@@ -27,7 +27,9 @@ def test_no_coupling_moves_nothing_shared():
 
 
 def test_a_batch_mean_objective_divides_the_private_part_by_the_batch():
-    """Sum over the batch of K(x', x) g_x / B, for x' in the batch and outside, against the kernel written out."""
+    """Sum over the batch of K(x', x) g_x / B, for x' in the batch and outside, against the kernel written
+    out.
+    """
     kernel, batch = CompoundSymmetric(3.0, 0.2), len(DIRECTIONS)
     full = 3.0 * np.eye(batch) + 0.2
     dv, du = kernel.for_batch(batch).mix(DIRECTIONS)
@@ -44,9 +46,9 @@ def test_fit_recovers_planted_strengths_exactly_without_noise(private, shared, s
 
 
 def test_fit_recovers_planted_strengths_from_parameter_gradients_within_its_own_spread():
-    """Features phi_x = sqrt(shared) common + sqrt(private) own, gradients sum_a g_xa phi_xa in 3,000 parameters: <.,.> has the
-    planted kernel up to noise. Twenty draws: |error| < 2 standard errors in at least fourteen (false alarm about 1e-3 were the
-    errors Gaussian).
+    """Features phi_x = sqrt(shared) common + sqrt(private) own, gradients sum_a g_xa phi_xa in 3,000
+    parameters: <.,.> has the planted kernel up to noise. Twenty draws: |error| < 2 standard errors in at
+    least fourteen (false alarm about 1e-3 were the errors Gaussian).
     """
     private, shared, prompts, answers, parameters = 1.0, 0.3, 40, 6, 3000
     hits, estimates = 0, []

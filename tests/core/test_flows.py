@@ -1,4 +1,6 @@
-"""Continuous time against closed forms (S1, S3, S6), against the discrete step to first order, and against SciPy's DOP853."""
+"""Continuous time against closed forms (S1, S3, S6), against the discrete step to first order, and against
+SciPy's DOP853.
+"""
 
 import numpy as np
 import pytest
@@ -36,7 +38,9 @@ def bisect(rises, target):
 
 def finite(start, time):
     """sin²(t/2 + arcsin sqrt p_0) as log-odds; at its end and after it, consensus."""
-    left = (np.pi - 2 * np.arctan(np.exp(start / 2)) - time) / 2 if start < 30 else np.exp(-start / 2) - time / 2
+    left = (
+        (np.pi - 2 * np.arctan(np.exp(start / 2)) - time) / 2 if start < 30 else np.exp(-start / 2) - time / 2
+    )
     return -2 * np.log(np.tan(left)) if left > 0 else np.inf
 
 
@@ -44,14 +48,21 @@ SPEEDS = {
     "natural gradient": (NaturalGradient(), lambda start, time: start + time),
     "KL-prox": (KLProx(), lambda start, time: start + time),
     "natural gradient / std": (NaturalGradient(1.0, "group", 0.0), finite),
-    "softmax": (SoftmaxGradient(), lambda start, time: bisect(lambda x: x + np.sinh(np.clip(x, -700, 700)), start + np.sinh(start) + time)),
+    "softmax": (
+        SoftmaxGradient(),
+        lambda start, time: bisect(
+            lambda x: x + np.sinh(np.clip(x, -700, 700)), start + np.sinh(start) + time
+        ),
+    ),
     "GRPO": (GRPO(1.0, "group", 0.0), lambda start, time: 2 * np.arcsinh(np.sinh(start / 2) + time / 2)),
 }
 
 
 @pytest.mark.parametrize("name", SPEEDS)
 def test_s6_four_speeds_in_closed_form(name):
-    """p to 1e-8 at all times, and log-odds where consensus is not a rounding error away; ties stay; a vertex is reached and kept."""
+    """p to 1e-8 at all times, and log-odds where consensus is not a rounding error away; ties stay; a vertex
+    is reached and kept.
+    """
     update, solution = SPEEDS[name]
     path = flow(STARTS, "majority", update, TIMES)
     np.testing.assert_allclose(path[0], STARTS, rtol=1e-12)
@@ -75,7 +86,9 @@ def test_s6_consensus_comes_at_its_time_and_not_before():
 
 
 def test_s1_and_s3_hold_for_many_answers():
-    """Natural gradient: the majority answer's logit grows like time; with r = log pi the policy is pi_0 to the power e^t."""
+    """Natural gradient: the majority answer's logit grows like time; with r = log pi the policy is pi_0 to
+    the power e^t.
+    """
     majority = flow(PRIOR, "majority", NaturalGradient(), WHEN)
     np.testing.assert_allclose(logit(majority[:, 0], 0) - logit(PRIOR.log_probs[0], 0), WHEN, atol=1e-8)
     np.testing.assert_allclose(logit(majority[:, 2], 1) - logit(PRIOR.log_probs[2], 1), WHEN, atol=1e-8)
@@ -83,7 +96,11 @@ def test_s1_and_s3_hold_for_many_answers():
     powers = flow(PRIOR, "trajectory-entropy", NaturalGradient(), WHEN)
     for i, time in enumerate(WHEN):
         want = np.exp(time) * PRIOR.log_probs
-        want = want - np.log(np.exp(want - want.max(1, keepdims=True)).sum(1, keepdims=True)) - want.max(1, keepdims=True)
+        want = (
+            want
+            - np.log(np.exp(want - want.max(1, keepdims=True)).sum(1, keepdims=True))
+            - want.max(1, keepdims=True)
+        )
         np.testing.assert_allclose(powers[i], want, rtol=1e-8)
 
 
@@ -101,7 +118,16 @@ def test_dop853_agrees():
         start, right = PRIOR.log_probs[prompt], PRIOR.correct[prompt].astype(float)
         possible = start > -np.inf
         finite_start = np.where(possible, start, 0.0)
-        other = solve_ivp(oracle_velocity, (0, 1), finite_start, "DOP853", WHEN, args=(right, possible), rtol=1e-12, atol=1e-13).y.T
+        other = solve_ivp(
+            oracle_velocity,
+            (0, 1),
+            finite_start,
+            "DOP853",
+            WHEN,
+            args=(right, possible),
+            rtol=1e-12,
+            atol=1e-13,
+        ).y.T
         other = np.where(possible, other, -np.inf)
         other = other - np.log(np.exp(other).sum(axis=1, keepdims=True))
         np.testing.assert_allclose(path[:, prompt], other, atol=1e-8)
@@ -117,8 +143,14 @@ def test_dop853_agrees():
     ],
 )
 def test_the_discrete_step_follows_the_flow_to_first_order(update, start, correct, times):
-    """Largest error of the first prompt's log-probabilities after 1/h steps of size h, at time 1, against h: slope 1."""
-    reward, sizes, errors = get_reward("majority" if correct is None else "true"), np.array([1 / 16, 1 / 32, 1 / 64]), []
+    """Largest error of the first prompt's log-probabilities after 1/h steps of size h, at time 1, against h:
+    slope 1.
+    """
+    reward, sizes, errors = (
+        get_reward("majority" if correct is None else "true"),
+        np.array([1 / 16, 1 / 32, 1 / 64]),
+        [],
+    )
     end = flow(Population(start, correct), reward, update(1.0), times)[times.tolist().index(1.0), :1]
     for size in sizes:
         now, right = start[:1], None if correct is None else correct[:1]

@@ -1,4 +1,6 @@
-"""Laws of the vote: what must not matter, what one group says by hand, and how groups and exact policies agree."""
+"""Laws of the vote: what must not matter, what one group says by hand, and how groups and exact policies
+agree.
+"""
 
 import math
 import subprocess
@@ -30,12 +32,16 @@ LABELLED = ("accuracy", "label_accuracy", "reward_accuracy")
 
 @st.composite
 def groups(draw, max_prompts=4, max_rollouts=9, max_answer=4):
-    """(answers (P, R) with NO_ANSWER among them, is_correct (P, R) by a drawn set of true answers a prompt)."""
+    """(answers (P, R) with NO_ANSWER among them, is_correct (P, R) by a drawn set of true answers a
+    prompt).
+    """
     rollouts = draw(st.integers(2, max_rollouts))
     row = st.lists(st.integers(NO_ANSWER, max_answer), min_size=rollouts, max_size=rollouts)
     answers = np.array(draw(st.lists(row, min_size=1, max_size=max_prompts)))
     truths = [draw(st.sets(st.integers(0, max_answer), max_size=2)) for _ in answers]
-    correct = np.array([[a in truth for a in row] for row, truth in zip(answers.tolist(), truths, strict=True)])
+    correct = np.array(
+        [[a in truth for a in row] for row, truth in zip(answers.tolist(), truths, strict=True)]
+    )
     return answers, correct
 
 
@@ -44,7 +50,11 @@ def policies(draw, num_answers=4, max_prompts=3):
     """Log-probabilities (P, K) with many exact ties, zeros and tiny masses."""
     weight = st.sampled_from([0.0, 1e-300, 1e-12, 0.25, 1.0, 1.0, 2.0, 3.0])
     rows = draw(
-        st.lists(st.lists(weight, min_size=num_answers, max_size=num_answers).filter(any), min_size=1, max_size=max_prompts)
+        st.lists(
+            st.lists(weight, min_size=num_answers, max_size=num_answers).filter(any),
+            min_size=1,
+            max_size=max_prompts,
+        )
     )
     weights = np.array(rows)
     with np.errstate(divide="ignore"):
@@ -52,7 +62,9 @@ def policies(draw, num_answers=4, max_prompts=3):
 
 
 def oracle(row, correct):
-    """One group by the definition: average the literal metric over every way to break the tie. Exact fractions."""
+    """One group by the definition: average the literal metric over every way to break the tie. Exact
+    fractions.
+    """
     counts = Counter(a for a in row if a != NO_ANSWER)
     top = max(counts.values(), default=0)
     leaders = [a for a, count in counts.items() if count == top]
@@ -108,7 +120,10 @@ def test_names_of_answers_do_not_matter(data, permutation, shift):
         return np.where(ids == NO_ANSWER, NO_ANSWER, np.array(permutation)[ids] + shift)
 
     start = leading_answers(answers[:, : max(2, answers.shape[1] // 2)])
-    before, after = group_metrics(answers, correct, start), group_metrics(rename(answers), correct, rename(start))
+    before, after = (
+        group_metrics(answers, correct, start),
+        group_metrics(rename(answers), correct, rename(start)),
+    )
     for name in before:
         np.testing.assert_allclose(after[name], before[name], atol=1e-12, err_msg=name)
 
@@ -129,7 +144,9 @@ def test_refusals_never_win(data):
     refusals = np.full((len(answers), 7), NO_ANSWER)
     more = np.concatenate([answers, refusals], axis=1)
     assert leading_answers(more).tolist() == leading_answers(answers).tolist()
-    assert not vote(more).is_leader[more == NO_ANSWER].any() and not vote(more).counts[more == NO_ANSWER].any()
+    assert (
+        not vote(more).is_leader[more == NO_ANSWER].any() and not vote(more).counts[more == NO_ANSWER].any()
+    )
     assert leading_answers(np.array([[NO_ANSWER] * 6 + [3, 3]])).tolist() == [[3]]
 
 
@@ -162,9 +179,9 @@ def test_a_group_without_answers_has_no_leader():
         "reward_accuracy": 1,
     }
     assert vote(answers).num_leaders.tolist() == [0] and distinct_answers(answers) == 0
-    retention = group_metrics(np.array([[NO_ANSWER] * 3, [NO_ANSWER] * 3, [1, 1, 0]]), None, np.array([NO_ANSWER, 1, NO_ANSWER]))[
-        "mode_retention"
-    ]
+    retention = group_metrics(
+        np.array([[NO_ANSWER] * 3, [NO_ANSWER] * 3, [1, 1, 0]]), None, np.array([NO_ANSWER, 1, NO_ANSWER])
+    )["mode_retention"]
     assert retention.tolist() == [1, 0, 0]
 
 
@@ -172,9 +189,13 @@ def test_a_group_without_answers_has_no_leader():
 def test_mode_retention_counts_the_leaders_kept(data):
     answers, _ = data
     start = answers[::-1, ::-1]
-    assert group_metrics(answers, None, leading_answers(answers))["mode_retention"].tolist() == [1.0] * len(answers)
+    assert group_metrics(answers, None, leading_answers(answers))["mode_retention"].tolist() == [1.0] * len(
+        answers
+    )
     found = group_metrics(answers, None, leading_answers(start))["mode_retention"]
-    for i, (now, then) in enumerate(zip(leading_answers(answers).tolist(), leading_answers(start).tolist(), strict=True)):
+    for i, (now, then) in enumerate(
+        zip(leading_answers(answers).tolist(), leading_answers(start).tolist(), strict=True)
+    ):
         now, then = set(now) - {NO_ANSWER}, set(then) - {NO_ANSWER}
         expected = len(now & then) / len(now) if now else float(not then)
         assert found[i] == pytest.approx(expected)
@@ -212,7 +233,10 @@ def test_exact_metrics_of_the_empirical_policy_are_the_group_metrics(data):
     answers, _ = data
     truth = np.zeros((len(answers), 6), dtype=bool)
     truth[:, 1] = truth[:, 3] = True
-    frequencies = np.stack([np.bincount(np.where(row == NO_ANSWER, 5, row), minlength=6) for row in answers]) / answers.shape[1]
+    frequencies = (
+        np.stack([np.bincount(np.where(row == NO_ANSWER, 5, row), minlength=6) for row in answers])
+        / answers.shape[1]
+    )
     with np.errstate(divide="ignore"):
         exact = exact_metrics(np.log(frequencies), truth, no_answer=5)
     sampled = group_metrics(answers, (answers == 1) | (answers == 3))
@@ -237,7 +261,9 @@ def test_reward_accuracy_of_one_correct_answer_is_the_closed_form(log_probs):
 
 @pytest.mark.parametrize("probs", [[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.05, 0.55, 0.4]], ids=str)
 def test_sampled_reward_accuracy_tends_to_the_exact_one(probs):
-    """R = 3000, 20 groups: a wrong mode has probability < 1e-20 (F1), each mean is within 5 sigma but with probability 6e-7."""
+    """R = 3000, 20 groups: a wrong mode has probability < 1e-20 (F1), each mean is within 5 sigma but with
+    probability 6e-7.
+    """
     rollouts, prompts = 3000, 20
     answers = np.random.default_rng(7).choice(3, size=(prompts, rollouts), p=probs)
     sampled = group_metrics(answers, answers == 0)["reward_accuracy"].mean()
@@ -273,7 +299,9 @@ def test_exact_metrics_stay_in_their_ranges_with_impossible_and_tiny_answers(log
 
 @given(policies(), st.floats(0, 400))
 def test_sharpening_never_exceeds_its_budget(log_probs, strength):
-    """Theory S9: tilting by the majority reward keeps excess_kl at 0 and retention at 1, however far it goes."""
+    """Theory S9: tilting by the majority reward keeps excess_kl at 0 and retention at 1, however far it
+    goes.
+    """
     is_leader, _ = exact_vote(log_probs)
     tilted = log_probs + strength * is_leader
     tilted = tilted - np.logaddexp.reduce(tilted, axis=1, keepdims=True)
@@ -298,7 +326,9 @@ def test_exact_no_answer_never_leads_and_is_never_correct():
     assert found["majority_ratio"][0] == pytest.approx(0.2) and found["accuracy"][0] == pytest.approx(0.2)
     assert found["label_accuracy"][0] == found["reward_accuracy"][0] == 1
     again = exact_metrics(log_probs, np.array([[False, True, True]]), log_probs, no_answer=-1)
-    assert {name: float(v.sum()) for name, v in again.items()} == {name: float(v.sum()) for name, v in found.items()}
+    assert {name: float(v.sum()) for name, v in again.items()} == {
+        name: float(v.sum()) for name, v in found.items()
+    }
 
 
 def test_an_exact_policy_that_never_answers_has_no_leader():
@@ -308,7 +338,9 @@ def test_an_exact_policy_that_never_answers_has_no_leader():
     found = exact_metrics(silent, np.array([[True, False, False]]), open_, no_answer=2)
     gone = ("label_accuracy", "mode_retention", "majority_ratio", "distinct_answers")
     assert [found[name].item() for name in gone] == [0, 0, 0, 0]
-    assert found["kl"][0] == pytest.approx(math.log(10)) and found["excess_kl"][0] == pytest.approx(math.log(5))
+    assert found["kl"][0] == pytest.approx(math.log(10)) and found["excess_kl"][0] == pytest.approx(
+        math.log(5)
+    )
     back = exact_metrics(open_, None, silent, no_answer=2)
     assert back["mode_retention"][0] == 0 and back["excess_kl"][0] == 0
 
@@ -323,20 +355,32 @@ def test_exact_metrics_refuses_what_is_no_distribution():
 
 
 def many_cases():
-    """300 groups and 300 policies full of ties, refusals, zeros and tiny masses, of one shape (tracing is what takes time)."""
+    """300 groups and 300 policies full of ties, refusals, zeros and tiny masses, of one shape (tracing is
+    what takes time).
+    """
     random = np.random.default_rng(11)
     answers = random.integers(-1, 4, size=(300, 6))
     weights = random.choice([0.0, 1e-300, 1e-12, 0.5, 1.0, 1.0, 2.0], size=(300, 4))
     weights[:, 0] += weights.sum(axis=1) == 0
     with np.errstate(divide="ignore"):
         log_probs = np.log(weights) - np.log(weights.sum(axis=1, keepdims=True))
-    return answers, answers == 1, leading_answers(answers[::-1]), log_probs, log_probs > -1.5, log_probs[::-1].copy()
+    return (
+        answers,
+        answers == 1,
+        leading_answers(answers[::-1]),
+        log_probs,
+        log_probs > -1.5,
+        log_probs[::-1].copy(),
+    )
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "traced"])
 def test_jax_agrees_with_numpy(wrap):
     answers, correct, modes, log_probs, truth, initial = many_cases()
-    for function, arguments in ((group_metrics, (answers, correct, modes)), (exact_metrics, (log_probs, truth, initial))):
+    for function, arguments in (
+        (group_metrics, (answers, correct, modes)),
+        (exact_metrics, (log_probs, truth, initial)),
+    ):
         expected, found = function(*arguments), wrap(function)(*map(jnp.asarray, arguments))
         assert set(found) == set(expected)
         for name in expected:
@@ -351,13 +395,18 @@ def test_jax_in_single_precision_gives_no_nan():
     for name, values in exact_metrics(*single).items():
         assert values.dtype in (jnp.float32, jnp.int64, jnp.int32), name
         finite = np.isfinite(expected[name])
-        np.testing.assert_allclose(np.asarray(values)[finite], np.asarray(expected[name])[finite], atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(
+            np.asarray(values)[finite], np.asarray(expected[name])[finite], atol=2e-4, err_msg=name
+        )
 
 
 def test_torch_agrees_with_numpy():
     torch = pytest.importorskip("torch")
     answers, correct, modes, log_probs, truth, initial = many_cases()
-    expected, found = group_metrics(answers, correct, modes), group_metrics(*map(torch.tensor, (answers, correct, modes)))
+    expected, found = (
+        group_metrics(answers, correct, modes),
+        group_metrics(*map(torch.tensor, (answers, correct, modes))),
+    )
     for name in expected:
         np.testing.assert_allclose(found[name].numpy(), expected[name], atol=1e-6, err_msg=name)
     case = (log_probs, truth, initial)
@@ -370,7 +419,8 @@ def test_torch_agrees_with_numpy():
 
 def test_summaries_average_over_prompts_with_weights():
     found = summarize(
-        {"tie": np.array([1.0, 0.0]), "no_answer": np.array([0.0, 1.0]), "distinct_answers": np.int64(3)}, np.array([1.0, 3.0])
+        {"tie": np.array([1.0, 0.0]), "no_answer": np.array([0.0, 1.0]), "distinct_answers": np.int64(3)},
+        np.array([1.0, 3.0]),
     )
     assert {name: float(value) for name, value in found.items()} == {
         "tie_rate": 0.25,

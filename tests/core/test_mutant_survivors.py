@@ -16,7 +16,10 @@ class TestMetrics:
     def test_numpy_labels_follow_a_jax_neighbour(self):
         """Whatever comes first: one foreign array makes all of them foreign."""
         for answers, correct in ((jnp.asarray(ANSWERS), CORRECT), (ANSWERS, jnp.asarray(CORRECT))):
-            assert all(isinstance(value, jax.Array) for value in group_metrics(answers, correct, ANSWERS[:, 0]).values())
+            assert all(
+                isinstance(value, jax.Array)
+                for value in group_metrics(answers, correct, ANSWERS[:, 0]).values()
+            )
         assert all(isinstance(value, np.ndarray) for value in group_metrics(ANSWERS, CORRECT).values())
 
     def test_checks_of_values_wait_until_values_are_known(self):
@@ -33,7 +36,9 @@ class TestMetrics:
 
     def test_a_silent_group_has_no_leader_in_any_library(self):
         silent = np.full((2, 3), -1)
-        assert vote(silent).num_leaders.tolist() == [0, 0] and vote(jnp.asarray(silent)).num_leaders.tolist() == [0, 0]
+        assert vote(silent).num_leaders.tolist() == [0, 0] and vote(
+            jnp.asarray(silent)
+        ).num_leaders.tolist() == [0, 0]
 
     def test_a_silent_group_divides_by_nothing(self):
         with np.errstate(all="raise"):

@@ -1,4 +1,6 @@
-"""Deliberate errors: the tool that plants them, one for every theorem, and every one in the update rules against slow loops."""
+"""Deliberate errors: the tool that plants them, one for every theorem, and every one in the update rules
+against slow loops.
+"""
 
 import ast
 import importlib
@@ -30,8 +32,16 @@ def mean(values, axis=1):
 POLICIES = [[0.5, 0.3, 0.2], [0.25, 0.25, 0.5], [0.7, 0.3, 0.0], [1e-300, 1.0, 1e-20], [0.0, 1.0, 0.0]]
 REWARDS = [[1.0, 0.0, 0.5], [0.0, 1.0, 1.0], [2.0, -1.0, 5.0], [1.0, 3.0, 2.0], [0.0, -2.0, 7.0]]
 REFERENCE = [[0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.5, 0.5, 0.0], [0.1, 0.8, 0.1], [0.0, 1.0, 0.0]]
-GROUPED = ([[0, 1, 0, 2], [1, 1, 1, 1], [0, 0, -1, 1], [1, 2, 2, 1], [1, 1, 1, 1]],
-           [[1.0, 0.0, 1.0, 0.25], [1.0, 1.0, 1.0, 1.0], [1.0, 0.5, 0.0, 3.0], [0.0, 1.0, 0.0, 0.0], [0.1, 0.1, 0.1, 0.1]])  # fmt: skip
+GROUPED = (
+    [[0, 1, 0, 2], [1, 1, 1, 1], [0, 0, -1, 1], [1, 2, 2, 1], [1, 1, 1, 1]],  # fmt: skip
+    [
+        [1.0, 0.0, 1.0, 0.25],
+        [1.0, 1.0, 1.0, 1.0],
+        [1.0, 0.5, 0.0, 3.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.1, 0.1, 0.1, 0.1],
+    ],
+)
 
 
 def test_errors_are_planted_where_formulas_are_and_nowhere_else():
@@ -75,7 +85,9 @@ def test_every_theorem_has_a_deliberate_error():
 
 
 def test_targets_can_be_cut_down_and_a_wrong_name_is_told():
-    assert targets(["sharpening.metrics"]) == [(["sharpening.metrics"], ("tests/core/test_metrics.py", "tests/core/test_mutant_survivors.py"))]
+    assert targets(["sharpening.metrics"]) == [
+        (["sharpening.metrics"], ("tests/core/test_metrics.py", "tests/core/test_mutant_survivors.py"))
+    ]
     root = Path(__file__).parents[2]
     assert all((root / test).is_file() for _, tests in GROUPS for test in tests)
     with pytest.raises(InputError, match="sharpening.metrics"):
@@ -107,17 +119,25 @@ def slow_group(rewards, scale, eps):
     centred = [r - mean for r in rewards]
     if scale == "none":
         return centred
-    std = math.sqrt(math.fsum(c * c for c in centred) / (len(rewards) - 1)) if max(rewards) > min(rewards) else 0.0
+    std = (
+        math.sqrt(math.fsum(c * c for c in centred) / (len(rewards) - 1))
+        if max(rewards) > min(rewards)
+        else 0.0
+    )
     return [c / (std + eps) if std > 0 else 0.0 for c in centred]
 
 
 def slow_score(probs, answers, advantages):
     pairs = list(zip(advantages, answers, strict=True))
-    return [math.fsum(a * ((answer == k) - p) for a, answer in pairs) / len(answers) for k, p in enumerate(probs)]
+    return [
+        math.fsum(a * ((answer == k) - p) for a, answer in pairs) / len(answers) for k, p in enumerate(probs)
+    ]
 
 
 def slow_table(probs, answers, advantages):
-    gave = [[a for a, answer in zip(advantages, answers, strict=True) if answer == k] for k in range(len(probs))]
+    gave = [
+        [a for a, answer in zip(advantages, answers, strict=True) if answer == k] for k in range(len(probs))
+    ]
     return [math.fsum(mine) / len(mine) if mine else 0.0 for mine in gave]
 
 
@@ -130,14 +150,23 @@ def slow_direction(update, probs, rewards, reference):
         return [(r - top if p > 0 else 0.0) + extra for r, p, extra in zip(rewards, probs, pull, strict=True)]
     if getattr(update, "scale", "none") == "group":
         advantages = slow_scaled(advantages, probs, update.eps)
-    return advantages if isinstance(update, NaturalGradient) else [p * a for p, a in zip(probs, advantages, strict=True)]
+    return (
+        advantages
+        if isinstance(update, NaturalGradient)
+        else [p * a for p, a in zip(probs, advantages, strict=True)]
+    )
 
 
 def slow_group_direction(update, probs, answers, rewards, reference):
     advantages = slow_group(rewards, getattr(update, "scale", "none"), getattr(update, "eps", 0.0))
-    found = (slow_table if isinstance(update, (KLProx, NaturalGradient)) else slow_score)(probs, answers, advantages)
+    found = (slow_table if isinstance(update, (KLProx, NaturalGradient)) else slow_score)(
+        probs, answers, advantages
+    )
     if isinstance(update, KLProx) and update.reference == "initial":
-        found = [f + (update.beta * (math.log(q) - math.log(p)) if p > 0 else 0.0) for f, p, q in zip(found, probs, reference, strict=True)]
+        found = [
+            f + (update.beta * (math.log(q) - math.log(p)) if p > 0 else 0.0)
+            for f, p, q in zip(found, probs, reference, strict=True)
+        ]
     return found
 
 
@@ -173,10 +202,16 @@ def helpers_that_differ() -> str:
     if differs(flat.probs, POLICIES[0]) or differs(row_max(jnp.full((2, 3), -jnp.inf)), [[0.0], [0.0]]):
         return "one policy alone, or a row of impossible answers"
     underflown = np.array([[0.0, -800.0, -900.0]])
-    if differs(NaturalGradient(1.0, "group", 0.0).direction(underflown, np.array([[1.0, 0.0, 2.0]])), [[0.0, 0.0, 0.0]]):
+    if differs(
+        NaturalGradient(1.0, "group", 0.0).direction(underflown, np.array([[1.0, 0.0, 2.0]])),
+        [[0.0, 0.0, 0.0]],
+    ):
         return "a standard deviation that underflows is no signal"
     stacked = np.array([[[1.0, 0.0, 3.0], [0.2, 0.3, 0.5]], [[2.0, 2.0, 1.0], [0.0, 0.0, 7.0]]])
-    if differs(group_advantages(jnp.asarray(stacked), "group", 0.01), [[slow_group(group, "group", 0.01) for group in rows] for rows in stacked]):
+    if differs(
+        group_advantages(jnp.asarray(stacked), "group", 0.01),
+        [[slow_group(group, "group", 0.01) for group in rows] for rows in stacked],
+    ):
         return "groups of groups"
     agreed = jnp.broadcast_to(jnp.array([0.1, 0.7])[None, :, None], (2, 2, 6))
     if (np.asarray(group_advantages(agreed, "group", 0.0)) != 0).any():
@@ -189,11 +224,15 @@ def helpers_that_differ() -> str:
 
 
 def disagreement() -> str:
-    """Where a rule of the library departs from the slow loops: directions, group directions, steps; "" if nowhere."""
+    """Where a rule of the library departs from the slow loops: directions, group directions, steps; "" if
+    nowhere.
+    """
     z, reference, (answers, sampled) = log(POLICIES), log(REFERENCE), GROUPED
     rewards = np.array(REWARDS)
     fresh = Policy.from_logits(jnp.asarray(z) + 3.0)
-    if differs(fresh.probs, POLICIES) or differs(np.where(z > -np.inf, fresh.log_probs, 0), np.where(z > -np.inf, z, 0)):
+    if differs(fresh.probs, POLICIES) or differs(
+        np.where(z > -np.inf, fresh.log_probs, 0), np.where(z > -np.inf, z, 0)
+    ):
         return "Policy.from_logits"
     for update, size in rules():
         wanted = [slow_direction(update, *row) for row in zip(POLICIES, REWARDS, REFERENCE, strict=True)]
@@ -204,19 +243,38 @@ def disagreement() -> str:
         full = Policy.from_logits(jnp.asarray(z[:2]), True)
         if differs(update.policy_direction(full, rewards[:2], reference[:2]), wanted[:2]):
             return f"direction of {update} without impossible answers"
-        grouped = [slow_group_direction(update, *row) for row in zip(POLICIES, answers, sampled, REFERENCE, strict=True)]
-        if differs(update.group_direction(jnp.asarray(z), jnp.array(answers), jnp.array(sampled), reference), grouped):
+        grouped = [
+            slow_group_direction(update, *row)
+            for row in zip(POLICIES, answers, sampled, REFERENCE, strict=True)
+        ]
+        if differs(
+            update.group_direction(jnp.asarray(z), jnp.array(answers), jnp.array(sampled), reference), grouped
+        ):
             return f"group direction of {update}"
         moved = z + size * np.array(wanted)
-        after = moved - np.log(np.exp(moved - moved.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) - moved.max(axis=1, keepdims=True)
+        after = (
+            moved
+            - np.log(np.exp(moved - moved.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+            - moved.max(axis=1, keepdims=True)
+        )
         step = np.asarray(update.step(z, rewards, reference))
-        if differs(np.where(z > -np.inf, step, 0), np.where(z > -np.inf, after, 0)) or (step[z == -np.inf] != -np.inf).any():
+        if (
+            differs(np.where(z > -np.inf, step, 0), np.where(z > -np.inf, after, 0))
+            or (step[z == -np.inf] != -np.inf).any()
+        ):
             return f"step of {update}"
     helper = helpers_that_differ()
     if helper:
         return helper
-    bad = [lambda: KLProx(1.0, "sideways"), lambda: KLProx(1.0, "initial").direction(z, rewards), lambda: KLProx(0.0), lambda: GRPO(math.inf),
-           lambda: GRPO(1.0, "batch"), lambda: NaturalGradient(-1.0), lambda: SoftmaxGradient(math.nan)]  # fmt: skip
+    bad = [
+        lambda: KLProx(1.0, "sideways"),
+        lambda: KLProx(1.0, "initial").direction(z, rewards),
+        lambda: KLProx(0.0),
+        lambda: GRPO(math.inf),  # fmt: skip
+        lambda: GRPO(1.0, "batch"),
+        lambda: NaturalGradient(-1.0),
+        lambda: SoftmaxGradient(math.nan),
+    ]
     return "" if all(map(refused, bad)) else "bad settings"
 
 
@@ -224,7 +282,9 @@ class TestUpdateRules:
     def test_they_agree_with_slow_loops(self):
         assert disagreement() == ""
 
-    @pytest.mark.parametrize("name", [name for name in modules_of("sharpening.updates") if not name.endswith(".base")])
+    @pytest.mark.parametrize(
+        "name", [name for name in modules_of("sharpening.updates") if not name.endswith(".base")]
+    )
     def test_every_error_in_them_disagrees(self, name):
         module, alive = importlib.import_module(name), []
         for mutant in mutants(Path(module.__file__).read_text()):

@@ -55,7 +55,10 @@ def test_without_labels_there_is_one_column():
 
 
 def test_metrics_outside_the_usual_panels_are_still_drawn():
-    assert plot_trajectories({"run": fall(150, ("majority_ratio",))}).axes[0].get_title(loc="left") == "majority ratio"
+    assert (
+        plot_trajectories({"run": fall(150, ("majority_ratio",))}).axes[0].get_title(loc="left")
+        == "majority ratio"
+    )
 
 
 def test_diamonds_sit_where_the_criterion_is_met():
@@ -68,7 +71,9 @@ def test_diamonds_sit_where_the_criterion_is_met():
 
 def test_the_chosen_criterion_rules_its_own_metrics_panel():
     half = collapse_steps(RUNS["measured"])["half_life"].step
-    found = diamonds(panel(plot_trajectories({"measured": RUNS["measured"]}, criterion="half_life"), "reward accuracy"))
+    found = diamonds(
+        panel(plot_trajectories({"measured": RUNS["measured"]}, criterion="half_life"), "reward accuracy")
+    )
     assert [x for x, _ in found] == [half]
 
 
@@ -95,7 +100,12 @@ def test_reference_lines():
 
 def test_rise_and_fall_names_every_share():
     axes = plot_trajectory(RUNS["measured"]).axes[0]
-    assert {text.get_text() for text in axes.texts} >= {"majority ratio", "accuracy", "reward accuracy", "mode retention"}
+    assert {text.get_text() for text in axes.texts} >= {
+        "majority ratio",
+        "accuracy",
+        "reward accuracy",
+        "mode retention",
+    }
     assert "excess KL" not in {text.get_text() for text in axes.texts}
 
 
@@ -106,7 +116,11 @@ class TestSteps:
         return plot_collapse_steps(self.steps, horizon=300, **options)
 
     def marks(self, figure, marker):
-        return [line for line in figure.axes[0].get_lines() if line.get_marker() == marker and len(line.get_xdata()) == 1]
+        return [
+            line
+            for line in figure.axes[0].get_lines()
+            if line.get_marker() == marker and len(line.get_xdata()) == 1
+        ]
 
     def test_rows_without_any_answer_are_left_out(self):
         labels = [label.get_text() for label in self.draw().axes[0].get_yticklabels()]
@@ -148,7 +162,10 @@ def test_equal_figures_give_equal_bytes(kind, start):
 
 
 def test_themes_differ_in_ink_and_pages_show_through():
-    light, dark = (figure_bytes(plot_trajectory(RUNS["measured"], theme=theme), "svg").decode() for theme in ("light", "dark"))
+    light, dark = (
+        figure_bytes(plot_trajectory(RUNS["measured"], theme=theme), "svg").decode()
+        for theme in ("light", "dark")
+    )
     assert THEMES["dark"].ink.lower() in dark.lower() and THEMES["dark"].ink.lower() not in light.lower()
 
 
@@ -179,4 +196,9 @@ def test_settings_of_the_user_stay_as_they_are():
 
 def test_pyplot_is_not_imported():
     code = "import sys, sharpening.plots; print('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -11,7 +11,9 @@ from sharpening.metrics import exact_metrics, summarize
 from sharpening.population import Population
 from sharpening.testing import answer_groups, populations
 
-THREE = Population(np.log([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]), np.array([[True, False, False], [False, False, True]]))
+THREE = Population(
+    np.log([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]), np.array([[True, False, False], [False, False, True]])
+)
 
 
 def test_numbers_by_hand():
@@ -21,7 +23,9 @@ def test_numbers_by_hand():
     np.testing.assert_allclose(THREE.entropy[0], -(0.5 * np.log(0.5) + 0.3 * np.log(0.3) + 0.2 * np.log(0.2)))
     np.testing.assert_allclose(THREE.kl_budget, [-np.log(0.5), -np.log(0.6)])
     weighted = THREE.replace(weights=np.array([3.0, 1.0]))
-    np.testing.assert_allclose([weighted.accuracy, weighted.alignment, weighted.base_rate_floor], [0.45, 0.75, 0.75])
+    np.testing.assert_allclose(
+        [weighted.accuracy, weighted.alignment, weighted.base_rate_floor], [0.45, 0.75, 0.75]
+    )
 
 
 def test_no_answer_never_leads_whatever_its_mass():
@@ -35,13 +39,18 @@ def test_no_answer_never_leads_whatever_its_mass():
 
 def test_a_tie_is_shared():
     tied = Population(np.log([[0.4, 0.4, 0.2]]), np.array([[False, True, False]]))
-    assert tied.alignment == 0.5 and tied.leaders.tolist() == [[True, True, False]] and tied.margin.tolist() == [0.0]
+    assert (
+        tied.alignment == 0.5
+        and tied.leaders.tolist() == [[True, True, False]]
+        and tied.margin.tolist() == [0.0]
+    )
 
 
 @given(populations())
 def test_summaries_agree_with_the_metrics_of_the_population_vote(population):
     metrics = summarize(
-        exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer), population.prompt_weights
+        exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer),
+        population.prompt_weights,
     )
     np.testing.assert_allclose(population.accuracy, metrics["accuracy"], atol=1e-12)
     np.testing.assert_allclose(population.alignment, metrics["label_accuracy"], atol=1e-12)
@@ -64,7 +73,9 @@ def test_samples_give_the_plug_in_estimate_plus_pooled_pseudocounts(answers):
     prior = (counts.sum(0) + 1) / (answers.size + columns)
     expected = (counts + 0.5 * prior) / (answers.shape[1] + 0.5)
     np.testing.assert_allclose(population.probs, expected, rtol=1e-9)
-    np.testing.assert_allclose(Population.from_samples(answers, 4, pseudocount=0).probs, counts / answers.shape[1], atol=1e-12)
+    np.testing.assert_allclose(
+        Population.from_samples(answers, 4, pseudocount=0).probs, counts / answers.shape[1], atol=1e-12
+    )
 
 
 def test_many_samples_recover_the_policy_and_its_accuracy():
@@ -78,12 +89,16 @@ def test_many_samples_recover_the_policy_and_its_accuracy():
     assert population.alignment == 0.5
 
 
-@pytest.mark.parametrize("strength, alignment, accuracy", [(1.6, 0.33, 0.19), (2.0, 0.42, 0.25), (2.8, 0.64, 0.41)])
+@pytest.mark.parametrize(
+    "strength, alignment, accuracy", [(1.6, 0.33, 0.19), (2.0, 0.42, 0.25), (2.8, 0.64, 0.41)]
+)
 def test_synthetic_priors_have_the_strength_they_promise(strength, alignment, accuracy):
     prior = Population.synthetic(7, 4000, 50, strength=strength)
     np.testing.assert_allclose([prior.alignment, prior.accuracy], [alignment, accuracy], atol=0.03)
     counts = prior.correct.sum(axis=0)
-    assert prior.correct.sum(axis=1).max() == 1 and np.sum((counts - 80) ** 2 / 80) < 100  # chi-square, 49 degrees: p about 2e-5
+    assert (
+        prior.correct.sum(axis=1).max() == 1 and np.sum((counts - 80) ** 2 / 80) < 100
+    )  # chi-square, 49 degrees: p about 2e-5
 
 
 def test_sharpness_scales_margins_and_leaves_alignment():
@@ -94,8 +109,12 @@ def test_sharpness_scales_margins_and_leaves_alignment():
 
 def test_synthetic_takes_jax_keys_and_seeds_and_is_reproducible():
     key = jax.random.key(3)
-    assert np.array_equal(Population.synthetic(key, 5, 4).log_probs, Population.synthetic(key, 5, 4).log_probs)
-    assert not np.array_equal(Population.synthetic(0, 5, 4).log_probs, Population.synthetic(1, 5, 4).log_probs)
+    assert np.array_equal(
+        Population.synthetic(key, 5, 4).log_probs, Population.synthetic(key, 5, 4).log_probs
+    )
+    assert not np.array_equal(
+        Population.synthetic(0, 5, 4).log_probs, Population.synthetic(1, 5, 4).log_probs
+    )
     coupled = Population.synthetic(0, 5, 4, coupling=CompoundSymmetric(1.0, 0.5))
     assert coupled.coupling.shared == 0.5 and coupled.select(slice(2, None)).num_prompts == 3
 

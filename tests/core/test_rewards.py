@@ -24,10 +24,16 @@ from sharpening.rewards import (
 
 answer_groups = (
     st.integers(2, 9)
-    .flatmap(lambda n: st.lists(st.lists(st.integers(NO_ANSWER, 4), min_size=n, max_size=n), min_size=1, max_size=4))
+    .flatmap(
+        lambda n: st.lists(
+            st.lists(st.integers(NO_ANSWER, 4), min_size=n, max_size=n), min_size=1, max_size=4
+        )
+    )
     .map(np.array)
 )
-logits = st.lists(st.sampled_from([-3.0, -1.0, 0.0, 0.0, 0.5, 1.0]), min_size=4, max_size=4).map(lambda z: np.array([z]))
+logits = st.lists(st.sampled_from([-3.0, -1.0, 0.0, 0.0, 0.5, 1.0]), min_size=4, max_size=4).map(
+    lambda z: np.array([z])
+)
 
 
 def normalise(z):
@@ -47,27 +53,37 @@ def test_majority_reward_is_the_unified_form(answers):
 
 @given(answer_groups)
 def test_majority_reward_pays_out_the_majority_ratio(answers):
-    np.testing.assert_allclose(MajorityReward().group(answers).mean(axis=1), group_metrics(answers)["majority_ratio"], atol=1e-12)
+    np.testing.assert_allclose(
+        MajorityReward().group(answers).mean(axis=1), group_metrics(answers)["majority_ratio"], atol=1e-12
+    )
 
 
 @given(answer_groups)
 def test_reward_accuracy_is_the_agreement_with_the_true_reward(answers):
-    """Without ties it is the share of rollouts on which the two rewards are equal; with ties, 1 - mean difference."""
+    """Without ties it is the share of rollouts on which the two rewards are equal; with ties, 1 - mean
+    difference.
+    """
     correct = answers % 2 == 0
     pseudo, true = MajorityReward().group(answers), TrueReward().group(answers, correct)
     metrics = group_metrics(answers, correct)
     np.testing.assert_allclose(1 - np.abs(pseudo - true).mean(axis=1), metrics["reward_accuracy"], atol=1e-12)
     clear = metrics["tie"] == 0
-    np.testing.assert_allclose((pseudo == true).mean(axis=1)[clear], metrics["reward_accuracy"][clear], atol=1e-12)
+    np.testing.assert_allclose(
+        (pseudo == true).mean(axis=1)[clear], metrics["reward_accuracy"][clear], atol=1e-12
+    )
 
 
 @given(answer_groups)
 def test_exact_majority_reward_is_that_of_the_empirical_policy(answers):
-    frequencies = np.stack([np.bincount(np.where(row == NO_ANSWER, 5, row), minlength=6) for row in answers]) / answers.shape[1]
+    frequencies = (
+        np.stack([np.bincount(np.where(row == NO_ANSWER, 5, row), minlength=6) for row in answers])
+        / answers.shape[1]
+    )
     with np.errstate(divide="ignore"):
         exact = MajorityReward().exact(np.log(frequencies), no_answer=5)
     np.testing.assert_allclose(
-        np.take_along_axis(exact, np.where(answers == NO_ANSWER, 5, answers), axis=1), MajorityReward().group(answers)
+        np.take_along_axis(exact, np.where(answers == NO_ANSWER, 5, answers), axis=1),
+        MajorityReward().group(answers),
     )
     assert not exact[:, 5].any()
 
@@ -99,13 +115,17 @@ def test_trajectory_entropy_raises_the_policy_to_a_power(z, steps, beta):
     for _ in range(steps):
         log_probs = normalise(log_probs + TrajectoryEntropyReward().exact(log_probs) / beta)
     np.testing.assert_allclose(log_probs, expected, rtol=1e-9, atol=1e-9)
-    assert (exact_metrics(log_probs)["majority_ratio"] >= exact_metrics(normalise(z))["majority_ratio"] - 1e-12).all()
+    assert (
+        exact_metrics(log_probs)["majority_ratio"] >= exact_metrics(normalise(z))["majority_ratio"] - 1e-12
+    ).all()
 
 
 def test_trajectory_entropy_of_an_impossible_answer_is_finite_and_least():
     with np.errstate(divide="ignore"):
         found = TrajectoryEntropyReward().exact(np.log([[0.5, 0.3, 0.2, 0.0], [1.0, 0.0, 0.0, 0.0]]))
-    np.testing.assert_allclose(found, [[math.log(0.5), math.log(0.3), math.log(0.2), math.log(0.2)], [0, 0, 0, 0]])
+    np.testing.assert_allclose(
+        found, [[math.log(0.5), math.log(0.3), math.log(0.2), math.log(0.2)], [0, 0, 0, 0]]
+    )
 
 
 def test_a_reward_says_what_it_lacks():
@@ -153,12 +173,25 @@ TITLES = {
 def test_the_taxonomy_is_complete_and_every_card_is_filled():
     cards = list_rewards()
     assert {card.name: card.title for card in cards} == TITLES
-    assert [card.name for card in cards] == sorted(REWARDS) and {card.branch for card in cards} == set(BRANCHES)
+    assert [card.name for card in cards] == sorted(REWARDS) and {card.branch for card in cards} == set(
+        BRANCHES
+    )
     for card in cards:
         assert card.formula and card.unit and card.sign and card.known_as
         assert card.branch.startswith("intrinsic") != bool({"labels", "verdicts"} & set(card.needs))
         told = card.as_dict()
-        assert set(told) >= {"name", "title", "branch", "known_as", "unified", "unified_form", "formula", "unit", "sign", "limit"}
+        assert set(told) >= {
+            "name",
+            "title",
+            "branch",
+            "known_as",
+            "unified",
+            "unified_form",
+            "formula",
+            "unit",
+            "sign",
+            "limit",
+        }
         assert set(told) >= {"failure_mode", "needs", "verifier", "source"}
         assert told["unified_form"] == (None if card.unified is None else str(card.unified))
         assert json.loads(json.dumps(told))["name"] == card.name
@@ -181,6 +214,7 @@ def test_the_taxonomy_is_complete_and_every_card_is_filled():
 def test_an_incoherent_card_is_refused(change):
     assert isinstance(replace(MajorityReward.card), RewardCard)
     with pytest.raises(
-        InputError, match="intrinsic" if change.get("needs") in (("labels",), ("verdicts",)) else next(iter(change))
+        InputError,
+        match="intrinsic" if change.get("needs") in (("labels",), ("verdicts",)) else next(iter(change)),
     ):
         replace(MajorityReward.card, **change)

@@ -1,7 +1,8 @@
-"""Where training on each reward ends: what its card claims about flat categorical policies, iterated to convergence.
+"""Where training on each reward ends: what its card claims about flat categorical policies, iterated to
+convergence.
 
-Updates are written out here in NumPy: KL-prox z' = z + r/beta, and softmax policy gradient z' = z + eta pi A, A divided by its
-standard deviation for GRPO.
+Updates are written out here in NumPy: KL-prox z' = z + r/beta, and softmax policy gradient z' = z + eta pi A,
+A divided by its standard deviation for GRPO.
 """
 
 import numpy as np
@@ -81,7 +82,9 @@ def normalise(z):
 
 
 def rewards_of(reward, z, before, step):
-    told = dict(reference=np.log(REFERENCE), previous=before, clusters=CLUSTERS, questions=QUESTIONS, step=step)
+    told = dict(
+        reference=np.log(REFERENCE), previous=before, clusters=CLUSTERS, questions=QUESTIONS, step=step
+    )
     return np.asarray(reward.exact(z, CORRECT, **told))
 
 
@@ -147,9 +150,13 @@ def test_exact_ties_stay_ties(name):
     assert found[0, 0] == found[0, 1] == found[0, 2] and found[1, 1] == found[1, 2]
 
 
-@pytest.mark.parametrize("name, power", [("trajectory-entropy", 1.5), ("entropy-reduction", 1.5), ("kl-uniform", 0.5)])
+@pytest.mark.parametrize(
+    "name, power", [("trajectory-entropy", 1.5), ("entropy-reduction", 1.5), ("kl-uniform", 0.5)]
+)
 def test_logarithmic_rewards_raise_the_policy_to_a_power(name, power):
-    """Theory S3: pi_k is proportional to pi_0^((1 + 1/beta)^k); doubly exponential one way, to uniform the other."""
+    """Theory S3: pi_k is proportional to pi_0^((1 + 1/beta)^k); doubly exponential one way, to uniform the
+    other.
+    """
     for steps in (1, 3, 6):
         expected = np.exp(normalise(np.log(PRIOR) * power**steps))
         np.testing.assert_allclose(kl_prox(get_reward(name), steps=steps), expected, rtol=1e-9)
@@ -172,7 +179,9 @@ def test_a_policy_in_motion_is_braked_by_kl_to_the_previous():
     assert np.abs(np.exp(z) - PRIOR).max() > 0.01
 
 
-@pytest.mark.parametrize("share, threshold, ends_right", [(0.69, 0.7, True), (0.71, 0.7, False), (0.71, 0.75, True)])
+@pytest.mark.parametrize(
+    "share, threshold, ends_right", [(0.69, 0.7, True), (0.71, 0.7, False), (0.71, 0.75, True)]
+)
 def test_the_gate_trusts_a_sure_vote_right_or_wrong(share, threshold, ends_right):
     prior = np.array([[share, 1 - share - 0.1, 0.05, 0.05]] * 2)
     found = kl_prox(get_reward(f"hybrid-gated(threshold={threshold})"), prior)[0]
@@ -180,7 +189,9 @@ def test_the_gate_trusts_a_sure_vote_right_or_wrong(share, threshold, ends_right
 
 
 def test_he_2026_s_claim_is_too_strong():
-    """'Intrinsic rewards converge to the initial mode': rephrasings, clusters and the KLs do not, and five never move."""
+    """'Intrinsic rewards converge to the initial mode': rephrasings, clusters and the KLs do not, and five
+    never move.
+    """
     intrinsic = [name for name in LIMITS if REWARDS[name].card.branch.startswith("intrinsic")]
     reach = [name for name in intrinsic if LIMITS[name][1] is MODE]
     assert len(intrinsic) == 16 and len(reach) == 7

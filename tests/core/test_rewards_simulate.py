@@ -1,4 +1,6 @@
-"""Every reward, by its text, in simulate; and rewards that others bring, by decorator and by entry point, everywhere."""
+"""Every reward, by its text, in simulate; and rewards that others bring, by decorator and by entry point,
+everywhere.
+"""
 
 import jax
 import numpy as np
@@ -6,26 +8,57 @@ import pytest
 
 from sharpening.coupling import CompoundSymmetric
 from sharpening.population import Population
-from sharpening.rewards import REWARDS, MajorityReward, Reward, RewardCard, get_reward, list_rewards, register_reward, registry
+from sharpening.rewards import (
+    REWARDS,
+    MajorityReward,
+    Reward,
+    RewardCard,
+    get_reward,
+    list_rewards,
+    register_reward,
+    registry,
+)
 from sharpening.simulation.run import simulate
 from sharpening.updates import GRPO, KLProx
 
 with np.errstate(divide="ignore"):
     HARD = Population(
-        np.log([[0.5, 0.3, 0.2, 1e-300, 0], [0.4, 0.4, 0.1, 0, 0.1], [1, 0, 0, 0, 0], [0.1, 0.2, 0.2, 0.2, 0.3], [0, 0, 0, 0, 1]]),
+        np.log(
+            [
+                [0.5, 0.3, 0.2, 1e-300, 0],
+                [0.4, 0.4, 0.1, 0, 0.1],
+                [1, 0, 0, 0, 0],
+                [0.1, 0.2, 0.2, 0.2, 0.3],
+                [0, 0, 0, 0, 1],
+            ]
+        ),
         np.array([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 0]], bool),
         coupling=CompoundSymmetric(1.0, 0.5),
         no_answer=4,
     )
 
 
-@pytest.mark.parametrize("spec", [*sorted(REWARDS), "hybrid-scheduled(every=2, intrinsic=kl-previous, external=judge)"])
+@pytest.mark.parametrize(
+    "spec", [*sorted(REWARDS), "hybrid-scheduled(every=2, intrinsic=kl-previous, external=judge)"]
+)
 def test_every_reward_runs_in_simulate(spec):
-    """By its text, under every method, on faces, ties and masses of 1e-300; step by step, as compilations would take minutes."""
+    """By its text, under every method, on faces, ties and masses of 1e-300; step by step, as compilations
+    would take minutes.
+    """
     with jax.disable_jit():
         for method in ("exact", "sampled", "mean_field"):
             size = dict(dataset_size=4) if method == "mean_field" else {}
-            run = simulate(HARD, spec, GRPO(0.5), num_steps=2, eval_every=2, method=method, prompts_per_step=3, rollouts=4, **size)
+            run = simulate(
+                HARD,
+                spec,
+                GRPO(0.5),
+                num_steps=2,
+                eval_every=2,
+                method=method,
+                prompts_per_step=3,
+                rollouts=4,
+                **size,
+            )
             for name, values in run.metrics.items():
                 assert np.isfinite(values).all(), (method, name)
     assert run.settings["reward"] == get_reward(spec).spec
@@ -38,7 +71,9 @@ def test_rewards_that_read_verdicts_need_labels_in_simulation():
 
 
 def test_the_previous_policy_is_the_one_before_the_last_update():
-    """r = (1 - w) 1[correct] + w (log pi_{k-1} - log pi_k) under KL-prox: log-odds steps d_k = (1 - w - w d_{k-1}) / beta."""
+    """r = (1 - w) 1[correct] + w (log pi_{k-1} - log pi_k) under KL-prox: log-odds steps d_k = (1 - w - w
+    d_{k-1}) / beta.
+    """
     prior = Population(np.log([[0.5, 0.3, 0.2]]), np.array([[True, False, False]]))
     beta, weight = 2.0, 0.5
     spec = f"hybrid-weighted(intrinsic_weight={weight}, intrinsic=kl-previous, external=true)"
@@ -52,10 +87,15 @@ def test_the_previous_policy_is_the_one_before_the_last_update():
 
 
 def test_the_schedule_counts_updates():
-    """Verified every third step: the truth's log-odds against the majority move by +1, -1, -1 (in units of 1/beta)."""
+    """Verified every third step: the truth's log-odds against the majority move by +1, -1, -1 (in units of
+    1/beta).
+    """
     prior = Population(np.log([[0.5, 0.3, 0.2]]), np.array([[False, True, False]]))
     run = simulate(prior, "hybrid-scheduled(every=3, share=1)", KLProx(4.0), num_steps=6)
-    after = np.concatenate([[0], np.cumsum([1, 0, 0, 1, 0, 0])]) / 4, np.concatenate([[0], np.cumsum([0, 1, 1, 0, 1, 1])]) / 4
+    after = (
+        np.concatenate([[0], np.cumsum([1, 0, 0, 1, 0, 0])]) / 4,
+        np.concatenate([[0], np.cumsum([0, 1, 1, 0, 1, 1])]) / 4,
+    )
     weights = np.array([np.exp(after[1]) * 0.5, np.exp(after[0]) * 0.3, np.full(7, 0.2)])
     np.testing.assert_allclose(run["accuracy"], weights[1] / weights.sum(axis=0), rtol=1e-9)
 
@@ -105,7 +145,10 @@ def test_a_registered_reward_is_listed_and_simulated(clean_registry):
     assert "first-answer" in [card.name for card in list_rewards()]
     assert get_reward("First answer") == get_reward("nobody's method") == get_reward("first-answer")
     assert runs_by_name("first-answer")
-    assert get_reward("hybrid-weighted(intrinsic=first-answer)").spec == "hybrid-weighted(intrinsic=first-answer)"
+    assert (
+        get_reward("hybrid-weighted(intrinsic=first-answer)").spec
+        == "hybrid-weighted(intrinsic=first-answer)"
+    )
 
 
 def test_an_entry_point_is_listed_and_simulated(clean_registry, monkeypatch):

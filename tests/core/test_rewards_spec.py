@@ -1,4 +1,6 @@
-"""Rewards as text: names, titles, names in the literature, settings, nesting; and what is refused, with the known names."""
+"""Rewards as text: names, titles, names in the literature, settings, nesting; and what is refused, with the
+known names.
+"""
 
 import pytest
 from hypothesis import given
@@ -64,7 +66,10 @@ def test_the_text_of_a_reward_makes_it_again(reward):
         ("judge(model='a (b), c')", JudgeReward(model="a (b), c")),
         ("covo(form=linear)", TrajectoryConsistencyReward("linear")),
         (
-            "hybrid-gated(intrinsic=majority, external=noisy-verifier(tpr=0.9, verifier=judge(tpr=0.8)), threshold=0.75)",
+            (
+                "hybrid-gated(intrinsic=majority, external=noisy-verifier(tpr=0.9, verifier=judge(tpr=0.8)),"
+                " threshold=0.75)"
+            ),
             HybridGatedReward(MajorityReward(), NoisyVerifierReward(0.9, 0.1, JudgeReward(0.8)), 0.75),
         ),
     ],
@@ -121,7 +126,10 @@ def test_what_is_refused(text, told):
 
 def test_a_card_lists_what_all_parts_read():
     mixed = get_reward("hybrid-gated(intrinsic=kl-reference, external=noisy-verifier(verifier=judge))")
-    assert mixed.card.needs == ("answers", "tokens", "reference_log_probs", "verdicts") and mixed.card.verifier == "judge"
+    assert (
+        mixed.card.needs == ("answers", "tokens", "reference_log_probs", "verdicts")
+        and mixed.card.verifier == "judge"
+    )
     assert get_reward("hybrid-gated").card.needs == ("answers", "labels")
     assert "step" in get_reward("hybrid-scheduled(intrinsic=probability)").card.needs
     with pytest.raises(InputError, match="parts of HybridReward"):

@@ -29,9 +29,13 @@ def test_means_and_totals_read_existing_tokens_only():
     for (i, r), total in np.ndenumerate(tokens.total(values)):
         kept = values[i, r][tokens.mask[i, r]]
         spelled = values[i, r][tokens.mask[i, r] & tokens.answer_mask[i, r]]
-        assert total == pytest.approx(sum(kept)) and tokens.mean(values)[i, r] == pytest.approx(sum(kept) / len(kept))
+        assert total == pytest.approx(sum(kept)) and tokens.mean(values)[i, r] == pytest.approx(
+            sum(kept) / len(kept)
+        )
         assert tokens.lengths[i, r] == len(kept)
-        assert tokens.mean(values, tokens.answer_mask)[i, r] == pytest.approx(sum(spelled) / max(len(spelled), 1))
+        assert tokens.mean(values, tokens.answer_mask)[i, r] == pytest.approx(
+            sum(spelled) / max(len(spelled), 1)
+        )
     assert tokens.mean(values, tokens.answer_mask)[0, 0] == 0  # no token spells an answer there
 
 
@@ -51,7 +55,9 @@ def test_one_token_answers_by_hand(log_probs):
             gap=[top[-1] - top[-2]] * size,
         )
         for name, values in expected.items():
-            np.testing.assert_allclose(getattr(tokens, name)[i, :, 0], values, rtol=1e-12, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                getattr(tokens, name)[i, :, 0], values, rtol=1e-12, atol=1e-12, err_msg=name
+            )
 
 
 @given(policies(2, 5))
@@ -71,7 +77,9 @@ def test_it_is_a_pytree():
         np.testing.assert_array_equal(getattr(moved, name), getattr(tokens, name))
     stacked = jax.tree.map(lambda x: jnp.stack([x, x]), tokens)
     entropies = jax.vmap(lambda t: get_reward("token-entropy").group(None, tokens=t))(stacked)
-    np.testing.assert_allclose(entropies[1], get_reward("token-entropy").group(None, tokens=tokens), rtol=1e-12)
+    np.testing.assert_allclose(
+        entropies[1], get_reward("token-entropy").group(None, tokens=tokens), rtol=1e-12
+    )
     assert jax.tree.structure(example(answer_mask=None)) != jax.tree.structure(tokens)
 
 

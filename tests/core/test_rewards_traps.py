@@ -1,4 +1,6 @@
-"""Traps found in published code, as laws of the rewards; each law is shown to fail on the published behaviour."""
+"""Traps found in published code, as laws of the rewards; each law is shown to fail on the published
+behaviour.
+"""
 
 import math
 from collections import Counter
@@ -12,12 +14,21 @@ from sharpening.metrics import NO_ANSWER
 from sharpening.rewards import REWARDS, TokenStatistics, get_reward
 
 READS_ANSWERS = [name for name in sorted(REWARDS) if "answers" in REWARDS[name].card.needs]
-VOTES = ["majority", "rephrased-majority", "weighted-majority", "pseudo-label-confidence", "semantic-clusters", "entropy-reduction"]
+VOTES = [
+    "majority",
+    "rephrased-majority",
+    "weighted-majority",
+    "pseudo-label-confidence",
+    "semantic-clusters",
+    "entropy-reduction",
+]
 REFUSALS = np.array([[-1, -1, -1, -1, 2, 3], [-1, -1, -1, 1, 1, 2]])
 
 
 def told(answers):
-    """Signals under which only the answers differ between rollouts; verdicts and truth say yes to everything."""
+    """Signals under which only the answers differ between rollouts; verdicts and truth say yes to
+    everything.
+    """
     shape = answers.shape
     return dict(
         is_correct=np.ones(shape, bool),
@@ -32,7 +43,9 @@ def told(answers):
 
 def first_to_lead(answers):
     """TTRL as published: a Counter's first leader, refusals counted like any other answer."""
-    return np.array([[float(a == Counter(row).most_common(1)[0][0]) for a in row] for row in answers.tolist()])
+    return np.array(
+        [[float(a == Counter(row).most_common(1)[0][0]) for a in row] for row in answers.tolist()]
+    )
 
 
 class TestNoAnswer:
@@ -61,8 +74,12 @@ class TestNoAnswer:
 
     @pytest.mark.parametrize("name", READS_ANSWERS)
     def test_clusters_states_and_verdicts_cannot_revive_them(self, name):
-        """A similarity function may put two unparsable texts together, a verifier may like them: still nothing."""
-        rewards = get_reward(name).group(REFUSALS, **told(REFUSALS) | dict(clusters=np.zeros(REFUSALS.shape, int)))
+        """A similarity function may put two unparsable texts together, a verifier may like them: still
+        nothing.
+        """
+        rewards = get_reward(name).group(
+            REFUSALS, **told(REFUSALS) | dict(clusters=np.zeros(REFUSALS.shape, int))
+        )
         assert self.never_ahead(rewards, REFUSALS)
 
     @pytest.mark.parametrize("name", READS_ANSWERS)
@@ -83,7 +100,9 @@ class TestTies:
             rewards = get_reward(name).group(answers, **told(answers))
             assert np.ptp(rewards) == 0
         assert np.ptp(first_to_lead(self.ONE)) == 1
-        assert ((first_to_lead(self.ONE) == 1) != (self.ONE == (first_to_lead(self.TWO) * self.TWO).max())).any()
+        assert (
+            (first_to_lead(self.ONE) == 1) != (self.ONE == (first_to_lead(self.TWO) * self.TWO).max())
+        ).any()
 
     def test_weighted_votes_tie_in_spite_of_rounding(self):
         """1/3 + 1/3 + 1/3 of one model against 1 of another."""
@@ -92,8 +111,13 @@ class TestTies:
         rewards = get_reward("weighted-majority").group(answers, voters=voters)
         assert rewards[0, 3] == 1 and rewards[0, 7] == 0
         answers, voters = np.array([[1, 2, 3, 3, 2, 1, 4, 4, 4]]), np.array([[0, 0, 0, 1, 1, 1, 2, 2, 2]])
-        np.testing.assert_allclose(get_reward("weighted-majority").group(answers, voters=voters), [[0] * 6 + [1] * 3])
-        answers, voters = np.array([[1, 2, 3, 3, 2, 1, 1, 2, 3, 0, 0, 7, 8]]), np.array([[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]])
+        np.testing.assert_allclose(
+            get_reward("weighted-majority").group(answers, voters=voters), [[0] * 6 + [1] * 3]
+        )
+        answers, voters = (
+            np.array([[1, 2, 3, 3, 2, 1, 1, 2, 3, 0, 0, 7, 8]]),
+            np.array([[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]]),
+        )
         rewards = get_reward("weighted-majority").group(answers, voters=voters)[0]
         np.testing.assert_allclose(rewards[:11], 0.25)  # answers 1, 2, 3 have 3 * 1/3, answer 0 has 2 * 1/2
         assert not rewards[11:].any()
@@ -103,13 +127,25 @@ class TestOffByOne:
     """Trap h: certainty from the logits after the token instead of those before it."""
 
     def test_shifted_logits_are_noticed(self):
-        """Position t of the statistics is the policy that token t was drawn from; the neighbour's gives other rewards."""
+        """Position t of the statistics is the policy that token t was drawn from; the neighbour's gives other
+        rewards.
+        """
         case = random_case(0)
         right = group("self-certainty", case)
         case.logits = np.roll(case.logits, -1, axis=2)
         assert np.abs(group("self-certainty", case) - right).max() > 0.1
 
-    @pytest.mark.parametrize("name", ["self-certainty", "trajectory-entropy", "token-entropy", "probability", "kl-uniform", "self-contrastive"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "self-certainty",
+            "trajectory-entropy",
+            "token-entropy",
+            "probability",
+            "kl-uniform",
+            "self-contrastive",
+        ],
+    )
     def test_positions_without_a_token_are_never_read(self, name):
         """They hold NaN here: a mask one too long shows at once."""
         case = random_case(2)
@@ -117,11 +153,15 @@ class TestOffByOne:
         reward = get_reward(name)
         assert np.isfinite(reward.group(case.answers, tokens=TokenStatistics(mask=case.mask, **fields))).all()
         longer = case.mask | np.roll(case.mask, 1, axis=2)
-        assert not np.isfinite(reward.group(case.answers, tokens=TokenStatistics(mask=longer, **fields))).all()
+        assert not np.isfinite(
+            reward.group(case.answers, tokens=TokenStatistics(mask=longer, **fields))
+        ).all()
 
 
 class TestConstants:
-    """Trap i: self-certainty without -log V, with or without the temperature, in either direction; one name, several numbers."""
+    """Trap i: self-certainty without -log V, with or without the temperature, in either direction; one name,
+    several numbers.
+    """
 
     UNIFORM = np.log(np.full((1, 8), 1 / 8))
 
@@ -131,7 +171,9 @@ class TestConstants:
         for seed in range(20):
             p = random_policies(seed, faces=False)
             kl = [sum(math.log(1 / (len(row) * x)) / len(row) for x in row) for row in p.probs]
-            np.testing.assert_allclose(reward.exact(p.log_probs), np.tile(np.array(kl)[:, None], (1, 5)), rtol=1e-9)
+            np.testing.assert_allclose(
+                reward.exact(p.log_probs), np.tile(np.array(kl)[:, None], (1, 5)), rtol=1e-9
+            )
             assert (np.array(kl) >= 0).all()
         published = -self.UNIFORM.mean()
         assert published == pytest.approx(math.log(8))  # H(uniform, pi) without -log V: not 0
@@ -142,7 +184,10 @@ class TestConstants:
         assert get_reward("self-certainty").exact(np.log(p))[0, 0] == pytest.approx(forward)
         assert abs(forward - backward) > 0.1
 
-    @pytest.mark.parametrize("name", ["self-certainty", "trajectory-entropy", "token-entropy", "probability-disparity", "kl-uniform"])
+    @pytest.mark.parametrize(
+        "name",
+        ["self-certainty", "trajectory-entropy", "token-entropy", "probability-disparity", "kl-uniform"],
+    )
     def test_the_temperature_is_that_of_the_sampling(self, name):
         """logits/T under temperature T are the same policy; forgetting T gives another reward."""
         case = random_case(4, temperature=0.5)
@@ -151,8 +196,12 @@ class TestConstants:
         np.testing.assert_allclose(group(name, case), hot, rtol=1e-9)
         case.logits = case.logits / 2
         assert np.abs(group(name, case) - hot).max() > 0.05
-        tokens = TokenStatistics(mask=case.mask, answer_mask=case.answer_mask, vocab_size=5, **token_table(case))
-        np.testing.assert_allclose(get_reward(name).group(case.answers, tokens=tokens), group(name, case), rtol=1e-9)
+        tokens = TokenStatistics(
+            mask=case.mask, answer_mask=case.answer_mask, vocab_size=5, **token_table(case)
+        )
+        np.testing.assert_allclose(
+            get_reward(name).group(case.answers, tokens=tokens), group(name, case), rtol=1e-9
+        )
 
     @pytest.mark.parametrize(
         "name, values",
@@ -182,9 +231,15 @@ class TestConstants:
     def test_mean_kl_rewards_are_minus_the_kl(self):
         p = random_policies(8, faces=False)
         signals = p.signals()
-        for name, other in (("kl-reference", p.reference), ("kl-previous", p.previous), ("kl-uniform", np.full((3, 5), 0.2))):
+        for name, other in (
+            ("kl-reference", p.reference),
+            ("kl-previous", p.previous),
+            ("kl-uniform", np.full((3, 5), 0.2)),
+        ):
             kl = (p.probs * np.log(p.probs / other)).sum(axis=1)
-            np.testing.assert_allclose((p.probs * get_reward(name).exact(p.log_probs, **signals)).sum(axis=1), -kl, atol=1e-12)
+            np.testing.assert_allclose(
+                (p.probs * get_reward(name).exact(p.log_probs, **signals)).sum(axis=1), -kl, atol=1e-12
+            )
 
 
 def test_the_log_of_the_contrastive_score_is_trajectory_entropy():

@@ -40,7 +40,10 @@ def frequencies(ids):
 
 
 def likelihoods(case, i):
-    scores = [math.exp(mean(math.log(p[y]) for p, y, _ in policies(case, i, r))) for r in range(case.answers.shape[1])]
+    scores = [
+        math.exp(mean(math.log(p[y]) for p, y, _ in policies(case, i, r)))
+        for r in range(case.answers.shape[1])
+    ]
     return {r: score / sum(scores) for r, score in enumerate(scores)}
 
 
@@ -52,17 +55,32 @@ def surely(case, i):
 
 def clusters(case, i):
     """A refusal is in no cluster, and counts among the rollouts."""
-    return frequencies([c if a != -1 else None for a, c in zip(case.answers[i].tolist(), case.clusters[i].tolist(), strict=True)])
+    return frequencies(
+        [
+            c if a != -1 else None
+            for a, c in zip(case.answers[i].tolist(), case.clusters[i].tolist(), strict=True)
+        ]
+    )
 
 
 TARGETS = {  # what probability the target gives the one-hot anchor's outcome
     "policy over completions": lambda case, i, r: math.exp(log_likelihood(case, i, r)),
     "softmax over the group of the mean log-probability": lambda case, i, r: likelihoods(case, i)[r],
-    "uniform over the leading answers of the vote": lambda case, i, r: elected(ballots(case, i, [i])).get(case.answers[i, r], 0),
-    "uniform over the leading answers of all rephrasings": lambda case, i, r: elected(ballots(case, i)).get(case.answers[i, r], 0),
-    "uniform over the leading answers of the weighted vote": lambda case, i, r: elected(weighted(case, i)).get(case.answers[i, r], 0),
-    "the leaders' common frequency, shared among them, else abstain": lambda case, i, r: surely(case, i).get(case.answers[i, r], 0),
-    "answer frequencies of the group": lambda case, i, r: frequencies(case.answers[i].tolist())[case.answers[i, r]],
+    "uniform over the leading answers of the vote": lambda case, i, r: elected(ballots(case, i, [i])).get(
+        case.answers[i, r], 0
+    ),
+    "uniform over the leading answers of all rephrasings": lambda case, i, r: elected(ballots(case, i)).get(
+        case.answers[i, r], 0
+    ),
+    "uniform over the leading answers of the weighted vote": lambda case, i, r: elected(
+        weighted(case, i)
+    ).get(case.answers[i, r], 0),
+    "the leaders' common frequency, shared among them, else abstain": lambda case, i, r: surely(case, i).get(
+        case.answers[i, r], 0
+    ),
+    "answer frequencies of the group": lambda case, i, r: frequencies(case.answers[i].tolist())[
+        case.answers[i, r]
+    ],
     "cluster frequencies of the group": lambda case, i, r: (
         clusters(case, i)[case.clusters[i, r]] if case.answers[i, r] != -1 else 0
     ),
@@ -73,19 +91,26 @@ PSI_OF = {
     "N exp": lambda x, case, i, r: case.answers.shape[1] * math.exp(x),
     "minus log V": lambda x, case, i, r: x - math.log(case.logits.shape[-1]),
     "minus log |Y|": lambda x, case, i, r: x - case.mask[i, r].sum() * math.log(case.logits.shape[-1]),
-    "plus H(group)": lambda x, case, i, r: x - sum(p * math.log(p) for p in frequencies(case.answers[i].tolist()).values()),
+    "plus H(group)": lambda x, case, i, r: (
+        x - sum(p * math.log(p) for p in frequencies(case.answers[i].tolist()).values())
+    ),
 }
 
 
 def cross_entropy(anchor, target):
-    return -sum(q * (math.log(p) if p > 0 else -math.inf) for q, p in zip(anchor, target, strict=True) if q > 0)
+    return -sum(
+        q * (math.log(p) if p > 0 else -math.inf) for q, p in zip(anchor, target, strict=True) if q > 0
+    )
 
 
 def unified(form, case, i, r):
     """psi((sign/|I|) sum over I of H(anchor, target)), read off the card."""
     if form.granularity == "tokens":
         assert form.target == "next-token policy"
-        terms = [cross_entropy(TOKEN_ANCHORS[form.anchor](probs, token), probs) for probs, token, _ in policies(case, i, r)]
+        terms = [
+            cross_entropy(TOKEN_ANCHORS[form.anchor](probs, token), probs)
+            for probs, token, _ in policies(case, i, r)
+        ]
     else:
         assert form.anchor == f"{form.granularity}, one-hot"
         terms = [cross_entropy([1.0], [TARGETS[form.target](case, i, r)])]
@@ -101,12 +126,21 @@ def test_the_form_on_the_card_gives_the_reward(name):
     reward = get_reward(name)
     for seed in range(5):
         case = random_case(seed)
-        tokens = TokenStatistics(mask=case.mask, answer_mask=case.answer_mask, vocab_size=case.logits.shape[-1], **token_table(case))
+        tokens = TokenStatistics(
+            mask=case.mask,
+            answer_mask=case.answer_mask,
+            vocab_size=case.logits.shape[-1],
+            **token_table(case),
+        )
         found = reward.group(case.answers, case.is_correct, tokens=tokens, **case.signals())
         for (i, r), value in np.ndenumerate(found):
             if name == "entropy-reduction" and case.answers[i, r] == -1:
-                continue  # "no answer" is an outcome of the entropy and earns the least, whatever its frequency
-            assert value == pytest.approx(unified(reward.card.unified, case, i, r), rel=1e-9, abs=1e-12), (i, r)
+                # "no answer" is an outcome of the entropy and earns the least, whatever its frequency
+                continue
+            assert value == pytest.approx(unified(reward.card.unified, case, i, r), rel=1e-9, abs=1e-12), (
+                i,
+                r,
+            )
 
 
 def test_the_form_is_sensitive_to_each_of_its_parts():
@@ -123,14 +157,21 @@ def test_the_form_is_sensitive_to_each_of_its_parts():
 
 
 def test_what_has_no_form_is_named():
-    """External and hybrid rewards have none; of the intrinsic ones, a gap, an order of positions and two differences of targets."""
+    """External and hybrid rewards have none; of the intrinsic ones, a gap, an order of positions and two
+    differences of targets.
+    """
     without = {name for name in REWARDS if REWARDS[name].card.unified is None}
-    assert {name for name in without if REWARDS[name].card.branch.startswith("intrinsic")} == INTRINSIC_WITHOUT
+    assert {
+        name for name in without if REWARDS[name].card.branch.startswith("intrinsic")
+    } == INTRINSIC_WITHOUT
     assert {name for name in REWARDS if not REWARDS[name].card.branch.startswith("intrinsic")} <= without
 
 
 def test_forms_read_as_text():
-    assert str(get_reward("majority").card.unified) == "exp(-H(answer, one-hot; uniform over the leading answers of the vote))"
+    assert (
+        str(get_reward("majority").card.unified)
+        == "exp(-H(answer, one-hot; uniform over the leading answers of the vote))"
+    )
     shown = str(get_reward("self-certainty").card.unified)
     assert shown == "mean over tokens of H(uniform over the vocabulary; next-token policy) - log V"
     assert set(PSI) == set(PSI_OF) and len(GRANULARITIES) == 4

@@ -1,4 +1,6 @@
-"""The two-level inverse CDF against a walk up the cumulative distribution, at its edges, and on sizes that no square divides."""
+"""The two-level inverse CDF against a walk up the cumulative distribution, at its edges, and on sizes that no
+square divides.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +32,11 @@ def test_columns_are_those_of_the_walk(num_answers):
 @pytest.mark.parametrize("num_answers", [5, 23])
 def test_a_column_of_mass_0_is_never_found_not_even_at_the_edges(num_answers, precision):
     rng = np.random.default_rng(0)
-    masses = rng.random((200, num_answers)) * (rng.random((200, num_answers)) < 0.3) * 10.0 ** rng.integers(-30, 1, (200, num_answers))
+    masses = (
+        rng.random((200, num_answers))
+        * (rng.random((200, num_answers)) < 0.3)
+        * 10.0 ** rng.integers(-30, 1, (200, num_answers))
+    )
     masses[:, num_answers // 2] += 1e-3
     masses[:, 0] = masses[:, -1] = 0
     edges = np.array([0.0, np.finfo(precision).tiny, 0.5, 1 - np.finfo(precision).epsneg])

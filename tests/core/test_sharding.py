@@ -1,4 +1,6 @@
-"""Prompts shared out over two host devices: the same curves. In a process of its own, since devices are counted once."""
+"""Prompts shared out over two host devices: the same curves. In a process of its own, since devices are
+counted once.
+"""
 
 import json
 import os
@@ -33,8 +35,13 @@ print(json.dumps(told))
 
 
 def test_two_devices_give_the_curves_of_one():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, check=False)
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told.pop("devices") == 2 and told.pop("rows") == [32, 32] and len(told) == 4
@@ -46,4 +53,6 @@ def test_two_devices_give_the_curves_of_one():
 def test_devices_that_cannot_share_the_prompts_are_refused(devices):
     prior = Population.from_logits(np.zeros((4, 3)))
     with pytest.raises(InputError, match="devices"):
-        simulate(prior, "majority", GRPO(1.0), num_steps=1, devices=jax.devices()[:1] * 2 if devices else devices)
+        simulate(
+            prior, "majority", GRPO(1.0), num_steps=1, devices=jax.devices()[:1] * 2 if devices else devices
+        )

@@ -20,10 +20,13 @@ SAMPLED = dict(num_steps=15, method="sampled", dataset_size=7, prompts_per_step=
 @settings(max_examples=25)
 @given(populations(3, 4, coupling=NoCoupling()), st.sampled_from([0.01, 0.02]))
 def test_u1_and_u5_uncoupled_accuracy_and_reward_accuracy_end_at_alpha(population, beta):
-    """Mode-convergent rewards, any prior: every prompt ends on its initial mode (ties shared), so accuracy and reward accuracy
-    are alpha.
+    """Mode-convergent rewards, any prior: every prompt ends on its initial mode (ties shared), so accuracy
+    and reward accuracy are alpha.
     """
-    assume(np.all(population.leaders.any(axis=1)) and not np.any((population.leaders & population.correct).sum(axis=1) > 1))
+    assume(
+        np.all(population.leaders.any(axis=1))
+        and not np.any((population.leaders & population.correct).sum(axis=1) > 1)
+    )
     tied = population.leaders.sum(axis=1) > 1
     run = simulate(population, "majority", KLProx(beta), num_steps=20, eval_every=20)
     np.testing.assert_allclose(run["accuracy"][-1], population.alignment, atol=1e-9)
@@ -47,7 +50,9 @@ def test_u2_accuracy_gained_minus_lost():
     run = simulate(prior, "majority", KLProx(0.02), num_steps=10, eval_every=10)
     aligned = (prior.leaders & prior.correct).any(axis=1)
     right = np.where(prior.correct, prior.probs, 0).sum(axis=1)
-    np.testing.assert_allclose(run["accuracy"][-1] - run["accuracy"][0], np.mean(np.where(aligned, 1 - right, -right)), atol=1e-9)
+    np.testing.assert_allclose(
+        run["accuracy"][-1] - run["accuracy"][0], np.mean(np.where(aligned, 1 - right, -right)), atol=1e-9
+    )
 
 
 def test_s1_inside_simulate_one_prompt_follows_the_logistic_law():
@@ -72,7 +77,9 @@ def test_relabelled_answers_and_reordered_prompts_move_no_curve(method, size):
     rng = np.random.default_rng(0)
     order, labels = rng.permutation(12), rng.permutation(5)
     order = np.concatenate([order[order < 8], order[order >= 8]]) if size else order
-    moved = PRIOR.replace(log_probs=PRIOR.log_probs[order][:, labels], correct=PRIOR.correct[order][:, labels])
+    moved = PRIOR.replace(
+        log_probs=PRIOR.log_probs[order][:, labels], correct=PRIOR.correct[order][:, labels]
+    )
     run = dict(num_steps=30, method=method, dataset_size=size)
     one, two = (simulate(population, "majority", GRPO(1.0), **run) for population in (PRIOR, moved))
     for name in one.metrics:
@@ -84,7 +91,8 @@ def test_a_weight_of_two_is_the_prompt_twice():
     rows = np.concatenate([np.arange(12), np.arange(6)])
     doubled = PRIOR.select(rows)
     one, two = (
-        simulate(population, "majority", GRPO(1.0), num_steps=20, method="mean_field") for population in (weighted, doubled)
+        simulate(population, "majority", GRPO(1.0), num_steps=20, method="mean_field")
+        for population in (weighted, doubled)
     )
     for name in one.metrics:
         np.testing.assert_allclose(one[name], two[name], atol=1e-9, err_msg=name)
@@ -96,7 +104,14 @@ def test_sampled_runs_approach_the_mean_field_with_many_prompts_and_rollouts():
     gaps = []
     for prompts, rollouts in ((8, 8), (512, 128)):
         runs = simulate_many(
-            prior, "majority", GRPO(1.0), range(2), num_steps=8, method="sampled", prompts_per_step=prompts, rollouts=rollouts
+            prior,
+            "majority",
+            GRPO(1.0),
+            range(2),
+            num_steps=8,
+            method="sampled",
+            prompts_per_step=prompts,
+            rollouts=rollouts,
         )
         gaps.append(np.mean([np.abs(run["kl"] - limit["kl"]).max() for run in runs]))
     assert 4 * gaps[1] < gaps[0] and gaps[1] < 0.4 * limit["kl"][-1]
@@ -110,7 +125,9 @@ def test_many_runs_are_the_single_runs():
         for name in single.metrics:
             np.testing.assert_allclose(single[name], trajectory[name], atol=1e-12, err_msg=name)
     assert not np.allclose(many[0]["kl"], many[1]["kl"])
-    batch = simulate_many(PRIOR, "majority", GRPO(1.0), jax.random.split(jax.random.key(0), 3), together=2, **SAMPLED)
+    batch = simulate_many(
+        PRIOR, "majority", GRPO(1.0), jax.random.split(jax.random.key(0), 3), together=2, **SAMPLED
+    )
     assert len(batch) == 3 and not np.allclose(batch[0]["kl"], batch[2]["kl"])
 
 
@@ -125,20 +142,31 @@ def test_no_answer_never_wins_and_never_earns():
     silent = Population(np.log(probs), np.array([[True, False, False], [False, True, False]]), no_answer=2)
     run = simulate(silent, "majority", KLProx(0.02), num_steps=10)
     np.testing.assert_allclose(
-        [run["accuracy"][-1], run["no_answer_rate"][0], run["no_answer_rate"][-1]], [1.0, 0.65, 0.0], atol=1e-9
+        [run["accuracy"][-1], run["no_answer_rate"][0], run["no_answer_rate"][-1]],
+        [1.0, 0.65, 0.0],
+        atol=1e-9,
     )
     mute = np.array([1e-9, 1e-9, 1 - 2e-9])
     mixed = Population(np.log([probs[0], mute, mute]), np.array([[True, False, False]] * 3), no_answer=2)
-    sampled = simulate(mixed, "majority", GRPO(1.0), num_steps=60, method="sampled", dataset_size=2, eval_every=60)
-    assert 0.5 <= sampled["train_no_answer_rate"][-1] < 0.6 and sampled["train_no_answer_rate"][0] == pytest.approx(0.85)
+    sampled = simulate(
+        mixed, "majority", GRPO(1.0), num_steps=60, method="sampled", dataset_size=2, eval_every=60
+    )
+    assert 0.5 <= sampled["train_no_answer_rate"][-1] < 0.6 and sampled["train_no_answer_rate"][
+        0
+    ] == pytest.approx(0.85)
 
 
 def test_adam_keeps_the_drift_alive_when_the_gradient_fades():
     """Theory C5: near consensus SGD slows down with the gradient, Adam does not."""
     coupled = Population.synthetic(5, 64, 6, coupling=CompoundSymmetric(1.0, 0.2))
     run = dict(num_steps=400, eval_every=400, dataset_size=32)
-    sgd, adam = (simulate(coupled, "majority", GRPO(0.5), optimizer=optimizer, **run) for optimizer in ("sgd", "adam"))
-    assert adam["train_majority_ratio"][-1] > sgd["train_majority_ratio"][-1] and adam["kl"][-1] > 1.2 * sgd["kl"][-1]
+    sgd, adam = (
+        simulate(coupled, "majority", GRPO(0.5), optimizer=optimizer, **run) for optimizer in ("sgd", "adam")
+    )
+    assert (
+        adam["train_majority_ratio"][-1] > sgd["train_majority_ratio"][-1]
+        and adam["kl"][-1] > 1.2 * sgd["kl"][-1]
+    )
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

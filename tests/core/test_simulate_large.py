@@ -1,4 +1,6 @@
-"""Large populations go through blocks of prompts and several threads: the same curves as the plain loop, and as NumPy."""
+"""Large populations go through blocks of prompts and several threads: the same curves as the plain loop, and
+as NumPy.
+"""
 
 import jax
 import numpy as np
@@ -12,7 +14,11 @@ from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 PRIOR = Population.synthetic(3, 47, 6, strength=1.0)
 FACES = PRIOR.log_probs.copy()
-FACES[::3, 2], FACES[5, :], FACES[7, :] = -np.inf, [0.0, *[-np.inf] * 5], np.log([0.25, 0.25, 0.2, 0.1, 0.1, 0.1])
+FACES[::3, 2], FACES[5, :], FACES[7, :] = (
+    -np.inf,
+    [0.0, *[-np.inf] * 5],
+    np.log([0.25, 0.25, 0.2, 0.1, 0.1, 0.1]),
+)
 FACES -= np.log(np.exp(FACES).sum(axis=1, keepdims=True))
 WEIGHTS = np.where(np.arange(47) % 5 == 1, 0.0, np.arange(1.0, 48.0))
 
@@ -57,7 +63,9 @@ def numpy_accuracy(z, correct, steps):
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         leads = z == z.max(axis=1, keepdims=True)
-        advantages = leads / leads.sum(axis=1, keepdims=True) - (p * leads / leads.sum(axis=1, keepdims=True)).sum(axis=1, keepdims=True)
+        advantages = leads / leads.sum(axis=1, keepdims=True) - (
+            p * leads / leads.sum(axis=1, keepdims=True)
+        ).sum(axis=1, keepdims=True)
         z = z + p * advantages / (np.sqrt((p * advantages**2).sum(axis=1, keepdims=True)) + 1e-4)
     p = np.exp(z - z.max(axis=1, keepdims=True))
     return ((p / p.sum(axis=1, keepdims=True)) * correct).sum(axis=1).mean()
@@ -69,13 +77,19 @@ def test_a_population_large_enough_takes_the_blocks_unasked_and_equals_numpy(mon
     runs = simulate_many(prior, "majority", GRPO(1.0), [0, 1], num_steps=6, eval_every=6)
     assert [run.settings["seed"] for run in runs] == [0, 1]
     for run in runs:
-        np.testing.assert_allclose(run["accuracy"][-1], numpy_accuracy(prior.log_probs, prior.correct, 6), rtol=1e-12)
+        np.testing.assert_allclose(
+            run["accuracy"][-1], numpy_accuracy(prior.log_probs, prior.correct, 6), rtol=1e-12
+        )
 
 
 def test_adam_and_rewards_that_look_back_keep_the_plain_loop(monkeypatch):
     monkeypatch.setattr(blocks, "LARGE", 1)
     monkeypatch.setattr("sharpening.simulation.blocks.exact_direction", None)
-    for reward, settings in (("majority", {"optimizer": "adam"}), ("kl-previous", {}), ("majority", {"method": "sampled"})):
+    for reward, settings in (
+        ("majority", {"optimizer": "adam"}),
+        ("kl-previous", {}),
+        ("majority", {"method": "sampled"}),
+    ):
         assert len(simulate(PRIOR, reward, GRPO(1.0), num_steps=2, **settings)) == 3
 
 

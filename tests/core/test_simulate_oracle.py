@@ -1,4 +1,6 @@
-"""simulate against a slow NumPy oracle that imports nothing of ours, at every step; and the samplers against their laws."""
+"""simulate against a slow NumPy oracle that imports nothing of ours, at every step; and the samplers against
+their laws.
+"""
 
 import jax
 import numpy as np
@@ -49,7 +51,16 @@ def oracle_group_direction(p, uniforms):
 
 
 def oracle_metrics(z, z0, correct, weights):
-    names = ("accuracy", "label_accuracy", "reward_accuracy", "mode_retention", "kl", "excess_kl", "entropy", "majority_ratio")
+    names = (
+        "accuracy",
+        "label_accuracy",
+        "reward_accuracy",
+        "mode_retention",
+        "kl",
+        "excess_kl",
+        "entropy",
+        "majority_ratio",
+    )
     out = {name: 0.0 for name in names}
     for x in range(len(z)):
         p, p0 = oracle_softmax(z[x]), oracle_softmax(z0[x])
@@ -91,7 +102,9 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
         rest = slice(trained if trained < total else 0, None)
         now = oracle_metrics((z0 + v + u)[rest], z0[rest], population.correct[rest], weights[rest])
         if 0 < trained < total:
-            train = oracle_metrics((z0 + v + u)[:trained], z0[:trained], population.correct[:trained], weights[:trained])
+            train = oracle_metrics(
+                (z0 + v + u)[:trained], z0[:trained], population.correct[:trained], weights[:trained]
+            )
             now |= {f"train_{name}": value for name, value in train.items()}
         history.append(now)
         if step == steps:
@@ -106,10 +119,15 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
             if not order:
                 visited = [int(np.sum(np.cumsum(pool) <= d * pool.sum())) for d in draws[:, 0]]
             shares = np.full(batch, 1 / batch)
-            g = [oracle_group_direction(oracle_softmax(z0[x] + v[x] + u), d[1:]) for x, d in zip(visited, draws, strict=True)]
+            g = [
+                oracle_group_direction(oracle_softmax(z0[x] + v[x] + u), d[1:])
+                for x, d in zip(visited, draws, strict=True)
+            ]
         scale = lr
         if adam:
-            running = 0.999 * running + 0.001 * sum(s * np.mean(gx**2) for s, gx in zip(shares, g, strict=True))
+            running = 0.999 * running + 0.001 * sum(
+                s * np.mean(gx**2) for s, gx in zip(shares, g, strict=True)
+            )
             unbiased = running / (1 - 0.999 ** (step + 1))
             first = first or unbiased
             scale = lr * np.sqrt(first / unbiased) if unbiased else lr
@@ -138,19 +156,36 @@ CASES = {
 def test_simulate_equals_the_numpy_oracle_at_every_step(name):
     population, case = CASES[name]
     history = oracle(population, lr=0.8, steps=15, seed=5, **case)
-    run = simulate(population, "majority", GRPO(0.8), num_steps=15, key=5, method=case["method"], prompts_per_step=4, rollouts=6,
-                   dataset_size=case.get("size"), optimizer="adam" if case.get("adam") else "sgd")  # fmt: skip
+    run = simulate(
+        population,
+        "majority",
+        GRPO(0.8),
+        num_steps=15,
+        key=5,
+        method=case["method"],
+        prompts_per_step=4,
+        rollouts=6,
+        # fmt: skip
+        dataset_size=case.get("size"),
+        optimizer="adam" if case.get("adam") else "sgd",
+    )
     assert len(run) == 16 and history[0]["kl"] < 1e-12 < history[-1]["kl"]
     assert any(metric.startswith("train_") for metric in run.metrics) == ("size" in case)
     for metric in history[0]:
-        np.testing.assert_allclose(run[metric], [now[metric] for now in history], rtol=1e-9, atol=1e-9, err_msg=metric)
+        np.testing.assert_allclose(
+            run[metric], [now[metric] for now in history], rtol=1e-9, atol=1e-9, err_msg=metric
+        )
 
 
 def test_sampled_answers_follow_their_law():
-    """Chi-square of 40,000 draws over 6 possible answers (5 degrees; 25.7 is the 1e-4 quantile); impossible ones never occur."""
+    """Chi-square of 40,000 draws over 6 possible answers (5 degrees; 25.7 is the 1e-4 quantile); impossible
+    ones never occur.
+    """
     probs = np.array([0.0, 0.4, 0.0, 0.3, 0.2, 0.06, 0.03, 0.01, 0.0])
     with np.errstate(divide="ignore"):
-        draws = np.asarray(sample_answers(jax.random.uniform(jax.random.key(0), (1, 40_000)), np.log(probs)[None]))[0]
+        draws = np.asarray(
+            sample_answers(jax.random.uniform(jax.random.key(0), (1, 40_000)), np.log(probs)[None])
+        )[0]
     counts, possible = np.bincount(draws, minlength=9), probs > 0
     assert np.all(counts[~possible] == 0)
     assert np.sum((counts - 40_000 * probs)[possible] ** 2 / (40_000 * probs[possible])) < 25.7
@@ -161,6 +196,9 @@ def test_prompts_come_in_whole_epochs_or_by_weight():
     assert all(sorted(schedule[i : i + 7]) == list(range(7)) for i in range(0, 42, 7))
     assert not np.array_equal(schedule[:7], schedule[7:14])
     drawn = np.bincount(
-        np.asarray(sample_prompts(jax.random.uniform(jax.random.key(1), (10_000,)), np.array([0.0, 0.75, 0.25]))), minlength=3
+        np.asarray(
+            sample_prompts(jax.random.uniform(jax.random.key(1), (10_000,)), np.array([0.0, 0.75, 0.25]))
+        ),
+        minlength=3,
     )
     assert drawn[0] == 0 and abs(drawn[1] - 7500) < 5 * np.sqrt(10_000 * 0.75 * 0.25)

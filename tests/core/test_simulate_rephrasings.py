@@ -1,11 +1,21 @@
-"""Rewards that compare rephrasings of a question, in simulation: whose votes count, what is drawn together, and what is refused."""
+"""Rewards that compare rephrasings of a question, in simulation: whose votes count, what is drawn together,
+and what is refused.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening import CompoundSymmetric, InputError, KLProx, NaturalGradient, Population, get_reward, simulate
+from sharpening import (
+    CompoundSymmetric,
+    InputError,
+    KLProx,
+    NaturalGradient,
+    Population,
+    get_reward,
+    simulate,
+)
 
 QUESTIONS = np.repeat(np.arange(12), 2)
 
@@ -13,7 +23,9 @@ QUESTIONS = np.repeat(np.arange(12), 2)
 def population(seed: int, questions=QUESTIONS, **fields) -> Population:
     rng = np.random.default_rng(seed)
     truth = np.repeat(rng.integers(4, size=12), 2)
-    return Population.from_logits(1.5 * rng.standard_normal((24, 4)), np.eye(4, dtype=bool)[truth], questions=questions, **fields)
+    return Population.from_logits(
+        1.5 * rng.standard_normal((24, 4)), np.eye(4, dtype=bool)[truth], questions=questions, **fields
+    )
 
 
 def elected(prior: Population, wordings: int) -> np.ndarray:
@@ -35,24 +47,48 @@ def test_one_wording_each_is_the_plain_vote():
     alone, plain = population(1, np.arange(24)), population(1, None)
     for method in ("exact", "sampled"):
         run = dict(num_steps=20, eval_every=5, method=method, prompts_per_step=8)
-        one, other = (simulate(p, r, KLProx(1.0), **run) for p, r in ((alone, "rephrased-majority"), (plain, "majority")))
+        one, other = (
+            simulate(p, r, KLProx(1.0), **run)
+            for p, r in ((alone, "rephrased-majority"), (plain, "majority"))
+        )
         for name in ("accuracy", "entropy", "mode_retention"):
             np.testing.assert_allclose(one[name], other[name], atol=1e-12)
 
 
 def test_a_step_holds_whole_questions():
-    """Under cross votes a wording whose partner is not in the step earns nothing, so a question drawn apart would not move."""
+    """Under cross votes a wording whose partner is not in the step earns nothing, so a question drawn apart
+    would not move.
+    """
     prior = population(3, coupling=CompoundSymmetric(1.0, 0.0))
-    moved = simulate(prior, "rephrased-majority(cross=True)", NaturalGradient(0.5, "group"), num_steps=200, eval_every=200, method="sampled",
-                     prompts_per_step=2, rollouts=64, dataset_size=12)
+    moved = simulate(
+        prior,
+        "rephrased-majority(cross=True)",
+        NaturalGradient(0.5, "group"),
+        num_steps=200,
+        eval_every=200,
+        method="sampled",
+        prompts_per_step=2,
+        rollouts=64,
+        dataset_size=12,
+    )
     assert moved["train_entropy"][-1] < 0.1 * moved["train_entropy"][0]
 
 
 def test_sampled_votes_of_many_rollouts_are_the_exact_ones():
     prior = population(4, coupling=CompoundSymmetric(1.0, 0.1))
     run = dict(num_steps=6, eval_every=6, dataset_size=22)
-    exact = simulate(prior, "rephrased-majority", NaturalGradient(0.2), method="mean_field", prompts_per_step=22, **run)
-    drawn = simulate(prior, "rephrased-majority", NaturalGradient(0.2), method="sampled", prompts_per_step=22, rollouts=300, **run)
+    exact = simulate(
+        prior, "rephrased-majority", NaturalGradient(0.2), method="mean_field", prompts_per_step=22, **run
+    )
+    drawn = simulate(
+        prior,
+        "rephrased-majority",
+        NaturalGradient(0.2),
+        method="sampled",
+        prompts_per_step=22,
+        rollouts=300,
+        **run,
+    )
     for name in ("train_accuracy", "train_entropy", "entropy"):
         np.testing.assert_allclose(drawn[name], exact[name], atol=0.05)
 
@@ -63,7 +99,9 @@ def test_select_keeps_the_ids_and_counts_wordings():
     np.testing.assert_array_equal(prior.select(slice(4, 8)).questions, [2, 2, 3, 3])
 
 
-@pytest.mark.parametrize("questions", [[0, 1] * 12, np.arange(23), np.repeat(np.arange(12), 2) / 2, [0] * 3 + [1] * 21])
+@pytest.mark.parametrize(
+    "questions", [[0, 1] * 12, np.arange(23), np.repeat(np.arange(12), 2) / 2, [0] * 3 + [1] * 21]
+)
 def test_ids_that_do_not_lie_side_by_side_are_refused(questions):
     with pytest.raises(InputError, match="questions"):
         population(0, np.asarray(questions))

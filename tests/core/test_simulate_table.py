@@ -1,4 +1,6 @@
-"""Theory C's table in miniature: small data sets end at alpha, large ones at the floor, stronger priors later, no coupling never."""
+"""Theory C's table in miniature: small data sets end at alpha, large ones at the floor, stronger priors
+later, no coupling never.
+"""
 
 import numpy as np
 import pytest
@@ -12,15 +14,23 @@ from sharpening.updates import GRPO
 
 @pytest.fixture(scope="module")
 def table():
-    """Theory C's table: GRPO on majority votes, 64 prompts * 8 rollouts a step, 50 answers, private 1, shared 4.5, step size 1."""
+    """Theory C's table: GRPO on majority votes, 64 prompts * 8 rollouts a step, 50 answers, private 1, shared
+    4.5, step size 1.
+    """
     runs = {}
-    settings = dict(num_steps=325, method="sampled", prompts_per_step=64, eval_every=25, precision="float32", together=1)
+    settings = dict(
+        num_steps=325, method="sampled", prompts_per_step=64, eval_every=25, precision="float32", together=1
+    )
     for name, strength in (("weak", 1.6), ("middle", 2.0), ("strong", 2.8)):
-        prior = Population.synthetic(0, 8192 + 256, 50, strength=strength, coupling=CompoundSymmetric(1.0, 4.5))
+        prior = Population.synthetic(
+            0, 8192 + 256, 50, strength=strength, coupling=CompoundSymmetric(1.0, 4.5)
+        )
         runs[name] = simulate_many(prior, "majority", GRPO(1.0), range(3), dataset_size=8192, **settings)
         if name == "middle":
             alone = prior.replace(coupling=CompoundSymmetric(1.0, 0.0))
-            runs["uncoupled"] = simulate_many(alone, "majority", GRPO(1.0), range(3), dataset_size=8192, **settings)
+            runs["uncoupled"] = simulate_many(
+                alone, "majority", GRPO(1.0), range(3), dataset_size=8192, **settings
+            )
             few = prior.select(slice(0, 512))
             for size in (32, 128):
                 runs[size] = simulate_many(few, "majority", GRPO(1.0), [0], dataset_size=size, **settings)
@@ -43,7 +53,10 @@ def test_c_large_data_sets_collapse_to_the_floor_sooner_the_weaker_the_prior(tab
         steps = []
         for run in table[name]:
             for prefix in ("", "train_"):
-                assert run[f"{prefix}reward_accuracy"][-1] < 0.05 and abs(run[f"{prefix}accuracy"][-1] - 1 / 50) < 0.02
+                assert (
+                    run[f"{prefix}reward_accuracy"][-1] < 0.05
+                    and abs(run[f"{prefix}accuracy"][-1] - 1 / 50) < 0.02
+                )
             assert run["distinct_answers"][-1] <= 3 and run["excess_kl"][-1] > 2
             steps.append(collapse_step(run, "relative").step)
         ends[name] = np.median(steps)
@@ -51,8 +64,8 @@ def test_c_large_data_sets_collapse_to_the_floor_sooner_the_weaker_the_prior(tab
 
 
 def test_c_a_strong_prior_rises_before_it_falls(table):
-    """Trained prompts, median over seeds: the strong prior gains 1.5 points or more before its collapse, the weak one less than
-    1.
+    """Trained prompts, median over seeds: the strong prior gains 1.5 points or more before its collapse, the
+    weak one less than 1.
     """
     rise = {
         name: np.median([np.max(run["train_accuracy"]) - run["train_accuracy"][0] for run in table[name]])

@@ -36,11 +36,15 @@ def gaps(row):
 HARD = {
     "a face": lambda z: (z == -np.inf).any(),
     "a vertex": lambda z: z.shape[1] > 1 and ((z > -np.inf).sum(axis=1) == 1).any(),
-    "close to a vertex": lambda z: z.shape[1] > 1 and (z > -np.inf).all() and (np.sort(z, axis=1)[:, -2] < -600).any(),
+    "close to a vertex": lambda z: (
+        z.shape[1] > 1 and (z > -np.inf).all() and (np.sort(z, axis=1)[:, -2] < -600).any()
+    ),
     "an exact tie at the top": lambda z: any(len(gaps(row)) and gaps(row)[-1] == 0 for row in z),
     "a near tie at the top": lambda z: any(len(gaps(row)) and 0 < gaps(row)[-1] < 1e-12 for row in z),
     "a mass below 1e-290": lambda z: ((z > -np.inf) & (z < np.log(1e-290))).any(),
-    "a tie below 1e-100": lambda z: any((np.diff(np.sort(r[(r > -np.inf) & (r < np.log(1e-100))])) == 0).any() for r in z),
+    "a tie below 1e-100": lambda z: any(
+        (np.diff(np.sort(r[(r > -np.inf) & (r < np.log(1e-100))])) == 0).any() for r in z
+    ),
     "the uniform policy": lambda z: z.shape[1] > 2 and (z == z[:, :1]).all(),
     "one answer only": lambda z: z.shape[1] == 1,
 }
@@ -59,21 +63,34 @@ class TestPolicies:
     @pytest.mark.parametrize("case", HARD)
     def test_every_hard_case_is_found_and_small(self, case):
         found = find(policies(), HARD[case], settings=HUNT)
-        assert found.size <= {"one answer only": 1, "a tie below 1e-100": 6, "the uniform policy": 3}.get(case, 2)
+        assert found.size <= {"one answer only": 1, "a tie below 1e-100": 6, "the uniform policy": 3}.get(
+            case, 2
+        )
 
-    @pytest.mark.parametrize("case", ["a face", "a vertex", "close to a vertex", "an exact tie at the top", "a near tie at the top"])
+    @pytest.mark.parametrize(
+        "case",
+        ["a face", "a vertex", "close to a vertex", "an exact tie at the top", "a near tie at the top"],
+    )
     def test_large_policies_hold_them_too(self, case):
         wanted = HARD[case]
-        assert find(large_policies(100_000), lambda z: z.shape[1] >= 1000 and wanted(z), settings=HUNT).shape[1] <= 1100
+        assert (
+            find(large_policies(100_000), lambda z: z.shape[1] >= 1000 and wanted(z), settings=HUNT).shape[1]
+            <= 1100
+        )
 
     def test_the_largest_size_is_reached(self):
-        assert find(large_policies(100_000), lambda z: z.shape[1] == 100_000, settings=HUNT).shape == (1, 100_000)
+        assert find(large_policies(100_000), lambda z: z.shape[1] == 100_000, settings=HUNT).shape == (
+            1,
+            100_000,
+        )
 
     def test_a_large_one_shrinks_to_two_equal_answers(self):
         found = find(large_policies(), lambda z: True, settings=HUNT)
         assert np.exp(found) == pytest.approx(np.array([[0.5, 0.5]]))
 
-    @given(st.integers(0, 100), st.integers(1, 300), st.sampled_from(["uniform", "normal", "zipf", "geometric"]))
+    @given(
+        st.integers(0, 100), st.integers(1, 300), st.sampled_from(["uniform", "normal", "zipf", "geometric"])
+    )
     def test_a_recipe_gives_the_same_policy_again(self, seed, size, law):
         assert np.array_equal(large_policy(seed, size, law), large_policy(seed, size, law))
 
@@ -85,7 +102,9 @@ class TestRewards:
         rewards = data.draw(comonotone_rewards(log_probs))
         for row, reward in zip(log_probs, rewards, strict=True):
             for a in range(len(row)):
-                assert (reward[row >= row[a]] >= reward[a]).all() and (reward[row == row[a]] == reward[a]).all()
+                assert (reward[row >= row[a]] >= reward[a]).all() and (
+                    reward[row == row[a]] == reward[a]
+                ).all()
 
     @given(st.data())
     def test_mode_monotone_ones_favour_the_leaders(self, data):
@@ -93,7 +112,10 @@ class TestRewards:
         rewards = data.draw(mode_monotone_rewards(log_probs))
         leads = log_probs == log_probs.max(axis=1, keepdims=True)
         top = rewards.max(axis=1, keepdims=True)
-        assert np.array_equal(rewards == top, leads | (rewards == top)) and (np.where(leads, rewards, top) == top).all()
+        assert (
+            np.array_equal(rewards == top, leads | (rewards == top))
+            and (np.where(leads, rewards, top) == top).all()
+        )
 
     def test_mode_monotone_ones_are_not_all_comonotone(self):
         fixed = np.log([[0.5, 0.3, 0.2]])

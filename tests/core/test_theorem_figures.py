@@ -1,4 +1,6 @@
-"""Figures of theorems: one for each, readable, and what is computed lies where the closed form says; a wrong formula is seen."""
+"""Figures of theorems: one for each, readable, and what is computed lies where the closed form says; a wrong
+formula is seen.
+"""
 
 import ast
 from pathlib import Path
@@ -12,7 +14,16 @@ import sharpening.plots.theorems.rollouts as rollouts
 import sharpening.plots.theorems.single_speeds as single_speeds
 import sharpening.plots.theorems.uncoupled as uncoupled
 import sharpening.plots.theorems.verifiers as verifiers
-from sharpening import GRPO, HybridReward, InputError, KLProx, NaturalGradient, SoftmaxGradient, TrajectoryEntropyReward, list_theorems
+from sharpening import (
+    GRPO,
+    HybridReward,
+    InputError,
+    KLProx,
+    NaturalGradient,
+    SoftmaxGradient,
+    TrajectoryEntropyReward,
+    list_theorems,
+)
 from sharpening.coupling import CompoundSymmetric
 from sharpening.plots.theorems import figure_caption, figure_names, theorem_figure
 from sharpening.plots.theorems.canvas import picture
@@ -20,8 +31,10 @@ from sharpening.plots.theorems.canvas import picture
 PAGES = Path(__file__).parents[2] / "docs" / "figures" / "theorems"
 NAMES = [theorem.name for theorem in list_theorems()]
 UPDATES = (KLProx, NaturalGradient, SoftmaxGradient, GRPO)
-CLOSEST = 1 / 7  # a tolerance is at most this part of the axis: simulated chances need most of it, computed points none
-NO_UPDATE = {"S7a", "S7b", "S11", "F1", "F3", "F5", "U4", "X3", "C3", "C5", "N4", "N5", "N10", "N11", "N12"}  # no update's direction is drawn
+# a tolerance is at most this part of the axis: simulated chances need most of it, computed points none
+CLOSEST = 1 / 7
+# no update's direction is drawn
+NO_UPDATE = {"S7a", "S7b", "S11", "F1", "F3", "F5", "U4", "X3", "C3", "C5", "N4", "N5", "N10", "N11", "N12"}
 EITHER_WAY = {"S14", "N6"}  # ties and driftless walks look the same backwards
 SLOW = {"S6", "F2", "X4", "C1"}  # each has a wrong formula of its own below
 
@@ -49,7 +62,9 @@ class TestEach:
         for line in curves:
             x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
             assert np.isfinite(x).all() and np.isfinite(y).all()
-            assert (axes.get_xscale() == "linear" or x.min() > 0) and (axes.get_yscale() == "linear" or y.min() > 0)
+            assert (axes.get_xscale() == "linear" or x.min() > 0) and (
+                axes.get_yscale() == "linear" or y.min() > 0
+            )
             low, high = axes.get_ylim()
             assert ((low <= y) & (y <= high)).mean() > 0.5
 
@@ -70,8 +85,12 @@ class TestEach:
 
     def test_relations_are_about_what_is_drawn(self, figures, name):
         drawn = [np.asarray(line.get_ydata(), float) for line in figures[name].axes[0].get_lines()]
-        seen = [any(len(y) == len(one.found) and np.array_equal(y, one.found) for y in drawn) for one in figures[name].relations]
-        assert any(seen) or name in {"S4", "S11", "C3", "C4"}  # there the claim compares curves with each other
+        seen = [
+            any(len(y) == len(one.found) and np.array_equal(y, one.found) for y in drawn)
+            for one in figures[name].relations
+        ]
+        # there the claim compares curves with each other
+        assert any(seen) or name in {"S4", "S11", "C3", "C4"}
 
     def test_its_file_is_in_the_documentation(self, name):
         file = PAGES / f"{name.lower()}.png"
@@ -117,9 +136,13 @@ class TestOptions:
     def test_a_theme_changes_colours_only(self, figures):
         dark = theorem_figure("S2", theme="dark")
         for line, other in zip(figures["S2"].axes[0].get_lines(), dark.axes[0].get_lines(), strict=True):
-            assert np.array_equal(line.get_ydata(), other.get_ydata()) and line.get_color() != other.get_color()
+            assert (
+                np.array_equal(line.get_ydata(), other.get_ydata()) and line.get_color() != other.get_color()
+            )
 
-    @pytest.mark.parametrize("name, theme", [("S99", "light"), ("Z1", "light"), ("", "light"), (3, "light"), ("S2", "sepia")])
+    @pytest.mark.parametrize(
+        "name, theme", [("S99", "light"), ("Z1", "light"), ("", "light"), (3, "light"), ("S2", "sepia")]
+    )
     def test_unknown_names_and_themes_are_told(self, name, theme):
         with pytest.raises(InputError):
             theorem_figure(name, theme=theme)

@@ -54,14 +54,18 @@ def population_std(rewards, scale="none", eps=1e-4):
 
 def ignores_false_positives(self, log_probs, correct=None, *, no_answer=None):
     original = HybridReward(self.tpr, 0.0, self.intrinsic_weight)
-    return (1 - original.intrinsic_weight) * self.tpr * correct + original.intrinsic_weight * MajorityReward().exact(
+    return (
+        1 - original.intrinsic_weight
+    ) * self.tpr * correct + original.intrinsic_weight * MajorityReward().exact(
         log_probs, no_answer=no_answer
     )
 
 
 def swapped_weights(self, log_probs, correct=None, *, no_answer=None):
     accepted = self.fpr + (self.tpr - self.fpr) * correct
-    return self.intrinsic_weight * accepted + (1 - self.intrinsic_weight) * MajorityReward().exact(log_probs, no_answer=no_answer)
+    return self.intrinsic_weight * accepted + (1 - self.intrinsic_weight) * MajorityReward().exact(
+        log_probs, no_answer=no_answer
+    )
 
 
 U4_MODULE = sys.modules[type(get_theorem("U4")).__module__]
@@ -121,7 +125,9 @@ class TestMutations:
         known = {name for module in siblings for name, _, _ in importlib.import_module(module).MUTATIONS}
         assert known == {theorem.name for theorem in list_theorems()}
 
-    @pytest.mark.parametrize("name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS])
+    @pytest.mark.parametrize(
+        "name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS]
+    )
     def test_a_wrong_formula_is_caught(self, name, mutate, monkeypatch, request):
         if name in ("U1", "U5"):
             request.getfixturevalue("nothing_compiled")
@@ -137,7 +143,11 @@ class TestMutations:
     def test_a_witness_is_enough_to_see_it_again(self, monkeypatch):
         monkeypatch.setattr(KLProx, "step_size", property(lambda self: self.beta))
         witness = get_theorem("S1").check(random_population(2, 1), step_size=3.0).witness
-        again = get_theorem("S1").check(Population(np.array([witness.log_probs])), step_size=witness.step_size).witness
+        again = (
+            get_theorem("S1")
+            .check(Population(np.array([witness.log_probs])), step_size=witness.step_size)
+            .witness
+        )
         assert again.found == pytest.approx(witness.found) and again.wanted == pytest.approx(witness.wanted)
 
     def test_a_report_counts_failures(self, monkeypatch):

@@ -1,4 +1,6 @@
-"""Deliberate errors for the theorems of one prompt (S), finite rollouts (F) and the counterexamples to them (N): each must be caught."""
+"""Deliberate errors for the theorems of one prompt (S), finite rollouts (F) and the counterexamples to them
+(N): each must be caught.
+"""
 
 import sys
 
@@ -41,7 +43,11 @@ from sharpening.theorems import (
 )
 from sharpening.theorems.s8_heaviest_cluster import ClusterReward
 
-SelfCertainty, TokenEntropy, Cluster = type(get_reward("self-certainty")), type(get_reward("token-entropy")), ClusterReward.exact
+SelfCertainty, TokenEntropy, Cluster = (
+    type(get_reward("self-certainty")),
+    type(get_reward("token-entropy")),
+    ClusterReward.exact,
+)
 
 
 def drawn_token(self, tokens):
@@ -93,7 +99,9 @@ def without_ties(rollouts, num_answers, no_answer, original=f5_more_rollouts.vot
 
 def whole_ties(log_mode, log_other, rollouts, original=f1_wrong_majority.binomial_error):
     """A tie counted as a wrong vote, not as half of one."""
-    return original(log_mode, log_other, rollouts) + (rollouts % 2 == 0) * np.exp((log_mode + log_other) * rollouts / 2)
+    return original(log_mode, log_other, rollouts) + (rollouts % 2 == 0) * np.exp(
+        (log_mode + log_other) * rollouts / 2
+    )
 
 
 def unrooted(votable, mode):
@@ -201,14 +209,24 @@ MUTATIONS = [
 class TestMutations:
     def test_every_theorem_of_these_has_two(self):
         names = [name for name, _, _ in MUTATIONS]
-        ours = {f"S{n}" for n in ("7a", "7b", "7c", *range(10, 17))} | {"F1", "F2", "F4", "F5"} | {f"N{n}" for n in range(1, 10)}
-        assert ours <= {theorem.name for theorem in list_theorems()} and all(names.count(name) >= 2 for name in ours)
+        ours = (
+            {f"S{n}" for n in ("7a", "7b", "7c", *range(10, 17))}
+            | {"F1", "F2", "F4", "F5"}
+            | {f"N{n}" for n in range(1, 10)}
+        )
+        assert ours <= {theorem.name for theorem in list_theorems()} and all(
+            names.count(name) >= 2 for name in ours
+        )
 
-    @pytest.mark.parametrize("name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS])
+    @pytest.mark.parametrize(
+        "name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS]
+    )
     def test_a_wrong_formula_is_caught(self, name, mutate, monkeypatch):
         mutate(monkeypatch)
         tries = [(case, size) for size in (3.0, 0.1) for case in range(8)]
-        verdicts = (get_theorem(name).check(random_population(2, case), step_size=size) for case, size in tries)
+        verdicts = (
+            get_theorem(name).check(random_population(2, case), step_size=size) for case, size in tries
+        )
         failed = next((verdict for verdict in verdicts if verdict.status is VerdictStatus.FAILS), None)
         assert failed is not None
         assert failed.witness.sentence and not np.isnan([failed.witness.found, failed.witness.wanted]).any()

@@ -1,4 +1,6 @@
-"""Deliberate errors for the theorems of populations (U), external rewards (X), coupled prompts (C) and their counterexamples (N)."""
+"""Deliberate errors for the theorems of populations (U), external rewards (X), coupled prompts (C) and their
+counterexamples (N).
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,12 +46,21 @@ from sharpening.theorems import (
 from sharpening.verification.closed_form import certified_plan
 from sharpening.verification.sequential_test import SequentialTest
 
-OURS = {f"U{n}" for n in (2, 3, 6)} | {f"X{n}" for n in (1, 3, 4, 5, 6)} | {f"C{n}" for n in range(1, 8)} | {"N10", "N11", "N12"}
+OURS = (
+    {f"U{n}" for n in (2, 3, 6)}
+    | {f"X{n}" for n in (1, 3, 4, 5, 6)}
+    | {f"C{n}" for n in range(1, 8)}
+    | {"N10", "N11", "N12"}
+)
 
 
 def metric(module, name, change):
     """One metric of `exact_metrics`, as that module sees it, changed."""
-    return patch(module, "exact_metrics", lambda *a, **k: (lambda found: found | {name: change(found[name])})(exact_metrics(*a, **k)))
+    return patch(
+        module,
+        "exact_metrics",
+        lambda *a, **k: (lambda found: found | {name: change(found[name])})(exact_metrics(*a, **k)),
+    )
 
 
 def mixed(cls, private=1.0, shared=1.0):
@@ -67,7 +78,11 @@ def least_likely(self, log_probs, correct=None, *, no_answer=None, **_):
 
 
 def hybrid(function):
-    return patch(HybridReward, "exact", lambda self, z, correct=None, *, no_answer=None, **_: function(self, z, correct, no_answer))
+    return patch(
+        HybridReward,
+        "exact",
+        lambda self, z, correct=None, *, no_answer=None, **_: function(self, z, correct, no_answer),
+    )
 
 
 def ignores_false_positives(self, log_probs, correct, no_answer):
@@ -81,14 +96,18 @@ def swapped_rates(self, log_probs, correct, no_answer):
 
 def swapped_weights(self, log_probs, correct, no_answer):
     accepted = self.fpr + (self.tpr - self.fpr) * np.asarray(correct)
-    return self.intrinsic_weight * accepted + 0.9 * (1 - self.intrinsic_weight) * MajorityReward().exact(log_probs, no_answer=no_answer)
+    return self.intrinsic_weight * accepted + 0.9 * (1 - self.intrinsic_weight) * MajorityReward().exact(
+        log_probs, no_answer=no_answer
+    )
 
 
 def without_bias_correction(mean_squares, beta2=0.999):
     running, factors = 0.0 * mean_squares[..., 0], []
     for t in range(mean_squares.shape[-1]):
         running = beta2 * running + (1 - beta2) * mean_squares[..., t]
-        factors.append(np.sqrt(np.divide(mean_squares[..., 0], running, out=np.ones_like(running), where=running > 0)))
+        factors.append(
+            np.sqrt(np.divide(mean_squares[..., 0], running, out=np.ones_like(running), where=running > 0))
+        )
     return np.stack(factors, axis=-1)
 
 
@@ -112,7 +131,9 @@ def one_label_for_all(answers, *, private=1.0, shared=1.0, num_answers=None):
     return LowRankPlusDiagonal(features, private)
 
 
-def rootless_strategies(answers, *, private=1.0, shared=1.0, num_answers=None, original=LowRankPlusDiagonal.strategies):
+def rootless_strategies(
+    answers, *, private=1.0, shared=1.0, num_answers=None, original=LowRankPlusDiagonal.strategies
+):
     return original(answers, private=private, shared=shared**2, num_answers=num_answers)
 
 
@@ -139,11 +160,15 @@ def loud_grpo(monkeypatch):
 
 
 def equal_loudness(monkeypatch):
-    monkeypatch.setattr(c6_strategies, "LOUDNESS", {update: np.ones_like for update in c6_strategies.LOUDNESS})
+    monkeypatch.setattr(
+        c6_strategies, "LOUDNESS", {update: np.ones_like for update in c6_strategies.LOUDNESS}
+    )
 
 
 def half_speed_limit(monkeypatch):
-    monkeypatch.setattr(c1_speed_limit, "LIMITS", {update: 0.5 * limit for update, limit in c1_speed_limit.LIMITS.items()})
+    monkeypatch.setattr(
+        c1_speed_limit, "LIMITS", {update: 0.5 * limit for update, limit in c1_speed_limit.LIMITS.items()}
+    )
 
 
 MUTATIONS = [
@@ -219,7 +244,9 @@ class TestMutations:
         assert set(names) == OURS <= {theorem.name for theorem in list_theorems()}
         assert min(names.count(name) for name in OURS) >= 2
 
-    @pytest.mark.parametrize("name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS])
+    @pytest.mark.parametrize(
+        "name, mutate", [(n, f) for n, _, f in MUTATIONS], ids=[f"{n}: {what}" for n, what, _ in MUTATIONS]
+    )
     def test_a_wrong_formula_is_caught(self, name, mutate, monkeypatch):
         mutate(monkeypatch)
         verdicts = (get_theorem(name).check(random_population(2, case), step_size=3.0) for case in range(8))

@@ -40,7 +40,9 @@ def few_shapes():
 def from_probs(rows, correct=None, **fields):
     with np.errstate(divide="ignore"):
         return Population(
-            np.log(np.array(rows, dtype=float)), None if correct is None else np.array(correct, dtype=bool), **fields
+            np.log(np.array(rows, dtype=float)),
+            None if correct is None else np.array(correct, dtype=bool),
+            **fields,
         )
 
 
@@ -48,7 +50,9 @@ class TestTheyHold:
     @pytest.mark.parametrize("name", NAMES)
     @given(data=st.data())
     def test_holds_on_hard_populations(self, name, data):
-        verdict = get_theorem(name).check(data.draw(few_shapes()), step_size=data.draw(st.sampled_from([1e-3, 0.3, 1.0, 20.0])))
+        verdict = get_theorem(name).check(
+            data.draw(few_shapes()), step_size=data.draw(st.sampled_from([1e-3, 0.3, 1.0, 20.0]))
+        )
         assert verdict.status is not VerdictStatus.FAILS, verdict.witness.sentence
         assert (verdict.status is VerdictStatus.HOLDS) == (verdict.prompts > 0)
 
@@ -70,7 +74,10 @@ class TestTheyHold:
         assert any((row == -np.inf).any() for row in rows)
         assert any((population.leaders.sum(axis=1) > 1).any() for population in many)
         assert any(((row < -500) & (row > -np.inf)).any() for row in rows)
-        assert {type(population.coupling).__name__ for population in many} == {"NoCoupling", "CompoundSymmetric"}
+        assert {type(population.coupling).__name__ for population in many} == {
+            "NoCoupling",
+            "CompoundSymmetric",
+        }
         assert (
             {population.no_answer is None for population in many}
             == {population.correct is None for population in many}
@@ -87,8 +94,13 @@ class TestRegistry:
         assert places == sorted(places)
         for theorem in theorems:
             record = theorem.as_dict()
-            assert all(record[key] for key in ("name", "title", "statement", "formula", "derivation", "source", "symbol"))
-            assert isinstance(theorem, Theorem) and len({one.name for one in theorem.assumptions}) == len(theorem.assumptions)
+            assert all(
+                record[key]
+                for key in ("name", "title", "statement", "formula", "derivation", "source", "symbol")
+            )
+            assert isinstance(theorem, Theorem) and len({one.name for one in theorem.assumptions}) == len(
+                theorem.assumptions
+            )
 
     def test_unknown_names_and_bad_input(self):
         with pytest.raises(InputError, match="S1.*X2"):
@@ -124,7 +136,10 @@ class TestRegistry:
         class Wrong(type(get_theorem("S1"))):
             def derivation(self):
                 x = sp.Symbol("x")
-                return {"right": sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1, "wrong": sp.sin(x) ** 2 - sp.cos(x) ** 2 - 1}
+                return {
+                    "right": sp.sin(x) ** 2 + sp.cos(x) ** 2 - 1,
+                    "wrong": sp.sin(x) ** 2 - sp.cos(x) ** 2 - 1,
+                }
 
         assert Wrong().verify() == {"right": True, "wrong": False}
 
@@ -189,14 +204,21 @@ class TestAssumptions:
         }
         shared = {"weight", "an answer", "resolved mode"}
         missing = {
-            (name, one.name) for name in NAMES for one in get_theorem(name).assumptions if one.name not in shared
+            (name, one.name)
+            for name in NAMES
+            for one in get_theorem(name).assumptions
+            if one.name not in shared
         } - tried
         assert missing == set()
 
     def test_prompts_that_meet_the_assumptions_are_still_checked(self):
         mixed = from_probs([[0.4, 0.4, 0.2], [0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
         verdict = get_theorem("S1").check(mixed)
-        assert verdict.status is VerdictStatus.HOLDS and verdict.prompts == 2 and verdict.violated == {"unique mode": 1}
+        assert (
+            verdict.status is VerdictStatus.HOLDS
+            and verdict.prompts == 2
+            and verdict.violated == {"unique mode": 1}
+        )
 
     def test_prompts_without_weight_say_nothing_about_an_average(self):
         labels = np.array([[True, False], [True, False]])
@@ -205,7 +227,9 @@ class TestAssumptions:
         assert verdict.status is VerdictStatus.HOLDS and verdict.violated == {"weight": 1}
 
     def test_u5_needs_a_unique_mode(self):
-        """A tie of three with one correct answer ends at reward accuracy 5/9, above its share 1/3 of alpha."""
+        """A tie of three with one correct answer ends at reward accuracy 5/9, above its share 1/3 of
+        alpha.
+        """
         tie = from_probs([[1 / 3, 1 / 3, 1 / 3]], LABELS)
         assert tie.alignment == pytest.approx(1 / 3)
         assert exact_metrics(tie.log_probs, tie.correct)["reward_accuracy"][0] == pytest.approx(5 / 9)

@@ -1,4 +1,6 @@
-"""Laws of the Trajectory: what is saved comes back to the last bit, a failed write harms nothing, nonsense is refused."""
+"""Laws of the Trajectory: what is saved comes back to the last bit, a failed write harms nothing, nonsense is
+refused.
+"""
 
 import json
 import math
@@ -26,9 +28,13 @@ def trajectories(draw):
     metrics = draw(st.dictionaries(names, arrays(np.float64, len(step), elements=values), max_size=5))
     floor = draw(st.none() | st.floats(0, 1))
     settings = draw(
-        st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5), max_size=3)
+        st.dictionaries(
+            st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5), max_size=3
+        )
     )
-    return Trajectory(step, metrics, floor, draw(st.sampled_from(["simulated", "measured", "predicted"])), settings)
+    return Trajectory(
+        step, metrics, floor, draw(st.sampled_from(["simulated", "measured", "predicted"])), settings
+    )
 
 
 def assert_same(one, two):
@@ -63,7 +69,9 @@ def test_curves_and_frames_hold_the_same_numbers(trajectory):
         assert [math.nan if value is None else value for value in curve[name]] == pytest.approx(
             trajectory[name].tolist(), nan_ok=True, rel=0, abs=0
         )
-        pandas.testing.assert_series_equal(frame[name], pandas.Series(trajectory[name], index=frame.index, name=name))
+        pandas.testing.assert_series_equal(
+            frame[name], pandas.Series(trajectory[name], index=frame.index, name=name)
+        )
     assert len(trajectory) == len(frame) and trajectory.horizon == frame.index[-1]
 
 
@@ -76,7 +84,11 @@ def test_to_xarray_carries_units_or_says_what_to_install():
             trajectory.to_xarray()
     else:
         data = trajectory.to_xarray()
-        assert data["entropy"].attrs["units"] == "nats" and data["entropy"].sel(step=5) == 0.5 and data.attrs["floor"] == 0.2
+        assert (
+            data["entropy"].attrs["units"] == "nats"
+            and data["entropy"].sel(step=5) == 0.5
+            and data.attrs["floor"] == 0.2
+        )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,9 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1]", "{}", '{"schema": 99, "curve": {"step": [0]}}', '{"schema": 1, "curve": {}}'], ids=repr
+    "text",
+    ["", "{", "[1]", "{}", '{"schema": 99, "curve": {"step": [0]}}', '{"schema": 1, "curve": {}}'],
+    ids=repr,
 )
 def test_a_broken_file_is_named(tmp_path, text):
     path = tmp_path / "broken.json"
@@ -146,7 +160,10 @@ def test_a_broken_file_is_named(tmp_path, text):
 
 
 def test_the_glossary_is_complete():
-    votes = "accuracy label_accuracy reward_accuracy majority_ratio mode_retention distinct_answers tie_rate no_answer_rate"
+    votes = (
+        "accuracy label_accuracy reward_accuracy majority_ratio mode_retention distinct_answers tie_rate"
+        " no_answer_rate"
+    )
     others = "entropy kl excess_kl perplexity mean_length repetition lm_loss true_reward pseudo_reward"
     assert set(METRICS) == {*votes.split(), *others.split()}
     assert {name for name, metric in METRICS.items() if metric.needs_labels} == {
@@ -159,7 +176,9 @@ def test_the_glossary_is_complete():
 
 
 def test_the_package_opens_lazily():
-    """`import sharpening` loads nothing heavy, no public name is a submodule's too, and an unknown name is an AttributeError."""
+    """`import sharpening` loads nothing heavy, no public name is a submodule's too, and an unknown name is an
+    AttributeError.
+    """
     code = (
         "import sys, sharpening\n"
         "assert not {'jax', 'numpy', 'torch'} & set(sys.modules), 'heavy'\n"

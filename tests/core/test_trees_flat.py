@@ -1,4 +1,6 @@
-"""A tree is a flat policy over its sequences: golden equality with `simulate`, and the natural gradient on both sides."""
+"""A tree is a flat policy over its sequences: golden equality with `simulate`, and the natural gradient on
+both sides.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,15 @@ from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.simulation.run import simulate
 from sharpening.testing import policies
-from sharpening.trees import LeafStep, TreeGradient, TreePopulation, TreeShape, by_last_tokens, simulate_tree, train_tree
+from sharpening.trees import (
+    LeafStep,
+    TreeGradient,
+    TreePopulation,
+    TreeShape,
+    by_last_tokens,
+    simulate_tree,
+    train_tree,
+)
 from sharpening.trees.passes import edge_values, leaf_log_probs
 from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO, KLProx, NaturalGradient
@@ -47,7 +57,9 @@ def same_curves(flat, tree):
 )
 def test_a_tree_of_one_level_is_the_flat_simulation(reward, update, settings):
     run = dict(num_steps=12, eval_every=3) | settings
-    same_curves(simulate(SILENT, reward, update, **run), simulate_tree(one_level(SILENT), reward, update, **run))
+    same_curves(
+        simulate(SILENT, reward, update, **run), simulate_tree(one_level(SILENT), reward, update, **run)
+    )
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
@@ -55,7 +67,9 @@ def test_on_one_level_every_loss_type_is_the_flat_gradient(loss_type):
     plan, now = planned(one_level(FLAT))
     rewards = np.asarray(FLAT.correct, dtype=float)
     moved = np.asarray(TreeGradient(GRPO(0.8), loss_type).move(plan, now, rewards))[:, 0]
-    np.testing.assert_allclose(moved, 0.8 * np.asarray(GRPO(0.8).direction(FLAT.log_probs, rewards)), atol=1e-15)
+    np.testing.assert_allclose(
+        moved, 0.8 * np.asarray(GRPO(0.8).direction(FLAT.log_probs, rewards)), atol=1e-15
+    )
 
 
 def planned(tree):
@@ -73,18 +87,30 @@ def random_tree(seed, prompts=3, shape=SHAPE, scale=1.5, **fields):
 
 
 def test_what_reads_answers_only_does_not_see_the_tree():
-    """On sequences, KL-prox and natural gradient with a reward of the answer move answers as if there were no tokens, whatever the depth,
-    and keep the law of the sequence given its answer: length and repetition cannot collapse, they go to E_0[. | answer].
+    """On sequences, KL-prox and natural gradient with a reward of the answer move answers as if there were no
+    tokens, whatever the depth, and keep the law of the sequence given its answer: length and repetition
+    cannot collapse, they go to E_0[. | answer].
     """
     tree, update = random_tree(0), NaturalGradient(0.5, "group")
     run = dict(num_steps=30, eval_every=10)
     curves, after = train_tree(tree, "majority", update, **run)
     same_curves(simulate(tree.over_answers(), "majority", update, **run), curves)
-    masses = np.stack([[np.logaddexp.reduce(row[tree.columns == a]) for a in range(3)] for row in tree.leaf_log_probs])
+    masses = np.stack(
+        [[np.logaddexp.reduce(row[tree.columns == a]) for a in range(3)] for row in tree.leaf_log_probs]
+    )
     moved = after.over_answers().log_probs - masses
     np.testing.assert_allclose(after.leaf_log_probs - tree.leaf_log_probs, moved[:, tree.columns], atol=1e-9)
-    given = np.array([[np.average(tree.shape.lengths, weights=np.exp(row) * (tree.columns == a)) for a in range(3)] for row in tree.leaf_log_probs])
-    np.testing.assert_allclose(curves["mean_length"], [curve_length(answers, given) for answers in history(tree, update, run)], rtol=1e-9)
+    given = np.array(
+        [
+            [np.average(tree.shape.lengths, weights=np.exp(row) * (tree.columns == a)) for a in range(3)]
+            for row in tree.leaf_log_probs
+        ]
+    )
+    np.testing.assert_allclose(
+        curves["mean_length"],
+        [curve_length(answers, given) for answers in history(tree, update, run)],
+        rtol=1e-9,
+    )
 
 
 def history(tree, update, run):
@@ -112,7 +138,9 @@ def test_kl_prox_on_sequences_is_the_flat_one_for_any_reward():
 
 
 def test_for_small_steps_it_is_the_natural_gradient_in_the_node_logits():
-    """Q(n, v) - V(n) along a sequence telescopes to r(y) - V(root): the two agree to first order, and differ by O(step^2)."""
+    """Q(n, v) - V(n) along a sequence telescopes to r(y) - V(root): the two agree to first order, and differ
+    by O(step^2).
+    """
     tree = random_tree(2)
     plan, now = planned(tree)
     rewards = np.random.default_rng(3).normal(size=(3, SHAPE.num_leaves))
@@ -120,23 +148,35 @@ def test_for_small_steps_it_is_the_natural_gradient_in_the_node_logits():
     gaps = []
     for step in (0.1, 0.05, 0.025):
         on_leaves = np.asarray(LeafStep(NaturalGradient(step)).move(plan, now, rewards))
-        one, two = (np.asarray(leaf_log_probs(SHAPE, jax.nn.log_softmax(tree.log_probs + move, axis=-1))) for move in (on_leaves, step * q))
+        one, two = (
+            np.asarray(leaf_log_probs(SHAPE, jax.nn.log_softmax(tree.log_probs + move, axis=-1)))
+            for move in (on_leaves, step * q)
+        )
         gaps.append(np.abs(one - two).max())
         assert np.abs(one - tree.leaf_log_probs).max() > 10 * gaps[-1]
     slopes = np.log2(np.array(gaps[:-1]) / gaps[1:])
     assert np.all(np.abs(slopes - 2) < 0.1), slopes
 
 
-HARD = policies(2 * SHAPE.num_nodes, SHAPE.vocab_size).map(lambda rows: rows.reshape(2, SHAPE.num_nodes, SHAPE.vocab_size))
+HARD = policies(2 * SHAPE.num_nodes, SHAPE.vocab_size).map(
+    lambda rows: rows.reshape(2, SHAPE.num_nodes, SHAPE.vocab_size)
+)
 
 
 @given(HARD, st.sampled_from([1e-3, 1.0, 1e3]))
 def test_a_step_on_sequences_survives_faces_and_1e_300(log_probs, step):
-    """No NaN; masses sum to 1; impossible stays impossible; log-odds of possible sequences move by exactly step * (r - r')."""
+    """No NaN; masses sum to 1; impossible stays impossible; log-odds of possible sequences move by exactly
+    step * (r - r').
+    """
     tree = TreePopulation(SHAPE, log_probs)
     plan, now = planned(tree)
     rewards = (SHAPE.repetition + SHAPE.lengths / 7.0) * np.ones((2, 1))
-    after = np.asarray(leaf_log_probs(SHAPE, jax.nn.log_softmax(log_probs + LeafStep(NaturalGradient(step)).move(plan, now, rewards), axis=-1)))
+    after = np.asarray(
+        leaf_log_probs(
+            SHAPE,
+            jax.nn.log_softmax(log_probs + LeafStep(NaturalGradient(step)).move(plan, now, rewards), axis=-1),
+        )
+    )
     assert not np.isnan(after).any()
     np.testing.assert_allclose(np.exp(after).sum(axis=1), 1, rtol=1e-9)
     before = tree.leaf_log_probs

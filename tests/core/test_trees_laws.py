@@ -1,6 +1,8 @@
-"""What certainty rewards do to sequences: length collapse, repetition collapse, and where neither appears (theory: S7; He et al. 2026).
+"""What certainty rewards do to sequences: length collapse, repetition collapse, and where neither appears
+(theory: S7; He et al. 2026).
 
-Laws of KL-prox steps are checked in NumPy on the masses of sequences, which is what `LeafStep` does (test_trees_flat.py).
+Laws of KL-prox steps are checked in NumPy on the masses of sequences, which is what `LeafStep` does
+(test_trees_flat.py).
 """
 
 import numpy as np
@@ -37,9 +39,10 @@ def prox_until_consensus(u, reward, step, most=4000):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_probability_ends_in_the_most_probable_sequence_whose_length_is_bounded(seed):
-    """r = pi(y) is comonotone with pi(y), so S4 holds on sequences: the mode's mass never falls, its lead d in log-odds grows by at least
-    step * pi_0(mode)(1 - e^-d_0) a step, and the limit is the mode. So length collapses to the minimum exactly if a shortest sequence is
-    the mode. A sequence of T tokens has pi(y) <= q^T, q the largest next-token probability: the final length is at most log pi(mode)/log q.
+    """r = pi(y) is comonotone with pi(y), so S4 holds on sequences: the mode's mass never falls, its lead d
+    in log-odds grows by at least step * pi_0(mode)(1 - e^-d_0) a step, and the limit is the mode. So length
+    collapses to the minimum exactly if a shortest sequence is the mode. A sequence of T tokens has pi(y) <=
+    q^T, q the largest next-token probability: the final length is at most log pi(mode)/log q.
     """
     u, tokens = random_leaves(seed)
     mode, rival = np.argsort(u)[::-1][:2]
@@ -54,7 +57,9 @@ def test_probability_ends_in_the_most_probable_sequence_whose_length_is_bounded(
 
 @pytest.mark.parametrize("seed", range(10))
 def test_mean_log_probability_held_at_the_prior_ends_in_the_largest_mean(seed):
-    """With r = r_0 for ever, log pi_k(y) - log pi_k(y') = log pi_0(y) - log pi_0(y') + k step (r_0(y) - r_0(y')): exactly linear."""
+    """With r = r_0 for ever, log pi_k(y) - log pi_k(y') = log pi_0(y) - log pi_0(y') + k step (r_0(y) -
+    r_0(y')): exactly linear.
+    """
     u, _ = random_leaves(seed)
     mean = u / LENGTHS
     path = prox_until_consensus(u, lambda _: mean, 2.0)
@@ -66,11 +71,13 @@ def test_mean_log_probability_held_at_the_prior_ends_in_the_largest_mean(seed):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_mean_log_probability_ends_between_the_mode_and_the_largest_mean(seed):
-    """Self-referential r_k(y) = log pi_k(y)/T(y). Then u_{k+1} = (1 + h/T) u_k + C_k, C_k = -log E[e^{h r}] >= 0, so u_k = (1 + h/T)^k
-    (u_0 + G_k(T)), G_k(T) = sum_{j<k} (1 + h/T)^-(j+1) C_j the same function of the length for all sequences, increasing in T. As u_k <= 0
-    always, -u_0(y) >= G(T(y)) for all y, with equality for the survivor w. So w is the most probable sequence of at least its length, and
-    it is never shorter than the mode. If C_k never rises, G(T)/T falls with T (it is C averaged over a horizon that grows with T), so w has
-    the largest mean log-probability of all sequences up to its length, and it is never longer than the best mean.
+    """Self-referential r_k(y) = log pi_k(y)/T(y). Then u_{k+1} = (1 + h/T) u_k + C_k, C_k = -log E[e^{h r}]
+    >= 0, so u_k = (1 + h/T)^k (u_0 + G_k(T)), G_k(T) = sum_{j<k} (1 + h/T)^-(j+1) C_j the same function of
+    the length for all sequences, increasing in T. As u_k <= 0 always, -u_0(y) >= G(T(y)) for all y, with
+    equality for the survivor w. So w is the most probable sequence of at least its length, and it is never
+    shorter than the mode. If C_k never rises, G(T)/T falls with T (it is C averaged over a horizon that grows
+    with T), so w has the largest mean log-probability of all sequences up to its length, and it is never
+    longer than the best mean.
     """
     u, _ = random_leaves(seed)
     h = [0.1, 1.0, 5.0][seed % 3]
@@ -107,8 +114,9 @@ SEEDS = range(3)
 
 
 def test_probability_shortens_and_mean_log_probability_repeats():
-    """On priors where guesses are likely and loops are fluent: every prompt ends in its mode under the one, so its length is known
-    beforehand; under the other, length grows and repetition at least doubles, prompt by prompt within the bounds of the law above.
+    """On priors where guesses are likely and loops are fluent: every prompt ends in its mode under the one,
+    so its length is known beforehand; under the other, length grows and repetition at least doubles, prompt
+    by prompt within the bounds of the law above.
     """
     for seed in SEEDS:
         tree = thinking_prior(seed, 6, max_length=5, tied=False)
@@ -116,7 +124,10 @@ def test_probability_shortens_and_mean_log_probability_repeats():
         modes, best = prior.argmax(axis=1), (prior / t).argmax(axis=1)
         assert t[modes].mean() < tree.mean_length.mean() < t[best].mean()
         length, repetition, _ = trained(tree, "probability", 0.03)
-        assert abs(length[-1] - t[modes].mean()) < 1e-6 and abs(repetition[-1] - tree.shape.repetition[modes].mean()) < 1e-6
+        assert (
+            abs(length[-1] - t[modes].mean()) < 1e-6
+            and abs(repetition[-1] - tree.shape.repetition[modes].mean()) < 1e-6
+        )
         length, repetition, after = trained(tree, "trajectory-entropy", 0.5)
         survivors = after.leaf_log_probs.argmax(axis=1)
         assert np.all((t[modes] <= t[survivors]) & (t[survivors] <= t[best]))
@@ -124,7 +135,9 @@ def test_probability_shortens_and_mean_log_probability_repeats():
 
 
 def test_where_the_failure_modes_do_not_appear():
-    """Probability lengthens where the mode is a long chain; the mean log-probability shortens where guesses are sure and loops are not."""
+    """Probability lengthens where the mode is a long chain; the mean log-probability shortens where guesses
+    are sure and loops are not.
+    """
     for seed in SEEDS:
         chain = thinking_prior(seed, 6, max_length=5, tied=False, think=3.0, loop=0.98)
         sure = thinking_prior(seed, 6, max_length=5, tied=False, think=-2.0, gap=6.0, noise=0.2, loop=0.5)
@@ -135,8 +148,9 @@ def test_where_the_failure_modes_do_not_appear():
 
 
 def test_mean_entropy_repeats_and_never_moves_the_last_token():
-    """r = -mean entropy is the same for all sequences that end at one node, so under KL-prox their odds never change: where every token
-    ends the sequence (the last level) the policy stays the prior's, to rounding. On a tree of one level nothing moves at all (S7).
+    """r = -mean entropy is the same for all sequences that end at one node, so under KL-prox their odds never
+    change: where every token ends the sequence (the last level) the policy stays the prior's, to rounding. On
+    a tree of one level nothing moves at all (S7).
     """
     for seed in SEEDS:
         tree = thinking_prior(seed, 6, max_length=5, tied=False)
@@ -147,24 +161,30 @@ def test_mean_entropy_repeats_and_never_moves_the_last_token():
 
 
 def test_self_certainty_repeats_only_where_loops_rule_things_out():
-    """KL(uniform || pi) is ruled by the tail: with a heavy tail inside loops and tokens ruled out outside of them (`grammar`), repetition
-    falls; on the same prior without grammar it at least doubles, as under the entropies.
+    """KL(uniform || pi) is ruled by the tail: with a heavy tail inside loops and tokens ruled out outside of
+    them (`grammar`), repetition falls; on the same prior without grammar it at least doubles, as under the
+    entropies.
     """
     for seed in SEEDS:
         for grammar in (12.0, 0.0):
             tree = thinking_prior(seed, 6, max_length=5, tied=False, grammar=grammar)
             _, repetition, _ = trained(tree, "self-certainty", 0.3, steps=60)
-            assert repetition[-1] > 2 * repetition[0] if grammar == 0 else repetition[-1] < 0.1 * repetition[0]
+            assert (
+                repetition[-1] > 2 * repetition[0] if grammar == 0 else repetition[-1] < 0.1 * repetition[0]
+            )
 
 
 def test_the_gradient_through_tokens_need_not_keep_the_modal_sequence():
-    """S5 does not survive inside a tree. Token 0 leads to four sequences of .15, token 1 to the mode .17 and a spread of .23: the mean
-    reward below token 0 is larger, so the first token moves away from the mode, and so does the limit. KL-prox on sequences keeps it.
+    """S5 does not survive inside a tree. Token 0 leads to four sequences of .15, token 1 to the mode .17 and
+    a spread of .23: the mean reward below token 0 is larger, so the first token moves away from the mode, and
+    so does the limit. KL-prox on sequences keeps it.
     """
     shape = TreeShape(4, 2, 0)
     mass = np.zeros((4, 4)) + 1e-12
     mass[0], mass[1] = [0.1501, 0.15, 0.15, 0.1499], [0.17, 0.08, 0.08, 0.07]
-    tree = TreePopulation.from_logits(shape, np.log(np.concatenate([mass.sum(axis=1)[None], mass]))[None], answers="first")
+    tree = TreePopulation.from_logits(
+        shape, np.log(np.concatenate([mass.sum(axis=1)[None], mass]))[None], answers="first"
+    )
     mode = shape.leaf((1, 0))
     assert tree.leaf_log_probs[0].argmax() == mode
     for update, keeps in ((SoftmaxGradient(3.0), False), (KLProx(0.3), True)):

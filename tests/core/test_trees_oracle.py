@@ -14,7 +14,9 @@ LOGITS = 1.5 * RNG.normal(size=(PROMPTS, SHAPE.num_nodes, SHAPE.vocab_size))
 TRUTH = np.array([0, 1, 1, 0])
 WEIGHTS = np.array([1.0, 2.0, 3.0, 4.0]) / 10
 TIES = by_last_tokens(SHAPE, 1)
-TREE = TreePopulation.from_logits(SHAPE, LOGITS, np.arange(CONTENT) == TRUTH[:, None], weights=WEIGHTS, coupling=CompoundSymmetric(0.7, 0.9))
+TREE = TreePopulation.from_logits(
+    SHAPE, LOGITS, np.arange(CONTENT) == TRUTH[:, None], weights=WEIGHTS, coupling=CompoundSymmetric(0.7, 0.9)
+)
 
 
 def node_index(prefix):
@@ -29,7 +31,9 @@ def softmax(z):
 
 
 def leaves_of(z, prefix=(), probability=1.0, steps=()):
-    """(tokens, probability, [(node, token)]) of every finished sequence under node logits z (nodes, vocab)."""
+    """(tokens, probability, [(node, token)]) of every finished sequence under node logits z (nodes,
+    vocab).
+    """
     p = softmax(z[node_index(prefix)])
     found = []
     for token in range(CONTENT + ENDS):
@@ -88,7 +92,10 @@ def prox_of(z, leaves, rewards, beta):
     raised = [q * np.exp(r / beta) for (_, q, _), r in zip(leaves, rewards, strict=True)]
     change = np.zeros_like(z)
     for node in range(len(z)):
-        through = [sum(w for (_, _, s), w in zip(leaves, raised, strict=True) if (node, token) in s) for token in range(CONTENT + ENDS)]
+        through = [
+            sum(w for (_, _, s), w in zip(leaves, raised, strict=True) if (node, token) in s)
+            for token in range(CONTENT + ENDS)
+        ]
         change[node] = np.log(np.array(through) / sum(through)) - np.log(softmax(z[node]))
     return change
 
@@ -99,7 +106,10 @@ def metrics_of(zs, first):
         leaves, mass, mass0 = leaves_of(zs[x]), masses(leaves_of(zs[x])), masses(leaves_of(first[x]))
         lead, lead0 = (max((0, 1), key=lambda a, m=m: m[a]) for m in (mass, mass0))
         kl = sum(mass[a] * np.log(mass[a] / mass0[a]) for a in mass)
-        pairs = [[a == b for a, b in zip(y[:-1], y[1:], strict=True) if a < CONTENT and b < CONTENT] for y, _, _ in leaves]
+        pairs = [
+            [a == b for a, b in zip(y[:-1], y[1:], strict=True) if a < CONTENT and b < CONTENT]
+            for y, _, _ in leaves
+        ]
         values = dict(
             accuracy=mass[TRUTH[x]],
             label_accuracy=lead == TRUTH[x],
@@ -130,7 +140,9 @@ def oracle(reward, update, steps, tied, loss, strength):
         if step == steps:
             return history
         trees = [leaves_of(z) for z in zs]
-        mean_length = sum(w * q * len(y) for w, leaves in zip(WEIGHTS, trees, strict=True) for y, q, _ in leaves)
+        mean_length = sum(
+            w * q * len(y) for w, leaves in zip(WEIGHTS, trees, strict=True) for y, q, _ in leaves
+        )
         for x in range(PROMPTS):
             rewards = reward_of(reward, zs[x], trees[x], TRUTH[x])
             if update == "prox":
@@ -159,8 +171,14 @@ def test_simulate_tree_equals_the_recursive_oracle_at_every_step(name):
     reward, update, tied, loss = CASES[name]
     strength, steps = 0.6, 6
     history = oracle(reward, update, steps, tied, loss, strength)
-    rule = {"grpo": GRPO(strength), "softmax": SoftmaxGradient(strength), "prox": KLProx(1 / strength)}[update]
-    run = simulate_tree(TREE.replace(ties=TIES if tied else None), reward, rule, num_steps=steps, loss_type=loss)
+    rule = {"grpo": GRPO(strength), "softmax": SoftmaxGradient(strength), "prox": KLProx(1 / strength)}[
+        update
+    ]
+    run = simulate_tree(
+        TREE.replace(ties=TIES if tied else None), reward, rule, num_steps=steps, loss_type=loss
+    )
     assert len(run) == steps + 1 and abs(run["mean_length"][-1] - run["mean_length"][0]) > 1e-3
     for metric in history[0]:
-        np.testing.assert_allclose(run[metric], [now[metric] for now in history], rtol=1e-9, atol=1e-9, err_msg=metric)
+        np.testing.assert_allclose(
+            run[metric], [now[metric] for now in history], rtol=1e-9, atol=1e-9, err_msg=metric
+        )

@@ -17,10 +17,21 @@ RUNS = {
 
 def test_each_panel_draws_every_reward_and_thickens_its_own():
     figure = plot_failure_modes(RUNS)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["gradual degradation", "length collapse", "repetition collapse"]
-    for axes, thick, metric in zip(figure.axes, ("majority", "probability", "token-entropy"), ("accuracy", "mean_length", "repetition"), strict=True):
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "gradual degradation",
+        "length collapse",
+        "repetition collapse",
+    ]
+    for axes, thick, metric in zip(
+        figure.axes,
+        ("majority", "probability", "token-entropy"),
+        ("accuracy", "mean_length", "repetition"),
+        strict=True,
+    ):
         lines = {line.get_label(): line for line in axes.get_lines()}
-        assert set(lines) == set(RUNS) and {name for name, line in lines.items() if line.get_linewidth() > 2} == {thick}
+        assert set(lines) == set(RUNS) and {
+            name for name, line in lines.items() if line.get_linewidth() > 2
+        } == {thick}
         for name, line in lines.items():
             np.testing.assert_array_equal(line.get_ydata(), RUNS[name][metric])
     colours = [{line.get_label(): line.get_color() for line in axes.get_lines()} for axes in figure.axes]

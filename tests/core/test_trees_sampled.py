@@ -1,4 +1,6 @@
-"""Sampled rollouts on a tree: their law, their mean against the exact gradient, and every registered reward at work."""
+"""Sampled rollouts on a tree: their law, their mean against the exact gradient, and every registered reward
+at work.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,9 @@ from sharpening.updates import GRPO, NaturalGradient, SoftmaxGradient
 
 SHAPE = TreeShape(2, 3)
 RNG = np.random.default_rng(2)
-TREE = TreePopulation.from_logits(SHAPE, RNG.normal(size=(1, SHAPE.num_nodes, SHAPE.vocab_size)), np.array([[True, False]]))
+TREE = TreePopulation.from_logits(
+    SHAPE, RNG.normal(size=(1, SHAPE.num_nodes, SHAPE.vocab_size)), np.array([[True, False]])
+)
 NOT_OF_ONE_SEQUENCE = {"self-contrastive", "trajectory-consistency"}
 
 
@@ -22,15 +26,24 @@ def planned(reward, prompts=1):
     rows = jnp.repeat(jnp.asarray(TREE.log_probs), prompts, axis=0)
     start = jnp.log(jnp.full_like(rows, 1 / 3))
     correct = jnp.repeat(jnp.asarray([[True, False, False]]), prompts, axis=0)
-    return plan, jnp.asarray(TREE.columns), Policies(rows, start, start, correct, jnp.full(prompts, 1 / prompts))
+    return (
+        plan,
+        jnp.asarray(TREE.columns),
+        Policies(rows, start, start, correct, jnp.full(prompts, 1 / prompts)),
+    )
 
 
 def test_sampled_sequences_follow_their_law():
     """Chi-square of 40,000 draws over 15 sequences (14 degrees; 42.6 is the 1e-4 quantile)."""
     assert SHAPE.num_leaves == 15
-    counts, expected = np.bincount(TREE.sample(0, 40_000)[0], minlength=15), 40_000 * np.exp(TREE.leaf_log_probs[0])
+    counts, expected = (
+        np.bincount(TREE.sample(0, 40_000)[0], minlength=15),
+        40_000 * np.exp(TREE.leaf_log_probs[0]),
+    )
     assert np.sum((counts - expected) ** 2 / expected) < 42.6
-    assert np.array_equal(TREE.sample(3, 50), TREE.sample(3, 50)) and not np.array_equal(TREE.sample(3, 50), TREE.sample(4, 50))
+    assert np.array_equal(TREE.sample(3, 50), TREE.sample(3, 50)) and not np.array_equal(
+        TREE.sample(3, 50), TREE.sample(4, 50)
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,8 +57,9 @@ def test_sampled_sequences_follow_their_law():
     ids=str,
 )
 def test_groups_of_many_rollouts_give_the_exact_move(reward, update):
-    """24 groups of 4,000 rollouts: in every node logit the mean is within 5 standard errors, plus 1e-3 for the bias O(1/rollouts) of a
-    ratio of means (std, mean length), of the exact move. Two-sided false alarm below 6e-7 an entry.
+    """24 groups of 4,000 rollouts: in every node logit the mean is within 5 standard errors, plus 1e-3 for
+    the bias O(1/rollouts) of a ratio of means (std, mean length), of the exact move. Two-sided false alarm
+    below 6e-7 an entry.
     """
     groups = 24
     plan, columns, now = planned(reward, groups)
@@ -66,7 +80,9 @@ def one(now, g):
 
 @pytest.mark.parametrize("name", sorted(REWARDS))
 def test_every_registered_reward_acts_on_sequences(name):
-    """By `group` on sampled sequences, with all signals made from the tree; and exactly, unless a sequence is scored against its group."""
+    """By `group` on sampled sequences, with all signals made from the tree; and exactly, unless a sequence is
+    scored against its group.
+    """
     plan, columns, now = planned(name)
     drawn = jnp.asarray(TREE.sample(1, 64))
     sampled = np.asarray(group_rewards(plan, columns, now, 0, drawn))
@@ -79,11 +95,20 @@ def test_every_registered_reward_acts_on_sequences(name):
 
 
 def test_a_sampled_run_with_many_rollouts_follows_the_exact_one():
-    """Eight prompts alike, 2,000 rollouts each and a shared part only: noise of order (8 * 2000)^-1/2 a step, 20 steps of .5."""
-    tree = TreePopulation(SHAPE, np.repeat(TREE.log_probs, 8, axis=0), np.repeat(TREE.correct, 8, axis=0), coupling=CompoundSymmetric(0.0, 1.0))
+    """Eight prompts alike, 2,000 rollouts each and a shared part only: noise of order (8 * 2000)^-1/2 a step,
+    20 steps of .5.
+    """
+    tree = TreePopulation(
+        SHAPE,
+        np.repeat(TREE.log_probs, 8, axis=0),
+        np.repeat(TREE.correct, 8, axis=0),
+        coupling=CompoundSymmetric(0.0, 1.0),
+    )
     run = dict(num_steps=20, eval_every=20, prompts_per_step=8)
     exact = simulate_tree(tree, "probability", SoftmaxGradient(0.5), method="mean_field", **run)
-    sampled = simulate_tree(tree, "probability", SoftmaxGradient(0.5), method="sampled", rollouts=2000, key=1, **run)
+    sampled = simulate_tree(
+        tree, "probability", SoftmaxGradient(0.5), method="sampled", rollouts=2000, key=1, **run
+    )
     for metric in ("accuracy", "mean_length", "repetition"):
         assert abs(sampled[metric][-1] - exact[metric][-1]) < 5 * 20 * 0.5 / np.sqrt(16_000) / 2, metric
     assert abs(exact["mean_length"][-1] - exact["mean_length"][0]) > 0.01

@@ -1,4 +1,6 @@
-"""Theorems S1-S6, S9 and F3 of one prompt, on policies with faces, vertices, ties and masses down to 1e-300."""
+"""Theorems S1-S6, S9 and F3 of one prompt, on policies with faces, vertices, ties and masses down to
+1e-300.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +32,9 @@ def log_sum(values, axis=-1):
 
 def log_tails(log_probs):
     """log of the k smallest masses' sum, k = 1..K-1: majorization is that none of them grows."""
-    return np.stack([log_sum(np.sort(log_probs, axis=1)[:, :k]) for k in range(1, log_probs.shape[1])], axis=1)
+    return np.stack(
+        [log_sum(np.sort(log_probs, axis=1)[:, :k]) for k in range(1, log_probs.shape[1])], axis=1
+    )
 
 
 def assert_majorizes(after, before):
@@ -62,7 +66,9 @@ def test_s1_iterated_kl_prox_moves_the_logit_by_exactly_one_over_beta(log_probs,
         now = np.asarray(KLProx(beta).step(now, exact(MAJORITY, now)))
     logit = lambda lp: at_mode(lp, mode) - others(lp, mode)  # noqa: E731
     possible = unique & np.isfinite(logit(log_probs))
-    np.testing.assert_allclose(logit(now)[possible] - logit(log_probs)[possible], steps / beta, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        logit(now)[possible] - logit(log_probs)[possible], steps / beta, rtol=1e-9, atol=1e-9
+    )
     loser = unique[:, None] & np.isfinite(log_probs) & (np.arange(log_probs.shape[1]) != mode[:, None])
     change = now - np.where(np.isfinite(log_probs), log_probs, 0.0)
     for row, mask in zip(change, loser, strict=True):
@@ -96,7 +102,9 @@ def test_s3_trajectory_entropy_is_an_exact_power_law(log_probs, steps, beta):
 
 
 @given(st.data())
-@pytest.mark.parametrize("make", [lambda h: KLProx(1 / h), NaturalGradient, lambda h: NaturalGradient(h, "group")])
+@pytest.mark.parametrize(
+    "make", [lambda h: KLProx(1 / h), NaturalGradient, lambda h: NaturalGradient(h, "group")]
+)
 def test_s4_a_comonotone_natural_step_majorizes(make, data):
     log_probs = data.draw(few_shapes())
     rewards = data.draw(comonotone_rewards(log_probs))
@@ -132,9 +140,15 @@ def closed_forms():
     logit = lambda p: np.log(p / (1 - p))  # noqa: E731
     return {
         "natural": (lambda h: NaturalGradient(h), logit),
-        "natural, normalised": (lambda h: NaturalGradient(h, "group", 0.0), lambda p: 2 * np.arcsin(np.sqrt(p))),
+        "natural, normalised": (
+            lambda h: NaturalGradient(h, "group", 0.0),
+            lambda p: 2 * np.arcsin(np.sqrt(p)),
+        ),
         "softmax": (lambda h: SoftmaxGradient(h), lambda p: logit(p) + 1 / (2 * (1 - p)) - 1 / (2 * p)),
-        "softmax, normalised": (lambda h: GRPO(h, "group", 0.0), lambda p: (2 * p - 1) / np.sqrt(p * (1 - p))),
+        "softmax, normalised": (
+            lambda h: GRPO(h, "group", 0.0),
+            lambda p: (2 * p - 1) / np.sqrt(p * (1 - p)),
+        ),
     }
 
 
@@ -176,7 +190,9 @@ def test_s6_normalised_natural_gradient_reaches_consensus_in_finite_time():
 
 @given(few_shapes(), STEP_SIZES, st.integers(1, 12), st.sampled_from([MAJORITY, TRAJECTORY_ENTROPY]))
 @pytest.mark.parametrize("make", [NaturalGradient, SoftmaxGradient, GRPO])
-def test_s9_sharpening_never_spends_more_than_the_priors_min_entropy(make, log_probs, step_size, steps, reward):
+def test_s9_sharpening_never_spends_more_than_the_priors_min_entropy(
+    make, log_probs, step_size, steps, reward
+):
     now, update = log_probs, make(step_size)
     for _ in range(steps):
         now = np.asarray(update.step(now, exact(reward, now)))
@@ -203,19 +219,27 @@ def test_f3_a_lone_dissenter_has_advantage_of_order_root_g(size):
     conformist = 1 / np.sqrt(size)
     np.testing.assert_allclose(direction[0, 1], dissenter / size, rtol=1e-9)
     np.testing.assert_allclose(direction[0, 0], conformist * (size - 1) / size, rtol=1e-9)
-    population = np.asarray(GRPO(1.0, eps=0.0).direction(np.log(np.array([[1 - 1 / size, 1 / size]])), np.array([[1.0, 0.0]])))
+    population = np.asarray(
+        GRPO(1.0, eps=0.0).direction(np.log(np.array([[1 - 1 / size, 1 / size]])), np.array([[1.0, 0.0]]))
+    )
     np.testing.assert_allclose(population[0, 1], -np.sqrt(size - 1) / size, rtol=1e-9)
 
 
 def test_grpo_is_silent_at_consensus_and_eps_acts_as_in_trl():
     unanimous = np.zeros((1, 4), dtype=np.int32)
     log_probs = np.log(np.array([[0.5, 0.5]]))
-    assert np.all(np.asarray(GRPO(1.0, eps=0.0).group_direction(log_probs, unanimous, np.full((1, 4), 0.1))) == 0)
-    assert np.all(np.asarray(GRPO(1.0, eps=0.0).direction(np.array([[0.0, -np.inf]]), np.array([[1.0, 0.0]]))) == 0)
+    assert np.all(
+        np.asarray(GRPO(1.0, eps=0.0).group_direction(log_probs, unanimous, np.full((1, 4), 0.1))) == 0
+    )
+    assert np.all(
+        np.asarray(GRPO(1.0, eps=0.0).direction(np.array([[0.0, -np.inf]]), np.array([[1.0, 0.0]]))) == 0
+    )
     rewards = np.array([[1.0, 0.0, 0.0, 0.0]])
     answers = np.array([[0, 1, 1, 1]], dtype=np.int32)
     expected = 0.75 / (0.5 + 1e-4) * 1 / 4
-    np.testing.assert_allclose(np.asarray(GRPO(1.0).group_direction(log_probs, answers, rewards))[0, 0], expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(GRPO(1.0).group_direction(log_probs, answers, rewards))[0, 0], expected, rtol=1e-12
+    )
 
 
 @given(few_shapes(faces=False))
@@ -226,7 +250,9 @@ def test_advantages_keep_their_precision_next_to_a_vertex(log_probs):
     direction = np.asarray(SoftmaxGradient().direction(log_probs, rewards))
     lost = np.exp(others(log_probs, mode))
     usable = lost > 1e-290
-    np.testing.assert_allclose(at_mode(direction, mode)[usable], (np.exp(at_mode(log_probs, mode)) * lost)[usable], rtol=1e-9)
+    np.testing.assert_allclose(
+        at_mode(direction, mode)[usable], (np.exp(at_mode(log_probs, mode)) * lost)[usable], rtol=1e-9
+    )
 
 
 @given(
@@ -236,17 +262,28 @@ def test_advantages_keep_their_precision_next_to_a_vertex(log_probs):
 )
 def test_a_constant_added_to_every_reward_changes_nothing(log_probs, update, constant):
     rewards = exact(MAJORITY, log_probs)
-    one, two = np.asarray(update.step(log_probs, rewards)), np.asarray(update.step(log_probs, rewards + constant))
+    one, two = (
+        np.asarray(update.step(log_probs, rewards)),
+        np.asarray(update.step(log_probs, rewards + constant)),
+    )
     np.testing.assert_allclose(np.exp(one), np.exp(two), atol=1e-9)
 
 
 @pytest.mark.parametrize(
-    "update", [KLProx(), NaturalGradient(), NaturalGradient(scale="group"), SoftmaxGradient(), GRPO(), GRPO(scale="none")]
+    "update",
+    [
+        KLProx(),
+        NaturalGradient(),
+        NaturalGradient(scale="group"),
+        SoftmaxGradient(),
+        GRPO(),
+        GRPO(scale="none"),
+    ],
 )
 @pytest.mark.parametrize("true", [False, True])
 def test_group_directions_converge_to_the_exact_one(update, true):
-    """One group of R rollouts errs by O(R^-1/2): twenty groups stay within 5 standard errors of the exact direction in every
-    entry.
+    """One group of R rollouts errs by O(R^-1/2): twenty groups stay within 5 standard errors of the exact
+    direction in every entry.
     """
     rng = np.random.default_rng(3)
     probs = np.array([0.4, 0.25, 0.2, 0.15])
@@ -256,7 +293,9 @@ def test_group_directions_converge_to_the_exact_one(update, true):
     answers = rng.choice(4, size=(groups, rollouts), p=probs).astype(np.int32)
     is_correct = np.take_along_axis(correct, answers.astype(int), axis=1)
     reward = TrueReward() if true else MAJORITY
-    sampled = np.asarray(update.group_direction(log_probs, answers, np.asarray(reward.group(answers, is_correct))))
+    sampled = np.asarray(
+        update.group_direction(log_probs, answers, np.asarray(reward.group(answers, is_correct)))
+    )
     limit = np.asarray(update.direction(log_probs, np.asarray(reward.exact(log_probs, correct))))[0]
     sampled, limit = sampled - sampled.mean(axis=1, keepdims=True), limit - limit.mean()
     error = sampled.std(axis=0, ddof=1) / np.sqrt(groups)
@@ -271,12 +310,16 @@ def test_the_mean_of_small_groups_is_the_exact_softmax_gradient_times_one_minus_
     answers = rng.choice(3, size=(groups, rollouts), p=probs).astype(np.int32)
     rewards = (answers == 1).astype(float)
     sampled = np.asarray(SoftmaxGradient().group_direction(log_probs, answers, rewards))
-    limit = (1 - 1 / rollouts) * np.asarray(SoftmaxGradient().direction(log_probs[:1], np.array([[0.0, 1.0, 0.0]])))[0]
+    limit = (1 - 1 / rollouts) * np.asarray(
+        SoftmaxGradient().direction(log_probs[:1], np.array([[0.0, 1.0, 0.0]]))
+    )[0]
     assert np.all(np.abs(sampled.mean(axis=0) - limit) < 5 * sampled.std(axis=0) / np.sqrt(groups))
 
 
 def test_updates_are_found_by_name_and_refuse_nonsense():
-    assert isinstance(get_update("grpo", learning_rate=2.0), GRPO) and all(isinstance(cls(), Update) for cls in UPDATES.values())
+    assert isinstance(get_update("grpo", learning_rate=2.0), GRPO) and all(
+        isinstance(cls(), Update) for cls in UPDATES.values()
+    )
     for bad in (
         lambda: GRPO(-1.0),
         lambda: GRPO(scale="batch"),

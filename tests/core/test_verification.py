@@ -1,4 +1,6 @@
-"""Economics of verification: thresholds, the cheapest uniform plan, and a simulation on either side of the threshold."""
+"""Economics of verification: thresholds, the cheapest uniform plan, and a simulation on either side of the
+threshold.
+"""
 
 import numpy as np
 import pytest
@@ -34,7 +36,9 @@ class TestThresholds:
     def test_known_values(self):
         assert youden(0.9, 0.1) == pytest.approx(0.8)
         assert hybrid_threshold(1.0, 0.0) == 0.5 and uniform_share(1.0, 0.0) == 0.5
-        assert hybrid_threshold(0.75, 0.25) == pytest.approx(1 / 3) and uniform_share(0.75, 0.25) == pytest.approx(2 / 3)
+        assert hybrid_threshold(0.75, 0.25) == pytest.approx(1 / 3) and uniform_share(
+            0.75, 0.25
+        ) == pytest.approx(2 / 3)
 
     @given(rates, rates)
     def test_the_two_forms_agree_and_no_positive_j_no_threshold(self, tpr, fpr):
@@ -42,12 +46,18 @@ class TestThresholds:
             assert hybrid_threshold(tpr, fpr) + uniform_share(tpr, fpr) == pytest.approx(1.0)
             assert 0 < hybrid_threshold(tpr, fpr) <= 0.5 <= uniform_share(tpr, fpr) <= 1
         else:
-            for function in (hybrid_threshold, uniform_share, lambda *rates: uniform_plan(*rates, 1.0), check_threshold):
+            for function in (
+                hybrid_threshold,
+                uniform_share,
+                lambda *rates: uniform_plan(*rates, 1.0),
+                check_threshold,
+            ):
                 with pytest.raises(InputError, match="no share of verified rollouts rescues"):
                     function(tpr, fpr)
 
     @pytest.mark.parametrize(
-        "tpr, fpr, named", [(1.1, 0.0, "tpr"), (-0.1, 0.0, "tpr"), (0.9, 2.0, "fpr"), (0.9, float("nan"), "fpr")]
+        "tpr, fpr, named",
+        [(1.1, 0.0, "tpr"), (-0.1, 0.0, "tpr"), (0.9, 2.0, "fpr"), (0.9, float("nan"), "fpr")],
     )
     def test_rates_outside_zero_and_one(self, tpr, fpr, named):
         for function in (youden, hybrid_threshold, uniform_share):
@@ -58,7 +68,9 @@ class TestThresholds:
 
 class TestPlans:
     def test_cost_is_the_number_of_calls_times_their_cost(self):
-        assert verification_cost(0.5, 0.02, prompts_per_step=16, rollouts=4, num_steps=100) == pytest.approx(64.0)
+        assert verification_cost(0.5, 0.02, prompts_per_step=16, rollouts=4, num_steps=100) == pytest.approx(
+            64.0
+        )
         assert verification_cost(0.0, 5.0) == 0.0
 
     @given(st.floats(0.01, 1.0), st.integers(2, 64), st.integers(1, 50), st.integers(1, 500))
@@ -75,7 +87,8 @@ class TestPlans:
         assert plan.saving == pytest.approx(0.5 * (rollouts - plan.verified_rollouts) * prompts * steps)
 
     @pytest.mark.parametrize(
-        "tpr, fpr, rollouts, verified", [(1, 0, 8, 5), (0.9, 0.3, 8, 6), (0.9, 0.1, 8, 5), (0.5, 0.49, 8, 8), (1, 0, 2, 2)]
+        "tpr, fpr, rollouts, verified",
+        [(1, 0, 8, 5), (0.9, 0.3, 8, 6), (0.9, 0.1, 8, 5), (0.5, 0.49, 8, 8), (1, 0, 2, 2)],
     )
     def test_equality_is_not_enough(self, tpr, fpr, rollouts, verified):
         """TPR .9, FPR .3: 5 of 8 is exactly 1/(1+J), where nothing is decided."""
@@ -109,12 +122,16 @@ class TestSimulation:
 
     def test_a_wrong_threshold_is_noticed(self, misaligned, monkeypatch):
         """1/(1+J) computed from J = TPR, false positives forgotten, is too small a share."""
-        monkeypatch.setattr("sharpening.verification.thresholds.uniform_share", lambda tpr, fpr: 1 / (1 + tpr))
+        monkeypatch.setattr(
+            "sharpening.verification.thresholds.uniform_share", lambda tpr, fpr: 1 / (1 + tpr)
+        )
         assert not check_threshold(0.7, 0.6, misaligned, offset=0.01).confirmed
 
     def test_a_wrong_reward_is_noticed(self, misaligned, monkeypatch):
         monkeypatch.setattr(
-            HybridReward, "exact", lambda self, log_probs, correct=None, *, no_answer=None: TrueReward().exact(log_probs, correct)
+            HybridReward,
+            "exact",
+            lambda self, log_probs, correct=None, *, no_answer=None: TrueReward().exact(log_probs, correct),
         )
         assert not check_threshold(0.7, 0.65, misaligned).confirmed
 
@@ -141,15 +158,19 @@ class TestHybridReward:
 
     def test_its_limits_are_the_verifier_and_the_vote(self):
         np.testing.assert_array_equal(
-            HybridReward(1, 0, 0).exact(self.LOG_PROBS, self.CORRECT), TrueReward().exact(self.LOG_PROBS, self.CORRECT)
+            HybridReward(1, 0, 0).exact(self.LOG_PROBS, self.CORRECT),
+            TrueReward().exact(self.LOG_PROBS, self.CORRECT),
         )
         np.testing.assert_array_equal(
-            HybridReward(0.3, 0.2, 1).exact(self.LOG_PROBS, self.CORRECT), MajorityReward().exact(self.LOG_PROBS)
+            HybridReward(0.3, 0.2, 1).exact(self.LOG_PROBS, self.CORRECT),
+            MajorityReward().exact(self.LOG_PROBS),
         )
 
     def test_groups_and_no_answer(self):
         answers, is_correct = np.array([[0, 0, 1, -1]]), np.array([[False, False, True, False]])
-        np.testing.assert_allclose(HybridReward(0.9, 0.2, 0.5).group(answers, is_correct), [[0.6, 0.6, 0.45, 0.0]])
+        np.testing.assert_allclose(
+            HybridReward(0.9, 0.2, 0.5).group(answers, is_correct), [[0.6, 0.6, 0.45, 0.0]]
+        )
         assert HybridReward(0.9, 0.2, 0.5).exact(self.LOG_PROBS, self.CORRECT, no_answer=3)[0, 3] == 0
 
     def test_bad_settings(self):

@@ -1,6 +1,8 @@
-r"""Adversarial answers, as data: CORPUS[name] = text. Nothing here is harmful if it runs: it would only create the file CANARY.
+r"""Adversarial answers, as data: CORPUS[name] = text. Nothing here is harmful if it runs: it would only
+create the file CANARY.
 
-`armed(text, path)` puts the canary's path in. Long texts are generated; the four files of texts are by kind of attack.
+`armed(text, path)` puts the canary's path in. Long texts are generated; the four files of texts are by kind
+of attack.
 """
 
 from code_texts import CODE

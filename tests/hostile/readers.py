@@ -1,4 +1,6 @@
-"""Everything that reads an untrusted answer, each as one function of a text, with a check of what it may say."""
+"""Everything that reads an untrusted answer, each as one function of a text, with a check of what it may
+say.
+"""
 
 import json
 import math
@@ -70,7 +72,9 @@ def task_readers(name: str, task) -> list[Reader]:
 
     def voted(text):
         answers = read_answers([problem], [[text, task.solution(problem), text, ""]], task)
-        return answers.ids[0, 0] == answers.ids[0, 2] and not (answers.correct[0] & (answers.ids[0] < 0)).any()
+        return (
+            answers.ids[0, 0] == answers.ids[0, 2] and not (answers.correct[0] & (answers.ids[0] < 0)).any()
+        )
 
     return [
         Reader(f"{name}: extract", task.extract, is_label),
@@ -92,7 +96,13 @@ def verifier_readers() -> list[Reader]:
     for name, problems in questions.items():
         verifier = get_verifier(name)
         for what, problem in problems:
-            found.append(Reader(f"verifier {name}{what}", lambda text, v=verifier, p=problem: v.verdict(p, text), is_verdict))
+            found.append(
+                Reader(
+                    f"verifier {name}{what}",
+                    lambda text, v=verifier, p=problem: v.verdict(p, text),
+                    is_verdict,
+                )
+            )
     return found
 
 
@@ -102,25 +112,39 @@ def parsers() -> list[Reader]:
         "parse_formula": parse_formula, "parse_constraint": parse_constraint, "read_answer": read_answer, "read_expression": read_expression,
     }  # fmt: skip
     cut = {"normal_form": 1_000, "last_box": 20_000, "last_number": 20_000}
-    return [Reader(name, lambda text, name=name: plain[name](text[: cut.get(name)]), anything) for name in plain]
+    return [
+        Reader(name, lambda text, name=name: plain[name](text[: cut.get(name)]), anything) for name in plain
+    ]
 
 
 def extractors(thorough: bool) -> list[Reader]:
-    patterns = ["last-number", "boxed", "text"] + ([r"regex:(a+)+$", r"regex:answer:? (.*)", r"regex:((?:.|\n)*)"] if thorough else [])
+    patterns = ["last-number", "boxed", "text"] + (
+        [r"regex:(a+)+$", r"regex:answer:? (.*)", r"regex:((?:.|\n)*)"] if thorough else []
+    )
     return [Reader(f"extractor {pattern}", extractor(pattern), is_label) for pattern in patterns]
 
 
 def comparisons(thorough: bool) -> list[Reader]:
     found = [Reader("equivalent to itself", lambda text: equivalent(text, text), lambda said: said is True)]
     for other in (REFERENCE, *(MORE_REFERENCES if thorough else ())):
-        found.append(Reader(f"equivalent to {other}", lambda text, other=other: equivalent(text, other), is_flag))
+        found.append(
+            Reader(f"equivalent to {other}", lambda text, other=other: equivalent(text, other), is_flag)
+        )
         if thorough:
-            found.append(Reader(f"boxed, equivalent to {other}", lambda text, o=other: equivalent(rf"\boxed{{{text}}}", o), is_flag))
+            found.append(
+                Reader(
+                    f"boxed, equivalent to {other}",
+                    lambda text, o=other: equivalent(rf"\boxed{{{text}}}", o),
+                    is_flag,
+                )
+            )
     return found
 
 
 def dataset_readers() -> list[Reader]:
-    """The text as a line of a data set, and as a verifier's question: an InputError is a defined outcome here."""
+    """The text as a line of a data set, and as a verifier's question: an InputError is a defined outcome
+    here.
+    """
 
     def as_truth(text):
         with tempfile.TemporaryDirectory() as folder:
@@ -143,15 +167,29 @@ def dataset_readers() -> list[Reader]:
 
     return [
         Reader("a line of a data set", as_truth, lambda found: found is None or is_flag(found)),
-        Reader("a prompt of symbolic", as_question("symbolic"), lambda found: found is None or is_verdict(found)),
-        Reader("a constraint", as_question("symbolic", constraint=1), lambda found: found is None or is_verdict(found)),
-        Reader("a prompt of teacher", as_question("teacher"), lambda found: found is None or is_verdict(found)),
-        Reader("an integrand", as_question("antiderivative", integrand=1), lambda found: found is None or is_verdict(found)),
+        Reader(
+            "a prompt of symbolic", as_question("symbolic"), lambda found: found is None or is_verdict(found)
+        ),
+        Reader(
+            "a constraint",
+            as_question("symbolic", constraint=1),
+            lambda found: found is None or is_verdict(found),
+        ),
+        Reader(
+            "a prompt of teacher", as_question("teacher"), lambda found: found is None or is_verdict(found)
+        ),
+        Reader(
+            "an integrand",
+            as_question("antiderivative", integrand=1),
+            lambda found: found is None or is_verdict(found),
+        ),
     ]
 
 
 def all_readers(thorough: bool = False) -> list[Reader]:
-    """Every reader; thorough: compared with more answers, searched with slow expressions, and read as data sets too."""
+    """Every reader; thorough: compared with more answers, searched with slow expressions, and read as data
+    sets too.
+    """
     tasks = {name: get_task(name) for name in TASKS} | written_tasks(thorough)
     found = [*parsers(), *extractors(thorough), *comparisons(thorough), *verifier_readers()]
     for name, task in tasks.items():
@@ -163,4 +201,6 @@ def pooled(task, labels: list[str | None]) -> bool:
     """A vote on hostile labels: only None is no answer, whatever was equivalent to what."""
     answers = pool_labels(task.problems, [labels], task)
     rate = answers.correct.mean()
-    return math.isfinite(rate) and all((one < 0) == (label is None) for one, label in zip(answers.ids[0], labels, strict=True))
+    return math.isfinite(rate) and all(
+        (one < 0) == (label is None) for one, label in zip(answers.ids[0], labels, strict=True)
+    )

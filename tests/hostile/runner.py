@@ -1,10 +1,12 @@
-"""Every text of the corpus through every reader, in a process of its own that watches itself; the findings go to standard output as JSON.
+"""Every text of the corpus through every reader, in a process of its own that watches itself; the findings go
+to standard output as JSON.
 
     python tests/hostile/runner.py [--thorough] [--plant]
 
-Watched: what is executed (audit hook here; the workers refuse and report it), a canary file, an environment variable, the
-modules loaded, the builtins; wall-clock time of each call; resident memory here and in the workers; that every outcome is allowed.
-`--plant` adds three bad readers, which every watch must catch: the checks are code too.
+Watched: what is executed (audit hook here; the workers refuse and report it), a canary file, an environment
+variable, the modules loaded, the builtins; wall-clock time of each call; resident memory here and in the
+workers; that every outcome is allowed. `--plant` adds three bad readers, which every watch must catch: the
+checks are code too.
 """
 
 import argparse
@@ -44,7 +46,12 @@ class Watch:
     def _hook(self, event, arguments):
         if not self.on:
             return
-        if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+") and "hostile-sets" not in str(arguments[0]):
+        if (
+            event == "open"
+            and isinstance(arguments[1], str)
+            and set(arguments[1]) & set("wax+")
+            and "hostile-sets" not in str(arguments[0])
+        ):
             self.seen.append(f"open {arguments[0]!r}")
         elif event.startswith(SUSPECT) and event not in HARMLESS:
             self.seen.append(f"{event} {arguments!r}"[:200])
@@ -90,16 +97,26 @@ def timed(reader: Reader, text: str) -> tuple[float, object]:
 def planted(canary: Path) -> list[Reader]:
     """Readers with the faults that the watches are for."""
     return [
-        Reader("planted eval", lambda text: eval(text, {}) if "open(" in text and text.startswith("open(") else None, lambda found: True),  # noqa: S307
+        Reader(
+            "planted eval",
+            lambda text: eval(text, {}) if "open(" in text and text.startswith("open(") else None,
+            lambda found: True,
+        ),  # noqa: S307
         Reader("planted sleep", lambda text: time.sleep(2.2) if text == "nan" else None, lambda found: True),
-        Reader("planted greed", lambda text: len(bytearray(300 * 2**20)) and None if text == "inf" else None, lambda found: True),
+        Reader(
+            "planted greed",
+            lambda text: len(bytearray(300 * 2**20)) and None if text == "inf" else None,
+            lambda found: True,
+        ),
         Reader("planted garbage", lambda text: text if text == "zoo" else None, lambda found: found is None),
         Reader("planted crash", lambda text: int(text) if text == "oo" else None, lambda found: True),
     ]
 
 
 def peak() -> float:
-    """Peak resident megabytes of this process; not by getrusage, whose figure begins with that of the process that started this one."""
+    """Peak resident megabytes of this process; not by getrusage, whose figure begins with that of the process
+    that started this one.
+    """
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
@@ -108,7 +125,19 @@ def main():
     parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--plant", action="store_true")
     options = parser.parse_args()
-    report = dict(cases=len(CORPUS), readers=0, calls=0, slow=[], greedy=[], wrong=[], executed=[], denied=[], left=[], changed=[], slowest=[])
+    report = dict(
+        cases=len(CORPUS),
+        readers=0,
+        calls=0,
+        slow=[],
+        greedy=[],
+        wrong=[],
+        executed=[],
+        denied=[],
+        left=[],
+        changed=[],
+        slowest=[],
+    )
     with tempfile.TemporaryDirectory() as folder:
         run(Path(folder), options, report)
     json.dump(report, sys.stdout, indent=1, default=repr)
@@ -139,16 +168,24 @@ def run(folder: Path, options, report: dict) -> None:
     report["denied"] = guard("math").denied + guard("regex").denied
     report["left"] = sorted(str(path.relative_to(folder)) for path in place.rglob("*"))
     now = dict(os.environ), set(sys.modules), dict(vars(builtins))
-    report["changed"] = [what for what, a, b in zip(("environment", "modules", "builtins"), before, now, strict=False) if a != b]
+    report["changed"] = [
+        what
+        for what, a, b in zip(("environment", "modules", "builtins"), before, now, strict=False)
+        if a != b
+    ]
     report["changed_modules"] = sorted(now[1] ^ before[1])
     report["grown_megabytes"] = round(peak() - before[3], 1)
-    report["worker_megabytes"] = round(max(peaks().values(), default=0) - max(before[4].values(), default=0), 1)
+    report["worker_megabytes"] = round(
+        max(peaks().values(), default=0) - max(before[4].values(), default=0), 1
+    )
     report["worker_starts"] = {kind: guard(kind).starts for kind in ("math", "regex")}
     report["slowest"] = sorted(report["slowest"], reverse=True)[:10]
 
 
 def examine(name: str, text: str, reader: Reader, report: dict) -> None:
-    """One call: its outcome, its time (the best of a few where it is over: the claim is about the program, not a busy machine), its memory."""
+    """One call: its outcome, its time (the best of a few where it is over: the claim is about the program,
+    not a busy machine), its memory.
+    """
     memory = peak()
     seconds, found = timed(reader, text)
     report["calls"] += 1

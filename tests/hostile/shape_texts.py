@@ -1,4 +1,6 @@
-r"""Shapes that mislead readers: boxes, brackets, Unicode look-alikes, control characters, expressions that make regular expressions slow."""
+r"""Shapes that mislead readers: boxes, brackets, Unicode look-alikes, control characters, expressions that
+make regular expressions slow.
+"""
 
 BOXES = [
     r"\boxed{",

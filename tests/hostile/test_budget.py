@@ -75,7 +75,10 @@ def test_a_label_set_is_compared_once_whatever_its_order():
     assert Pairs.asked > asked
     asked = Pairs.asked
     forget()
-    assert pool_labels(task.problems, [["0", "1", "5", "4", None]], task).ids.tolist() == found.ids.tolist() and Pairs.asked > asked
+    assert (
+        pool_labels(task.problems, [["0", "1", "5", "4", None]], task).ids.tolist() == found.ids.tolist()
+        and Pairs.asked > asked
+    )
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""Every adversarial answer against every extractor, comparison and verifier: nothing runs, nothing hangs, every outcome is defined."""
+"""Every adversarial answer against every extractor, comparison and verifier: nothing runs, nothing hangs,
+every outcome is defined.
+"""
 
 import json
 import subprocess
@@ -20,7 +22,12 @@ HERE = Path(__file__).parent
 def run(*arguments) -> dict:
     if not sys.platform.startswith("linux"):
         pytest.skip("memory and child processes are read from /proc")
-    done = subprocess.run([sys.executable, str(HERE / "runner.py"), *arguments], capture_output=True, text=True, cwd=HERE.parents[1])
+    done = subprocess.run(
+        [sys.executable, str(HERE / "runner.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=HERE.parents[1],
+    )
     assert done.returncode == 0, done.stderr[-2_000:]
     return json.loads(done.stdout)
 
@@ -36,7 +43,9 @@ def test_the_corpus_is_as_large_as_it_says():
 
 
 def test_nothing_is_executed(report):
-    """Not here: no code compiled, no process, socket, module or file; not in the workers, which report what they refused."""
+    """Not here: no code compiled, no process, socket, module or file; not in the workers, which report what
+    they refused.
+    """
     assert report["cases"] == len(CORPUS) and report["calls"] == report["cases"] * report["readers"] > 50_000
     assert report["executed"] == [] and report["denied"] == []
     assert report["left"] == [] and report["changed"] == []
@@ -94,13 +103,19 @@ def test_the_worker_refuses_what_no_comparison_needs(tmp_path):
     import llm_bridge.answers.guard
 
     worker = Path(llm_bridge.answers.guard.__file__).with_name("guard_worker.py")
-    done = subprocess.run([sys.executable, "-P", "-c", PROBE, str(worker), str(tmp_path / "canary")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROBE, str(worker), str(tmp_path / "canary")],
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.split("\n")[:-1] == ["denied: 14"], done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == [] and worker.exists()
 
 
 def test_numbers_reach_no_python_parser_in_the_worker():
-    """math-verify's LaTeX parser gives every number to SymPy's parse_expr, which evaluates it; were it still there, this would be denied."""
+    """math-verify's LaTeX parser gives every number to SymPy's parse_expr, which evaluates it; were it still
+    there, this would be denied.
+    """
     worker = Guard("math")
     for text in ("31+x", "20000y", "1.5x", "1{,}000", "3.14e10x", r"5\%", "1,000x"):
         worker.ask(text, "x+31")
@@ -120,10 +135,17 @@ def test_workers_inherit_no_secrets(monkeypatch):
 
 @pytest.mark.parametrize("pattern", [None, "last-number", "boxed"])
 def test_logs_full_of_hostile_completions_are_read(tmp_path, pattern):
-    texts = [armed(text, tmp_path / "canary")[:5_000] for name, text in CORPUS.items() if pattern != "boxed" or not name.startswith("number")]
+    texts = [
+        armed(text, tmp_path / "canary")[:5_000]
+        for name, text in CORPUS.items()
+        if pattern != "boxed" or not name.startswith("number")
+    ]
     folder = tmp_path / "rollouts"
     folder.mkdir()
-    rows = [{"input": f"p{place // 8}", "output": text, "gts": "7", "score": 0.0, "step": 1, "uid": place // 8} for place, text in enumerate(texts)]
+    rows = [
+        {"input": f"p{place // 8}", "output": text, "gts": "7", "score": 0.0, "step": 1, "uid": place // 8}
+        for place, text in enumerate(texts)
+    ]
     (folder / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[: len(rows) // 8 * 8]))
     try:
         findings = read_log(folder, answer_pattern=pattern)

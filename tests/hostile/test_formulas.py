@@ -1,4 +1,6 @@
-"""Formulas: what is read means what SymPy says, and what is decided without math-verify is decided rightly."""
+"""Formulas: what is read means what SymPy says, and what is decided without math-verify is decided
+rightly.
+"""
 
 import math
 
@@ -13,7 +15,9 @@ from llm_bridge.answers.formulas import FUNCTIONS, names, parse_formula
 from llm_bridge.answers.identity import surely_identical
 
 X, Y = sympy.symbols("x y", positive=True)
-SMALL = st.integers(1, 5).map(sympy.Integer) | st.sampled_from([sympy.Rational(1, 2), sympy.Rational(2, 3), sympy.Rational(5, 4)])
+SMALL = st.integers(1, 5).map(sympy.Integer) | st.sampled_from(
+    [sympy.Rational(1, 2), sympy.Rational(2, 3), sympy.Rational(5, 4)]
+)
 RATIONALS = st.recursive(
     st.sampled_from([X, Y]) | SMALL,
     lambda inner: st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1])
@@ -24,7 +28,11 @@ RATIONALS = st.recursive(
     max_leaves=6,
 )  # fmt: skip
 WITH_ROOTS = st.tuples(RATIONALS, SMALL).map(lambda pair: pair[0] + sympy.sqrt(pair[1])) | RATIONALS
-WRITERS = [lambda formula: str(formula), lambda formula: sympy.latex(formula), lambda formula: str(formula).replace("**", "^").replace("*", " ")]
+WRITERS = [
+    lambda formula: str(formula),
+    lambda formula: sympy.latex(formula),
+    lambda formula: str(formula).replace("**", "^").replace("*", " "),
+]
 
 
 def finite(formula) -> bool:
@@ -48,14 +56,22 @@ def test_a_formula_has_the_value_that_sympy_gives_it(formula, write, x, y):
 def test_what_is_surely_so_is_so(first, second, write, rewrite):
     """Neither decision contradicts exact arithmetic, whatever the spelling."""
     assume(finite(first) and finite(second))
-    for one, other in ((first, second), (first, sympy.expand(first)), (first, sympy.together(first + second) - second)):
+    for one, other in (
+        (first, second),
+        (first, sympy.expand(first)),
+        (first, sympy.together(first + second) - second),
+    ):
         texts = write(one), rewrite(other)
         same = sympy.simplify(one - other) == 0
         assert not (surely_identical(*texts) and not same), texts
         assert not (surely_differ(*texts) and same), texts
 
 
-@given(RATIONALS, st.sampled_from([sympy.expand, sympy.factor, sympy.together, sympy.simplify]), st.sampled_from(WRITERS))
+@given(
+    RATIONALS,
+    st.sampled_from([sympy.expand, sympy.factor, sympy.together, sympy.simplify]),
+    st.sampled_from(WRITERS),
+)
 @settings(max_examples=60)
 def test_equal_rational_functions_are_found_identical(formula, rewrite, write):
     assume(finite(formula) and finite(rewrite(formula)))
@@ -85,7 +101,9 @@ def test_different(first, second):
     (r"\sqrt{8}", r"2\sqrt{2}"), ("", ""), ("x", ""),
 ])  # fmt: skip
 def test_undecided(first, second):
-    """Left to math-verify, or to nobody: units, roundings, other kinds of answers, ambiguous spellings, sizes beyond the bounds."""
+    """Left to math-verify, or to nobody: units, roundings, other kinds of answers, ambiguous spellings, sizes
+    beyond the bounds.
+    """
     assert not surely_differ(first, second) and not surely_identical(first, second)
 
 
@@ -119,7 +137,10 @@ def test_what_is_no_formula(text):
 
 
 def test_names():
-    assert names(parse_formula("x sin(y) + pi e")) == {"x", "y", "e"} and names(parse_formula("1+2")) == frozenset()
+    assert (
+        names(parse_formula("x sin(y) + pi e")) == {"x", "y", "e"}
+        and names(parse_formula("1+2")) == frozenset()
+    )
 
 
 @given(WITH_ROOTS, st.floats(0.3, 2.5), st.floats(0.3, 2.5))

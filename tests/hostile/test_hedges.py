@@ -1,4 +1,6 @@
-"""No answer can be two answers at once: neither by itself nor through a chain of labels in a vote does one number become another."""
+"""No answer can be two answers at once: neither by itself nor through a chain of labels in a vote does one
+number become another.
+"""
 
 import itertools
 import json
@@ -42,15 +44,58 @@ def test_no_chain_joins_two_numbers(task):
 @pytest.mark.parametrize("loose", ["1,-2", "-2,1", r"\{1,-2\}", r"\{-2,1\}"])
 def test_what_has_no_order_is_no_tuple(loose):
     """Else (1,-2) and (-2,1) would both be the set of the two, and one answer in a vote."""
-    assert not equivalent("(1,-2)", loose) and not equivalent("(-2,1)", loose) and not equivalent("(1,-2)", "(-2,1)")
+    assert (
+        not equivalent("(1,-2)", loose)
+        and not equivalent("(-2,1)", loose)
+        and not equivalent("(1,-2)", "(-2,1)")
+    )
 
 
-PARTS = ["5", "7", "8", "x", "y", "=", "+", "-", ",", "(", ")", "[", "]", r"\{", r"\}", r"\pm ",
-         "%", r"\%", "|", "<", ">", r"\text{ or }", " m", "^2", "_8",
-         r"\frac{7}{8}", r"\sqrt{49}", "1", "0", "!", ":", ";", ".", r"^\circ", "f(x)", r"\in ", "a", "/"]  # fmt: skip
+PARTS = [
+    "5",
+    "7",
+    "8",
+    "x",
+    "y",
+    "=",
+    "+",
+    "-",
+    ",",
+    "(",
+    ")",
+    "[",
+    "]",
+    r"\{",
+    r"\}",
+    r"\pm ",
+    "%",
+    r"\%",
+    "|",
+    "<",
+    ">",
+    r"\text{ or }",
+    " m",
+    "^2",
+    "_8",  # fmt: skip
+    r"\frac{7}{8}",
+    r"\sqrt{49}",
+    "1",
+    "0",
+    "!",
+    ":",
+    ";",
+    ".",
+    r"^\circ",
+    "f(x)",
+    r"\in ",
+    "a",
+    "/",
+]
 
 
-@given(st.lists(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join), min_size=1, max_size=6))
+@given(
+    st.lists(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join), min_size=1, max_size=6)
+)
 @settings(max_examples=15)
 def test_no_made_up_labels_join_two_numbers(task, texts):
     labels = list(dict.fromkeys([*NUMBERS[:3], *texts]))

@@ -1,4 +1,6 @@
-"""The ten traps found in published code: each behaviour is written down here as published, fails, and is not ours."""
+"""The ten traps found in published code: each behaviour is written down here as published, fails, and is not
+ours.
+"""
 
 import contextlib
 import json
@@ -21,7 +23,12 @@ from sharpening.rewards import TokenStatistics, get_reward
 
 def written(folder, *answers, pattern="boxed"):
     path = folder / "task.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"p{place}", "answer": answer}) + "\n" for place, answer in enumerate(answers)))
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p{place}", "answer": answer}) + "\n"
+            for place, answer in enumerate(answers)
+        )
+    )
     return get_task(path, answer_pattern=pattern)
 
 
@@ -38,7 +45,9 @@ class TestA:
 
     @staticmethod
     def published(texts, truth):
-        """TTRL's label accuracy: the vote's label, a bare \\frac{1}{2}, goes through the extractor of completions once more."""
+        """TTRL's label accuracy: the vote's label, a bare \\frac{1}{2}, goes through the extractor of
+        completions once more.
+        """
         extract = extractor("boxed")
         label = Counter(extract(text) for text in texts).most_common(1)[0][0]
         return float(extract(label) == truth)
@@ -66,7 +75,9 @@ class TestB:
         assert self.published([task.extract(text) for text in texts]) == [1, 1, 1, 0, 0, 0]
         answers = read_answers(task.problems, [texts], task)
         assert majority(answers).tolist() == [0, 0, 0, 1, 1, 0]
-        assert (answers.ids[0, :3] == NO_ANSWER).all() and group_metrics(answers.ids, answers.correct)["label_accuracy"] == [1.0]
+        assert (answers.ids[0, :3] == NO_ANSWER).all() and group_metrics(answers.ids, answers.correct)[
+            "label_accuracy"
+        ] == [1.0]
 
 
 class TestC:
@@ -104,10 +115,14 @@ class TestD:
             rewards[tuple(labels)] = dict(zip(labels, majority(answers), strict=True))
             assert group_metrics(answers.ids, answers.correct)["label_accuracy"] == [0.5]
         assert rewards[tuple(one)] == rewards[tuple(two)] == {"1": 0.5, "2": 0.5}
-        assert dict(zip(one, self.published(one), strict=True)) != dict(zip(two, self.published(two), strict=True))
+        assert dict(zip(one, self.published(one), strict=True)) != dict(
+            zip(two, self.published(two), strict=True)
+        )
 
     def test_ties_are_common_at_eight_rollouts(self):
-        """Two answers of equal probability: 70/256 of groups tie; at 0.6 to 0.4, 23 %; the published vote is then a coin."""
+        """Two answers of equal probability: 70/256 of groups tie; at 0.6 to 0.4, 23 %; the published vote is
+        then a coin.
+        """
         for p, low, high in ((0.5, 0.27, 0.28), (0.6, 0.23, 0.24), (0.7, 0.13, 0.14)):
             assert low < math.comb(8, 4) * (p * (1 - p)) ** 4 < high
 
@@ -188,7 +203,11 @@ class TestG:
             (tmp_path / name / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
             log = groups_log(read_verl([tmp_path / name / "1.jsonl"]), "verl", "last-number")
             found.append({metric: series.values for metric, series in log.series.items()})
-        assert found[0] == found[1] and found[0]["majority_ratio"][1] == 0.75 and found[0]["label_accuracy"][1] == 1.0
+        assert (
+            found[0] == found[1]
+            and found[0]["majority_ratio"][1] == 0.75
+            and found[0]["label_accuracy"][1] == 1.0
+        )
 
 
 class TestH:
@@ -196,7 +215,9 @@ class TestH:
 
     @staticmethod
     def published(logits, tokens):
-        """Intuitor as published: the logits of the last `tokens` positions, the one after the last token among them."""
+        """Intuitor as published: the logits of the last `tokens` positions, the one after the last token
+        among them.
+        """
         import torch
 
         log_probs = torch.log_softmax(logits[:, -tokens:], dim=-1)
@@ -234,11 +255,25 @@ class TestI:
         uniform = torch.zeros(2, 2, vocabulary)
         ids = torch.zeros(2, 1, dtype=torch.long)
         assert self.published(uniform[:, :1].numpy(), 1.0) == pytest.approx(math.log(vocabulary))
-        assert float(get_reward("self-certainty").group(None, tokens=token_statistics(uniform, ids, rollouts=2)).abs().max()) < 1e-3
+        assert (
+            float(
+                get_reward("self-certainty")
+                .group(None, tokens=token_statistics(uniform, ids, rollouts=2))
+                .abs()
+                .max()
+            )
+            < 1e-3
+        )
         sharp = torch.tensor([[[2.0, 0.0, -1.0]] * 2] * 2)
         ids = torch.zeros(2, 1, dtype=torch.long)
-        tables = {temperature: token_statistics(sharp, ids, rollouts=2, temperature=temperature) for temperature in (1.0, 2.0)}
-        found = {temperature: float(get_reward("self-certainty").group(None, tokens=table)[0, 0]) for temperature, table in tables.items()}
+        tables = {
+            temperature: token_statistics(sharp, ids, rollouts=2, temperature=temperature)
+            for temperature in (1.0, 2.0)
+        }
+        found = {
+            temperature: float(get_reward("self-certainty").group(None, tokens=table)[0, 0])
+            for temperature, table in tables.items()
+        }
         for temperature, value in found.items():
             scaled = sharp[0, 0].double().numpy() / temperature
             policy = np.exp(scaled) / np.exp(scaled).sum()
@@ -248,7 +283,9 @@ class TestI:
 
     def test_one_token_answers(self):
         policy = np.log([[0.5, 0.25, 0.25]])
-        found = get_reward("self-certainty").group(None, tokens=TokenStatistics.of_categorical(policy, np.zeros((1, 2), dtype=int)))
+        found = get_reward("self-certainty").group(
+            None, tokens=TokenStatistics.of_categorical(policy, np.zeros((1, 2), dtype=int))
+        )
         assert found[0, 0] == pytest.approx(float(np.mean(np.log(1 / 3) - policy)))
 
 

@@ -1,8 +1,9 @@
-"""`make mutants`: every deliberate error, the tests against it, a table; exit status 1 if one survives without a reason.
+"""`make mutants`: every deliberate error, the tests against it, a table; exit status 1 if one survives
+without a reason.
 
-    PYTHONPATH=tests python -m mutants                      # theorems and source code; goes on where it stopped (reports/mutants.jsonl)
-    PYTHONPATH=tests python -m mutants --theorems           # theorems only
-    PYTHONPATH=tests python -m mutants sharpening.metrics   # this module's source only
+    PYTHONPATH=tests python -m mutants # theorems and source code; goes on where it stopped
+    (reports/mutants.jsonl) PYTHONPATH=tests python -m mutants --theorems # theorems only PYTHONPATH=tests
+    python -m mutants sharpening.metrics # this module's source only
 """
 
 from __future__ import annotations
@@ -25,29 +26,49 @@ def theorems() -> int:
     table = theorem_table()
     print(f"{'theorem':<10}{'errors':>8}{'caught':>8}{'survived':>10}")
     for name, (errors, caught) in table.items():
-        print(f"{name:<10}{errors:>8}{caught:>8}{errors - caught:>10}" + ("" if errors else "   no deliberate error"))
+        print(
+            f"{name:<10}{errors:>8}{caught:>8}{errors - caught:>10}"
+            + ("" if errors else "   no deliberate error")
+        )
     errors, caught = (sum(column) for column in zip(*table.values(), strict=True))
     print(f"{'all':<10}{errors:>8}{caught:>8}{errors - caught:>10}\n")
     return errors - caught + sum(not errors for errors, _ in table.values())
 
 
 def sources(wanted: list[str], record: Path) -> int:
-    """Prints one line a module and every survivor; returns how many survived without a reason, troubles of the tests included."""
+    """Prints one line a module and every survivor; returns how many survived without a reason, troubles of
+    the tests included.
+    """
     print(f"{'module':<44}{'errors':>8}{'caught':>8}{'equivalent':>12}{'survived':>10}", flush=True)
     total, left, troubles = Counter(), [], []
     for modules, tests in targets(wanted):
-        found = hunt(modules, tests, record, lambda outcome: print("." if outcome.killer else "!", end="", flush=True, file=sys.stderr))
+        found = hunt(
+            modules,
+            tests,
+            record,
+            lambda outcome: print("." if outcome.killer else "!", end="", flush=True, file=sys.stderr),
+        )
         print(file=sys.stderr)
         troubles += found.troubles
         for module in modules:
             outcomes = [outcome for outcome in found.outcomes if outcome.module == module]
             alive = [outcome for outcome in outcomes if outcome.killer is None]
             argued = [outcome for outcome in alive if outcome.key in EQUIVALENT.get(module, {})]
-            row = Counter(errors=len(outcomes), caught=len(outcomes) - len(alive), equivalent=len(argued), survived=len(alive) - len(argued))
+            row = Counter(
+                errors=len(outcomes),
+                caught=len(outcomes) - len(alive),
+                equivalent=len(argued),
+                survived=len(alive) - len(argued),
+            )
             total += row
             left += [outcome for outcome in alive if outcome not in argued]
-            print(f"{module:<44}{row['errors']:>8}{row['caught']:>8}{row['equivalent']:>12}{row['survived']:>10}", flush=True)
-    print(f"{'all':<44}{total['errors']:>8}{total['caught']:>8}{total['equivalent']:>12}{total['survived']:>10}")
+            print(
+                f"{module:<44}{row['errors']:>8}{row['caught']:>8}{row['equivalent']:>12}{row['survived']:>10}",
+                flush=True,
+            )
+    print(
+        f"{'all':<44}{total['errors']:>8}{total['caught']:>8}{total['equivalent']:>12}{total['survived']:>10}"
+    )
     for outcome in left:
         print(f"survived ({outcome.tried} tests): {outcome.module}, line {outcome.line}: {outcome.key}")
     for trouble in troubles:
@@ -56,8 +77,15 @@ def sources(wanted: list[str], record: Path) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="mutants", description="Deliberate errors, and whether a test notices each.")
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"source of these modules only: {', '.join(modules_of())}")
+    parser = argparse.ArgumentParser(
+        prog="mutants", description="Deliberate errors, and whether a test notices each."
+    )
+    parser.add_argument(
+        "modules",
+        nargs="*",
+        metavar="MODULE",
+        help=f"source of these modules only: {', '.join(modules_of())}",
+    )
     parser.add_argument("--theorems", action="store_true", help="errors in theorems only")
     parser.add_argument("--record", type=Path, default=Path("reports/mutants.jsonl"), help="outcomes so far")
     options = parser.parse_args()

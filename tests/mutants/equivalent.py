@@ -1,7 +1,10 @@
 """Errors that no test can notice, each with the reason: module -> error -> why."""
 
 TWO_AXES = "the arrays are (prompts, answers) or (prompts, rollouts) here, so the last axis is axis 1"
-DISCARDED = "this branch of the inner where is thrown away by the outer one, which is 0 there; it only keeps a division by 0 from being formed"
+DISCARDED = (
+    "this branch of the inner where is thrown away by the outer one, which is 0 there; it only keeps a"
+    " division by 0 from being formed"
+)
 MEMORY = "it changes how many groups are compared at a time, and so memory only"
 AT_ONE = "where the two conditions differ the count is 1, and dividing by it or by 1 is the same"
 AT_ZERO = "where the two conditions differ the number is 0, which is what the other branch gives"
@@ -35,6 +38,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         "exact_metrics: kl > 0 -> kl >= 0": AT_ZERO,
         "exact_metrics: excess > 0 -> excess >= 0": AT_ZERO,
-        "exact_metrics: num_initial > 0 -> num_initial >= 0": "without an initial leader -infinity is added, so the excess is 0 whatever the KL",
+        "exact_metrics: num_initial > 0 -> num_initial >= 0": (
+            "without an initial leader -infinity is added, so the excess is 0 whatever the KL"
+        ),
     },
 }

@@ -25,12 +25,18 @@ def code_of(tree: ast.Module, filename: str, function: str) -> types.CodeType:
 def live_functions(module: str, function: str) -> list[types.FunctionType]:
     """Every function object of that name, wrapped by a decorator or not."""
     objects = gc.get_objects()
-    return [found for found in objects if type(found) is types.FunctionType and (found.__module__, found.__qualname__) == (module, function)]
+    return [
+        found
+        for found in objects
+        if type(found) is types.FunctionType and (found.__module__, found.__qualname__) == (module, function)
+    ]
 
 
 @contextmanager
 def applied(module: types.ModuleType, mutant: Mutant) -> Iterator[None]:
-    """While this lasts, the module computes with the error in place: for everybody who holds the function, whatever its name there."""
+    """While this lasts, the module computes with the error in place: for everybody who holds the function,
+    whatever its name there.
+    """
     code = code_of(mutant.tree, module.__file__, mutant.function)
     functions = live_functions(module.__name__, mutant.function)
     if not functions:

@@ -1,8 +1,10 @@
-"""Deliberate errors in source code, one at a time: wrong sign, wrong factor, wrong axis, missing normalisation, off by one.
+"""Deliberate errors in source code, one at a time: wrong sign, wrong factor, wrong axis, missing
+normalisation, off by one.
 
-A small operator set of our own instead of mutmut or cosmic-ray: theirs know nothing of axes, means or logarithms, and they start a
-process, or fork one, for every error, which for this code means importing and warming JAX each time. Here an error is a code object
-that is put into the live function (`live.py`), so that hundreds of them run in one process.
+A small operator set of our own instead of mutmut or cosmic-ray: theirs know nothing of axes, means or
+logarithms, and they start a process, or fork one, for every error, which for this code means importing and
+warming JAX each time. Here an error is a code object that is put into the live function (`live.py`), so that
+hundreds of them run in one process.
 """
 
 from __future__ import annotations
@@ -14,8 +16,18 @@ from dataclasses import dataclass
 
 BINARY = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult,
           ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}  # fmt: skip
-COMPARED = {ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt), ast.Eq: (ast.NotEq,),
-            ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,), ast.NotIn: (ast.In,)}  # fmt: skip
+COMPARED = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),  # fmt: skip
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
 CALLED = {"sum": "mean", "mean": "sum", "max": "min", "min": "max", "argmax": "argmin", "argmin": "argmax", "any": "all", "all": "any",
           "maximum": "minimum", "minimum": "maximum"}  # fmt: skip
 DROPPED = {"exp", "log", "sqrt", "abs", "log_softmax", "softmax", "log1p", "expm1", "square"}
@@ -23,7 +35,9 @@ DROPPED = {"exp", "log", "sqrt", "abs", "log_softmax", "softmax", "log1p", "expm
 
 @dataclass(frozen=True)
 class Mutant:
-    """One error: the outermost function it is in, its line, what was written and what is written instead, and the mutated module."""
+    """One error: the outermost function it is in, its line, what was written and what is written instead, and
+    the mutated module.
+    """
 
     function: str
     line: int
@@ -38,7 +52,9 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """Every error of this module's function bodies; defaults, annotations, error messages and docstrings are left alone."""
+    """Every error of this module's function bodies; defaults, annotations, error messages and docstrings are
+    left alone.
+    """
     tree = ast.parse(source)
     seen: dict[tuple, int] = {}
     for name, function in functions(tree):
@@ -122,7 +138,9 @@ def _with(node, **changes):
 
 
 def _mutated(tree: ast.Module, name: str, path: tuple, replacement: ast.expr) -> ast.Module:
-    """The module with one expression replaced; all but the function that holds it is shared with the original."""
+    """The module with one expression replaced; all but the function that holds it is shared with the
+    original.
+    """
     owner, _, own = name.rpartition(".")
     function = copy.deepcopy(dict(functions(tree))[name])
     node = function
@@ -138,5 +156,8 @@ def _mutated(tree: ast.Module, name: str, path: tuple, replacement: ast.expr) ->
     swap = lambda body: [function if here(one) else one for one in body]  # noqa: E731
     if not owner:
         return _with(tree, body=swap(tree.body))
-    body = [_with(one, body=swap(one.body)) if isinstance(one, ast.ClassDef) and one.name == owner else one for one in tree.body]
+    body = [
+        _with(one, body=swap(one.body)) if isinstance(one, ast.ClassDef) and one.name == owner else one
+        for one in tree.body
+    ]
     return _with(tree, body=body)

@@ -1,8 +1,9 @@
-"""Run the errors of `operators.py` against the tests of `targets.py`, in one process: a pytest plugin around `pytest.main`.
+"""Run the errors of `operators.py` against the tests of `targets.py`, in one process: a pytest plugin around
+`pytest.main`.
 
-The chosen tests run once unharmed; which of them enter which function is noted, and how long they take. Then, for every error, the tests
-that enter its function run, quickest and most successful first, until one fails. At the end all tests run unharmed again, so that
-nothing that an error left behind can pass for a find.
+The chosen tests run once unharmed; which of them enter which function is noted, and how long they take. Then,
+for every error, the tests that enter its function run, quickest and most successful first, until one fails.
+At the end all tests run unharmed again, so that nothing that an error left behind can pass for a find.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Outcome:
 
 @dataclass
 class Hunt:
-    """A pytest plugin that replaces the run loop. `known`: outcomes of an earlier run, by module and key, that are not repeated."""
+    """A pytest plugin that replaces the run loop. `known`: outcomes of an earlier run, by module and key,
+    that are not repeated.
+    """
 
     modules: list[str]
     known: dict[tuple[str, str], Outcome] = field(default_factory=dict)
@@ -55,7 +58,13 @@ class Hunt:
     def pytest_sessionstart(self):
         """A test that fails need not be made small."""
         phases = (Phase.explicit, Phase.generate)
-        quick = {"max_examples": 20, "phases": phases, "report_multiple_bugs": False, "database": None, "print_blob": False}
+        quick = {
+            "max_examples": 20,
+            "phases": phases,
+            "report_multiple_bugs": False,
+            "database": None,
+            "print_blob": False,
+        }
         settings.register_profile("mutants", settings.default, **quick)
         settings.load_profile("mutants")
 
@@ -66,20 +75,32 @@ class Hunt:
             module = importlib.import_module(name)
             for mutant in mutants(Path(module.__file__).read_text()):
                 known = self.known.get((name, mutant.key))
-                outcome = known or self._try(module, mutant, self._choice(session.items, entered, seconds, name, mutant))
+                outcome = known or self._try(
+                    module, mutant, self._choice(session.items, entered, seconds, name, mutant)
+                )
                 self.outcomes.append(outcome)
                 self.on_outcome(outcome)
-        self.troubles += [f"{item.nodeid} fails after the last error was taken out" for item in session.items if self._fails(item)]
+        self.troubles += [
+            f"{item.nodeid} fails after the last error was taken out"
+            for item in session.items
+            if self._fails(item)
+        ]
         return True
 
     def _unharmed(self, items):
-        entered, seconds, files = {}, {}, {importlib.import_module(name).__file__: name for name in self.modules}
+        entered, seconds, files = (
+            {},
+            {},
+            {importlib.import_module(name).__file__: name for name in self.modules},
+        )
         for item in items:
             calls: set[tuple[str, str]] = set()
 
             def note(frame, event, _, calls=calls):
                 if event == "call" and frame.f_code.co_filename in files:
-                    calls.add((files[frame.f_code.co_filename], frame.f_code.co_qualname.split(".<locals>")[0]))
+                    calls.add(
+                        (files[frame.f_code.co_filename], frame.f_code.co_qualname.split(".<locals>")[0])
+                    )
 
             started = time.perf_counter()
             sys.setprofile(note)
@@ -95,7 +116,10 @@ class Hunt:
 
     def _choice(self, items, entered, seconds, module, mutant):
         chosen = [item for item in items if (module, mutant.function) in entered.get(item.nodeid, ())]
-        return sorted(chosen, key=lambda item: seconds[item.nodeid] / (1 + self._finds.get((mutant.function, item.nodeid), 0)))
+        return sorted(
+            chosen,
+            key=lambda item: seconds[item.nodeid] / (1 + self._finds.get((mutant.function, item.nodeid), 0)),
+        )
 
     def _try(self, module, mutant: Mutant, items) -> Outcome:
         with applied(module, mutant):
@@ -124,17 +148,32 @@ def _too_long(*_):
     raise Overtime
 
 
-def hunt(modules: list[str], tests: tuple[str, ...], record: Path | None = None, on_outcome=lambda outcome: None) -> Hunt:
-    """Outcomes of every error in `modules` under the test files `tests`; `record`: a file of outcomes to go on from and to write to."""
+def hunt(
+    modules: list[str], tests: tuple[str, ...], record: Path | None = None, on_outcome=lambda outcome: None
+) -> Hunt:
+    """Outcomes of every error in `modules` under the test files `tests`; `record`: a file of outcomes to go
+    on from and to write to.
+    """
     known = {}
-    stamp = [Path(importlib.import_module(name).__file__).read_text() for name in modules] + [Path(test).read_text() for test in tests]
+    stamp = [Path(importlib.import_module(name).__file__).read_text() for name in modules] + [
+        Path(test).read_text() for test in tests
+    ]
     if record is not None and record.is_file():
         lines = [json.loads(line) for line in record.read_text().splitlines()]
-        known = {(line["module"], line["key"]): Outcome(**line["outcome"]) for line in lines if line["stamp"] == digest(stamp)}
+        known = {
+            (line["module"], line["key"]): Outcome(**line["outcome"])
+            for line in lines
+            if line["stamp"] == digest(stamp)
+        }
 
     def keep(outcome: Outcome):
         if record is not None and (outcome.module, outcome.key) not in known:
-            line = {"module": outcome.module, "key": outcome.key, "stamp": digest(stamp), "outcome": vars(outcome)}
+            line = {
+                "module": outcome.module,
+                "key": outcome.key,
+                "stamp": digest(stamp),
+                "outcome": vars(outcome),
+            }
             with record.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         on_outcome(outcome)

@@ -8,7 +8,10 @@ import pkgutil
 from mutants.equivalent import EQUIVALENT
 from sharpening.errors import InputError
 
-REWARDS = tuple(f"tests/core/test_rewards{part}.py" for part in ("", "_limits", "_registry", "_spec", "_tokens", "_traps", "_unified"))
+REWARDS = tuple(
+    f"tests/core/test_rewards{part}.py"
+    for part in ("", "_limits", "_registry", "_spec", "_tokens", "_traps", "_unified")
+)
 AFTERWARDS = ("tests/core/test_mutant_survivors.py",)
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sharpening.updates", ("tests/core/test_updates.py", "tests/core/test_mutants.py")),
@@ -26,17 +29,26 @@ def modules_of(group: str | None = None) -> list[str]:
     found = []
     for name in names:
         module = importlib.import_module(name)
-        inner = [f"{name}.{part.name}" for part in pkgutil.iter_modules(module.__path__)] if hasattr(module, "__path__") else [name]
+        inner = (
+            [f"{name}.{part.name}" for part in pkgutil.iter_modules(module.__path__)]
+            if hasattr(module, "__path__")
+            else [name]
+        )
         found += [one for one in inner if one not in LEFT_OUT]
     return found
 
 
 def targets(wanted: list[str]) -> list[tuple[list[str], tuple[str, ...]]]:
-    """(modules, test files) of each group, cut down to `wanted` modules or groups if there are any. Raises: InputError for others."""
+    """(modules, test files) of each group, cut down to `wanted` modules or groups if there are any. Raises:
+    InputError for others.
+    """
     unknown = set(wanted) - set(modules_of()) - {name for name, _ in GROUPS}
     if unknown:
         raise InputError("modules", sorted(unknown), f"known are {', '.join(modules_of())}")
-    chosen = [([one for one in modules_of(name) if not wanted or one in wanted or name in wanted], tests) for name, tests in GROUPS]
+    chosen = [
+        ([one for one in modules_of(name) if not wanted or one in wanted or name in wanted], tests)
+        for name, tests in GROUPS
+    ]
     return [(modules, tests) for modules, tests in chosen if modules]
 
 

@@ -1,4 +1,6 @@
-"""The deliberate errors of theorems: each file tests/core/test_theorem_mutations*.py has a list MUTATIONS of (theorem, what, patch)."""
+"""The deliberate errors of theorems: each file tests/core/test_theorem_mutations*.py has a list MUTATIONS of
+(theorem, what, patch).
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,16 @@ class Ledger:
 
 
 def theorem_table() -> dict[str, tuple[int, int]]:
-    """Theorem -> (errors, errors that make its check fail, or some test of it), in the order of the registry; all theorems."""
+    """Theorem -> (errors, errors that make its check fail, or some test of it), in the order of the registry;
+    all theorems.
+    """
     from sharpening import list_theorems
 
     ledger = Ledger()
-    pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--durations=0", *map(str, files())], plugins=[ledger])
-    return {theorem.name: (ledger.errors[theorem.name], ledger.caught[theorem.name]) for theorem in list_theorems()}
+    pytest.main(
+        ["-q", "-p", "no:cacheprovider", "--no-header", "--durations=0", *map(str, files())], plugins=[ledger]
+    )
+    return {
+        theorem.name: (ledger.errors[theorem.name], ledger.caught[theorem.name])
+        for theorem in list_theorems()
+    }

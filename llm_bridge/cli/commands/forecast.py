@@ -1,4 +1,6 @@
-"""`sharpening forecast`: probe the model, or ask the server that has it, then say before any training what the reward will do to it."""
+"""`sharpening forecast`: probe the model, or ask the server that has it, then say before any training what
+the reward will do to it.
+"""
 
 import inspect
 from pathlib import Path
@@ -12,10 +14,21 @@ from sharpening.errors import InputError
 ORDER = 10
 SERVER = "Weights that cannot be loaded: a server"
 MODEL_HELP = (
-    "Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: a shipped tiny transformer. "
-    "With --server: the name under which the server lists the model."
+    "Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: a"
+    " shipped tiny transformer. With --server: the name under which the server lists the model."
 )
-READ = {"model", "task", "answer_pattern", "reward", "rollouts", "temperature", "seed", "max_new_tokens", "json_target", "report"}
+READ = {
+    "model",
+    "task",
+    "answer_pattern",
+    "reward",
+    "rollouts",
+    "temperature",
+    "seed",
+    "max_new_tokens",
+    "json_target",
+    "report",
+}
 """Shared options that a forecast from a server's answers reads."""
 
 
@@ -24,9 +37,16 @@ def register(app: typer.Typer) -> None:
 
 
 def forecast(
-    request: Request, *,
-    pilots: Annotated[int, typer.Option("--pilots", help="Throwaway copies that are trained for a dozen steps each, with seeds of their own, and "
-                                        "averaged: one is noisy, three cost little where the run is long.")] = 1,
+    request: Request,
+    *,
+    pilots: Annotated[
+        int,
+        typer.Option(
+            "--pilots",
+            help="Throwaway copies that are trained for a dozen steps each, with seeds of their own, and "
+            "averaged: one is noisy, three cost little where the run is long.",
+        ),
+    ] = 1,
 ):
     """Forecast, before any training, when the reward will break the model."""
     from llm_bridge.cli.runs import run_forecast
@@ -36,25 +56,36 @@ def forecast(
     with request.outputs.reserved():
         request.check()
         found = run_forecast(request, pilots)
-        request.deliver(forecast_document(found), lambda console: print_forecast(console, found), forecast=found)
+        request.deliver(
+            forecast_document(found), lambda console: print_forecast(console, found), forecast=found
+        )
 
 
 def forecast_command():
     """The command: MODEL and the options of a run, and those of its form that asks a server."""
     probing = run_command(forecast)
     shared = list(inspect.signature(probing).parameters.values())
-    shared[0] = shared[0].replace(annotation=Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)])
+    shared[0] = shared[0].replace(
+        annotation=Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+    )
     own = list(inspect.signature(_of_server, eval_str=True).parameters.values())
     defaults = {parameter.name: parameter.default for parameter in (*shared, *own)}
 
     def command(**values):
         asked = {parameter.name: values.pop(parameter.name) for parameter in own}
-        given, told = (asked, "a forecast that loads the weights") if asked["server"] is None else (values, "a forecast from a server's answers")
+        given, told = (
+            (asked, "a forecast that loads the weights")
+            if asked["server"] is None
+            else (values, "a forecast from a server's answers")
+        )
         for name, value in given.items():
             if name not in READ and name != "server" and value != defaults[name]:
                 rule, fix = "does not read it", "Leave it out, or give --server URL"
                 if asked["server"] is not None:
-                    rule, fix = "does not read it: without weights there is no step to date", "Leave it out, or load the weights, without --server"
+                    rule, fix = (
+                        "does not read it: without weights there is no step to date",
+                        "Leave it out, or load the weights, without --server",
+                    )
                 raise InputError(name, value, f"{told} {rule}", fix)
         if asked["server"] is None:
             probing(**values)
@@ -63,9 +94,13 @@ def forecast_command():
 
             run_served_forecast({name: values[name] for name in READ}, **asked)
 
-    command.__name__, command.__doc__ = "forecast", (
-        "Forecast, before any training, when the reward will break the model. With --server: what sampled answers alone say of a model whose weights "
-        "cannot be loaded: whether voting helps, on how many prompts the vote is wrong, and what only the weights could tell."
+    command.__name__, command.__doc__ = (
+        "forecast",
+        (
+            "Forecast, before any training, when the reward will break the model. With --server: what sampled"
+            " answers alone say of a model whose weights cannot be loaded: whether voting helps, on how many"
+            " prompts the vote is wrong, and what only the weights could tell."
+        ),
     )
     command.__signature__ = inspect.Signature([*shared[:-2], *own, *shared[-2:]])
     command.__annotations__ = {}
@@ -80,17 +115,34 @@ def _of_server(
     *,
     server: Annotated[
         str | None,
-        _option("--server", "Address of an OpenAI-compatible server that has the model, such as http://localhost:8000/v1. If it asks for an API key: "
-                "in the environment variable SHARPENING_API_KEY. Of the other options, --task, --answer-pattern, --rollouts, --temperature, "
-                "--max-new-tokens and --seed are read. Needs the extra `served` (package openai).", metavar="URL"),
+        _option(
+            "--server",
+            "Address of an OpenAI-compatible server that has the model, such as http://localhost:8000/v1. If"
+            " it asks for an API key: "
+            "in the environment variable SHARPENING_API_KEY. Of the other options, --task, --answer-pattern,"
+            " --rollouts, --temperature, "
+            "--max-new-tokens and --seed are read. Needs the extra `served` (package openai).",
+            metavar="URL",
+        ),
     ] = None,
-    prompts: Annotated[int, _option("--prompts", "Prompts of the task that are asked; all but one of them if it has fewer.")] = 128,
-    draws: Annotated[int | None, _option("--draws", "Answers drawn for each prompt. Default: 64, or --rollouts if that is more.")] = None,
+    prompts: Annotated[
+        int, _option("--prompts", "Prompts of the task that are asked; all but one of them if it has fewer.")
+    ] = 128,
+    draws: Annotated[
+        int | None,
+        _option("--draws", "Answers drawn for each prompt. Default: 64, or --rollouts if that is more."),
+    ] = None,
     concurrency: Annotated[int, _option("--concurrency", "Requests under way at once.")] = 4,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="With --server: folder in which answers are kept, so that a later call draws only what is "
-                     "missing. Default: runs/served-<model>-<task>-<hash>.", rich_help_panel=OUTPUT, show_default=False),
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="With --server: folder in which answers are kept, so that a later call draws only what is "
+            "missing. Default: runs/served-<model>-<task>-<hash>.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
     ] = None,
 ):
     """Options of the form that asks a server."""

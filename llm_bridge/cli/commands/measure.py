@@ -23,6 +23,8 @@ def measure(request: Request, output: OutputOption = None):
     with request.outputs.reserved(), interruptible(folder):
         request.check(folder)
         found = run_measurement(request, folder)
-        request.deliver(measurement_document(found), lambda console: print_measurement(console, found), measurement=found)
+        request.deliver(
+            measurement_document(found), lambda console: print_measurement(console, found), measurement=found
+        )
         if found.interrupted:
             raise KeyboardInterrupt

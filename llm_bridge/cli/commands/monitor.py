@@ -1,4 +1,6 @@
-"""`sharpening monitor LOG`: read the log of a finished or running training and say what is going wrong in it."""
+"""`sharpening monitor LOG`: read the log of a finished or running training and say what is going wrong in
+it.
+"""
 
 import enum
 from pathlib import Path
@@ -12,10 +14,13 @@ from llm_bridge.cli.records import show_records
 ORDER = 40
 LEVELS = ("info", "warning", "critical")
 _LOG_HELP = (
-    "Log of a run: collapse_monitor.json, trajectory.json or the JSON of `measure`; TRL's output folder (completions, "
-    "trainer_state.json); verl's rollout_data_dir; JSONL or CSV of metrics."
+    "Log of a run: collapse_monitor.json, trajectory.json or the JSON of `measure`; TRL's output folder"
+    " (completions, trainer_state.json); verl's rollout_data_dir; JSONL or CSV of metrics."
 )
-_PATTERN_HELP = "How an answer is read from a logged completion: last-number, boxed, text or regex:PATTERN. Default: text."
+_PATTERN_HELP = (
+    "How an answer is read from a logged completion: last-number, boxed, text or regex:PATTERN. Default:"
+    " text."
+)
 
 
 class Level(enum.StrEnum):
@@ -30,7 +35,10 @@ def register(app: typer.Typer) -> None:
 
 def monitor(
     log: Annotated[Path, typer.Argument(metavar="LOG", help=_LOG_HELP)],
-    answer_pattern: Annotated[str | None, typer.Option("--answer-pattern", metavar="PATTERN", help=_PATTERN_HELP, show_default=False)] = None,
+    answer_pattern: Annotated[
+        str | None,
+        typer.Option("--answer-pattern", metavar="PATTERN", help=_PATTERN_HELP, show_default=False),
+    ] = None,
     fail_on: Annotated[
         Level | None, typer.Option("--fail-on", help="Exit with status 1 if a finding reaches this level.")
     ] = None,
@@ -40,7 +48,15 @@ def monitor(
     from llm_bridge.logs import read_log
 
     pattern = {} if answer_pattern is None else {"answer_pattern": answer_pattern}
-    findings = [finding if isinstance(finding, dict) else finding.as_dict() for finding in read_log(log, **pattern)]
-    show_records(json_target, findings, {"level": "Level", "step": "Step", "name": "Finding", "message": "What it means"})
-    if fail_on is not None and any(LEVELS.index(str(finding["level"])) >= LEVELS.index(fail_on.value) for finding in findings):
+    findings = [
+        finding if isinstance(finding, dict) else finding.as_dict() for finding in read_log(log, **pattern)
+    ]
+    show_records(
+        json_target,
+        findings,
+        {"level": "Level", "step": "Step", "name": "Finding", "message": "What it means"},
+    )
+    if fail_on is not None and any(
+        LEVELS.index(str(finding["level"])) >= LEVELS.index(fail_on.value) for finding in findings
+    ):
         raise typer.Exit(1)

@@ -1,4 +1,6 @@
-"""`sharpening rewards`: the taxonomy of rewards, by branch: what each pays for, where it ends, how it fails, what it needs."""
+"""`sharpening rewards`: the taxonomy of rewards, by branch: what each pays for, where it ends, how it fails,
+what it needs.
+"""
 
 from typing import Annotated
 
@@ -19,7 +21,9 @@ def rewards(
     specs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[REWARD]...", help="Names, titles or names in the literature, with settings if wanted. Default: all.", show_default=False
+            metavar="[REWARD]...",
+            help="Names, titles or names in the literature, with settings if wanted. Default: all.",
+            show_default=False,
         ),
     ] = None,
     brief: Annotated[bool, typer.Option("--brief", help="One or two lines a reward.")] = False,
@@ -36,7 +40,14 @@ def rewards(
     with outputs.reserved():
         if not outputs.on_stdout:
             _show(outputs.console(), chosen, _brief_table if brief else _full_table)
-        outputs.write_json(plain([reward.card.as_dict() | {"spec": reward.spec, "settings": reward.settings} for reward in chosen]))
+        outputs.write_json(
+            plain(
+                [
+                    reward.card.as_dict() | {"spec": reward.spec, "settings": reward.settings}
+                    for reward in chosen
+                ]
+            )
+        )
 
 
 def _show(console, chosen: list, add_rows) -> None:
@@ -78,7 +89,9 @@ def _name(reward):
 
     title = reward.card.title
     title = "" if title.lower().replace(" ", "-") == reward.name else f"\n{title}"
-    return Text(reward.spec, style="bold").append(f"{title}\n({', '.join(reward.card.known_as)})", style="not bold")
+    return Text(reward.spec, style="bold").append(
+        f"{title}\n({', '.join(reward.card.known_as)})", style="not bold"
+    )
 
 
 def _formula(reward):

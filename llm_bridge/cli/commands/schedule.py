@@ -1,4 +1,6 @@
-"""`sharpening schedule`: the cheapest verification that keeps a wrong majority from winning: by theory, or searched for a model or a prior."""
+"""`sharpening schedule`: the cheapest verification that keeps a wrong majority from winning: by theory, or
+searched for a model or a prior.
+"""
 
 import inspect
 from dataclasses import fields
@@ -12,18 +14,45 @@ from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
 ORDER = 36
-VERIFIER, PLAN, SYNTHETIC, THEORY = "Verifier", "What a plan must reach", "Without a model: a synthetic population", "Without a model: theory alone"
-NOT_SEARCHED = (
-    "Uniform plans only: the same share of every prompt's rollouts at every step. Adaptive plans (which prompts, which rollouts, "
-    "which steps) are not searched yet: name a MODEL or give --alignment to search them, or --dataset-size to compare with certifying one "
-    "label a prompt."
+VERIFIER, PLAN, SYNTHETIC, THEORY = (
+    "Verifier",
+    "What a plan must reach",
+    "Without a model: a synthetic population",
+    "Without a model: theory alone",
 )
-MODEL_HELP = "What is to be trained: Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo list`). Default: none."
-COMMON = {"tpr", "fpr", "cost", "error", "prompts_per_step", "rollouts", "max_steps", "dataset_size", "json_target"}
+NOT_SEARCHED = (
+    "Uniform plans only: the same share of every prompt's rollouts at every step. Adaptive plans (which"
+    " prompts, which rollouts, which steps) are not searched yet: name a MODEL or give --alignment to search"
+    " them, or --dataset-size to compare with certifying one label a prompt."
+)
+MODEL_HELP = (
+    "What is to be trained: Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo"
+    " list`). Default: none."
+)
+COMMON = {
+    "tpr",
+    "fpr",
+    "cost",
+    "error",
+    "prompts_per_step",
+    "rollouts",
+    "max_steps",
+    "dataset_size",
+    "json_target",
+}
 UNREAD = {  # what each form of the command does not read, beside what the others alone do
     "a model": {"step_size", "wrong_before", "confirm"},
     "a synthetic population": {
-        "task", "answer_pattern", "temperature", "learning_rate", "beta", "max_new_tokens", "eval_prompts", "wrong_modes", "wrong_before", "confirm"
+        "task",
+        "answer_pattern",
+        "temperature",
+        "learning_rate",
+        "beta",
+        "max_new_tokens",
+        "eval_prompts",
+        "wrong_modes",
+        "wrong_before",
+        "confirm",
     },
 }
 SYNTHETIC_SIZE = 256, 20
@@ -57,19 +86,40 @@ def _option(name: str, text: str, panel: str):
 
 def of_model(
     request: Request,
-    tpr: Annotated[float, _option("--tpr", "How often the verifier accepts a right answer, 0 to 1.", VERIFIER)],
+    tpr: Annotated[
+        float, _option("--tpr", "How often the verifier accepts a right answer, 0 to 1.", VERIFIER)
+    ],
     fpr: Annotated[float, _option("--fpr", "How often it accepts a wrong answer, 0 to 1.", VERIFIER)],
     cost: Annotated[float, _option("--cost", "Cost of one call, in any unit.", VERIFIER)] = 1.0,
     wrong_modes: Annotated[
-        float | None, _option("--wrong-modes", "Share of prompts whose majority answer is assumed wrong: for tasks without true answers.", PLAN)
+        float | None,
+        _option(
+            "--wrong-modes",
+            "Share of prompts whose majority answer is assumed wrong: for tasks without true answers.",
+            PLAN,
+        ),
     ] = None,
     least_accuracy: Annotated[
-        float | None, _option("--least-accuracy", "Accuracy that a plan must end with. Default: 0.03 below where it starts.", PLAN)
+        float | None,
+        _option(
+            "--least-accuracy",
+            "Accuracy that a plan must end with. Default: 0.03 below where it starts.",
+            PLAN,
+        ),
     ] = None,
     safety: Annotated[
-        float, _option("--safety", "A plan must work at learning rates from 1/SAFETY to SAFETY times the one asked for; 1: at that one.", PLAN)
+        float,
+        _option(
+            "--safety",
+            "A plan must work at learning rates from 1/SAFETY to SAFETY times the one asked for; 1: at that"
+            " one.",
+            PLAN,
+        ),
     ] = 1.5,
-    error: Annotated[float, _option("--error", "Error level of the tests that certify a label, above 0 and at most 0.5.", PLAN)] = 0.01,
+    error: Annotated[
+        float,
+        _option("--error", "Error level of the tests that certify a label, above 0 and at most 0.5.", PLAN),
+    ] = 0.01,
 ):
     """Search the cheapest verification plan for a model."""
     from llm_bridge.cli.runs import run_schedule_search
@@ -77,27 +127,58 @@ def of_model(
 
     with request.outputs.reserved():
         request.check()
-        own = dict(tpr=tpr, fpr=fpr, cost=cost, wrong_modes=wrong_modes, least_accuracy=least_accuracy, error=error, safety=safety)
+        own = dict(
+            tpr=tpr,
+            fpr=fpr,
+            cost=cost,
+            wrong_modes=wrong_modes,
+            least_accuracy=least_accuracy,
+            error=error,
+            safety=safety,
+        )
         found = run_schedule_search(request, own)
         document = schedule_document(
-            found.search, settings=found.settings.as_dict(), verifier=found.verifier, notes=found.notes, model=found.model, task=found.task,
-            wrong_modes=wrong_modes, alignment=found.alignment, coupling=found.coupling, prior=found.prior, cost=found.cost,
+            found.search,
+            settings=found.settings.as_dict(),
+            verifier=found.verifier,
+            notes=found.notes,
+            model=found.model,
+            task=found.task,
+            wrong_modes=wrong_modes,
+            alignment=found.alignment,
+            coupling=found.coupling,
+            prior=found.prior,
+            cost=found.cost,
         )
         print_schedule(request.outputs.console(), f"{found.model} on {found.task}", found.search, found.notes)
         request.outputs.write_json(document)
 
 
 def schedule_command():
-    """The command: MODEL and the options of a run, those of the verifier, and those of its two forms without a model."""
+    """The command: MODEL and the options of a run, those of the verifier, and those of its two forms without
+    a model.
+    """
     searching = run_command(of_model)
-    parameters = [parameter for parameter in inspect.signature(searching).parameters.values() if parameter.name != "report"]
-    parameters[0] = parameters[0].replace(annotation=Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)])
+    parameters = [
+        parameter
+        for parameter in inspect.signature(searching).parameters.values()
+        if parameter.name != "report"
+    ]
+    parameters[0] = parameters[0].replace(
+        annotation=Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+    )
     own = list(inspect.signature(_extra, eval_str=True).parameters.values())
 
     defaults = {parameter.name: parameter.default for parameter in (*parameters, *own)}
 
     def schedule(**values):
-        form = "a model" if values["model"] is not None else "theory alone" if values["alignment"] is None else "a synthetic population"
+        form = (
+            "a model"
+            if values["model"] is not None
+            else "theory alone"
+            if values["alignment"] is None
+            else "a synthetic population"
+        )
         unread = UNREAD.get(form, set(defaults) - COMMON - {"wrong_before", "confirm"})
         given = [name for name in defaults if name in unread and values[name] != defaults[name]]
         if values["model"] is not None and values["alignment"] is not None:
@@ -115,8 +196,9 @@ def schedule_command():
             of_synthetic(values)
 
     schedule.__doc__ = (
-        "Find the cheapest verification plan that keeps a run out of collapse. With MODEL: probe it and search uniform, gated, periodic and "
-        "certified plans in the coupled mean field. Without: the uniform share of theory and its cost."
+        "Find the cheapest verification plan that keeps a run out of collapse. With MODEL: probe it and"
+        " search uniform, gated, periodic and certified plans in the coupled mean field. Without: the uniform"
+        " share of theory and its cost."
     )
     schedule.__signature__ = inspect.Signature([*parameters[:-1], *own, parameters[-1]])
     schedule.__annotations__ = {}
@@ -126,21 +208,39 @@ def schedule_command():
 def _extra(
     *,
     alignment: Annotated[
-        float | None, _option("--alignment", "Search for a synthetic population whose majority answers are right on this share.", SYNTHETIC)
+        float | None,
+        _option(
+            "--alignment",
+            "Search for a synthetic population whose majority answers are right on this share.",
+            SYNTHETIC,
+        ),
     ] = None,
-    step_size: Annotated[float, _option("--step-size", "Its step size on answer logits (instead of --learning-rate).", SYNTHETIC)] = 1.0,
+    step_size: Annotated[
+        float,
+        _option("--step-size", "Its step size on answer logits (instead of --learning-rate).", SYNTHETIC),
+    ] = 1.0,
     wrong_before: Annotated[
-        float, _option("--wrong-before", "With --dataset-size: wrong answers with more votes than the truth (0: aligned).", THEORY)
+        float,
+        _option(
+            "--wrong-before",
+            "With --dataset-size: wrong answers with more votes than the truth (0: aligned).",
+            THEORY,
+        ),
     ] = 1.0,
     confirm: Annotated[
-        bool, _option("--confirm", "Also simulate misaligned prompts just above and just below the threshold.", THEORY)
+        bool,
+        _option(
+            "--confirm", "Also simulate misaligned prompts just above and just below the threshold.", THEORY
+        ),
     ] = False,
 ):
     """Options of the forms without a model."""
 
 
 def of_synthetic(values: dict) -> None:
-    """Search the cheapest plan for a synthetic population of that alignment, prompts coupled as strongly as each to itself."""
+    """Search the cheapest plan for a synthetic population of that alignment, prompts coupled as strongly as
+    each to itself.
+    """
     from llm_bridge.report.schedules import print_schedule, schedule_document
     from sharpening.verification.search import cheapest_schedule
 
@@ -152,25 +252,46 @@ def of_synthetic(values: dict) -> None:
     with outputs.reserved():
         population = synthetic_population(settings.seed, values["alignment"])
         search = cheapest_schedule(
-            population, **verifier, learning_rate=values["step_size"], num_steps=settings.max_steps, prompts_per_step=settings.prompts_per_step,
-            rollouts=settings.rollouts, criterion=settings.criterion, reward=settings.reward, dataset_size=settings.dataset_size,
-            eval_every=settings.eval_every, optimizer=settings.optimizer, error=values["error"], least_accuracy=values["least_accuracy"],
+            population,
+            **verifier,
+            learning_rate=values["step_size"],
+            num_steps=settings.max_steps,
+            prompts_per_step=settings.prompts_per_step,
+            rollouts=settings.rollouts,
+            criterion=settings.criterion,
+            reward=settings.reward,
+            dataset_size=settings.dataset_size,
+            eval_every=settings.eval_every,
+            optimizer=settings.optimizer,
+            error=values["error"],
+            least_accuracy=values["least_accuracy"],
             safety=values["safety"],
         )
         told = settings.as_dict() | {name: values[name] for name in ("step_size", "alignment")}
         found = population.alignment
-        print_schedule(outputs.console(), f"Synthetic population, {found:.0%} of the majority answers right", search, [])
-        outputs.write_json(schedule_document(search, settings=told, verifier=verifier, notes=[], alignment=found))
+        print_schedule(
+            outputs.console(), f"Synthetic population, {found:.0%} of the majority answers right", search, []
+        )
+        outputs.write_json(
+            schedule_document(search, settings=told, verifier=verifier, notes=[], alignment=found)
+        )
 
 
 def synthetic_population(seed: int, alignment: float):
-    """`Population.synthetic` of 256 prompts and 20 answers, its strength chosen so that the alignment is nearest; both strengths of coupling 1."""
+    """`Population.synthetic` of 256 prompts and 20 answers, its strength chosen so that the alignment is
+    nearest; both strengths of coupling 1.
+    """
     from sharpening.coupling import CompoundSymmetric
     from sharpening.population import Population
 
     if not 0 < alignment < 1:
         raise InputError("alignment", alignment, "a share of right majority answers lies between 0 and 1")
-    make = lambda strength: Population.synthetic(seed, *SYNTHETIC_SIZE, strength=strength, coupling=CompoundSymmetric(1.0, 1.0))  # noqa: E731
+
+    def make(strength):
+        return Population.synthetic(
+            seed, *SYNTHETIC_SIZE, strength=strength, coupling=CompoundSymmetric(1.0, 1.0)
+        )  # noqa: E731
+
     low, high = -8.0, 16.0
     for _ in range(30):
         middle = (low + high) / 2
@@ -187,17 +308,33 @@ def of_theory(values: dict) -> None:
 
     outputs = Outputs(values["json_target"])
     outputs.check()
-    tpr, fpr, cost, error, dataset_size = (values[name] for name in ("tpr", "fpr", "cost", "error", "dataset_size"))
-    prompts_per_step, rollouts, max_steps = (values[name] for name in ("prompts_per_step", "rollouts", "max_steps"))
+    tpr, fpr, cost, error, dataset_size = (
+        values[name] for name in ("tpr", "fpr", "cost", "error", "dataset_size")
+    )
+    prompts_per_step, rollouts, max_steps = (
+        values[name] for name in ("prompts_per_step", "rollouts", "max_steps")
+    )
     wrong_before, confirm = values["wrong_before"], values["confirm"]
-    plan = uniform_plan(tpr, fpr, cost, prompts_per_step=prompts_per_step, rollouts=rollouts, num_steps=max_steps)
-    settings = dict(tpr=tpr, fpr=fpr, cost=cost, prompts_per_step=prompts_per_step, rollouts=rollouts, max_steps=max_steps)
-    document = {"schema": 1, "kind": "schedule", "settings": settings, "plan": {"kind": "uniform"} | plan.as_dict()}
+    plan = uniform_plan(
+        tpr, fpr, cost, prompts_per_step=prompts_per_step, rollouts=rollouts, num_steps=max_steps
+    )
+    settings = dict(
+        tpr=tpr, fpr=fpr, cost=cost, prompts_per_step=prompts_per_step, rollouts=rollouts, max_steps=max_steps
+    )
+    document = {
+        "schema": 1,
+        "kind": "schedule",
+        "settings": settings,
+        "plan": {"kind": "uniform"} | plan.as_dict(),
+    }
     document |= {"adaptive_plans_searched": dataset_size is not None}
     if dataset_size is not None:
         certified = certified_plan(tpr, fpr, cost, [wrong_before], num_prompts=dataset_size, error=error)
         document["settings"] |= dict(dataset_size=dataset_size, wrong_before=wrong_before, error=error)
-        document["certified"] = {"kind": "certified", "saving_over_uniform": plan.cost - certified.cost} | certified.as_dict()
+        document["certified"] = {
+            "kind": "certified",
+            "saving_over_uniform": plan.cost - certified.cost,
+        } | certified.as_dict()
     with outputs.reserved():
         console = outputs.console()
         records = [{"what": text, "value": document["plan"][key]} for key, text in ROWS.items()]
@@ -205,10 +342,15 @@ def of_theory(values: dict) -> None:
         if dataset_size is None:
             console.print(NOT_SEARCHED, markup=False)
         else:
-            records = [{"what": text, "value": document["certified"][key]} for key, text in CERTIFIED_ROWS.items()]
+            records = [
+                {"what": text, "value": document["certified"][key]} for key, text in CERTIFIED_ROWS.items()
+            ]
             print_records(console, "One certified label a prompt", records, {"what": "", "value": "value"})
             cheaper = "cheaper" if certified.cost < plan.cost else "dearer"
-            console.print(f"Certifying is {cheaper} than the uniform plan; it needs calls that err independently.", markup=False)
+            console.print(
+                f"Certifying is {cheaper} than the uniform plan; it needs calls that err independently.",
+                markup=False,
+            )
         if confirm:
             found = check_threshold(tpr, fpr)
             document["simulation"] = found.as_dict()
@@ -218,4 +360,3 @@ def of_theory(values: dict) -> None:
                 markup=False,
             )
         outputs.write_json(plain(document))
-

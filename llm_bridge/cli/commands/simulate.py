@@ -22,14 +22,23 @@ def _option(name: str, text: str, panel: str):
 
 def simulate(
     prompts: Annotated[int, _option("--prompts", "Prompts in the population.", PRIOR)] = 2048,
-    answers: Annotated[int, _option("--answers", "Possible answers, the same labels for every prompt.", PRIOR)] = 50,
-    strength: Annotated[float, _option("--strength", "How far the right answer leads on average (nats).", PRIOR)] = 2.0,
+    answers: Annotated[
+        int, _option("--answers", "Possible answers, the same labels for every prompt.", PRIOR)
+    ] = 50,
+    strength: Annotated[
+        float, _option("--strength", "How far the right answer leads on average (nats).", PRIOR)
+    ] = 2.0,
     private: Annotated[float, _option("--private", "Pull of a prompt's own updates.", COUPLING)] = 1.0,
-    shared: Annotated[float, _option("--shared", "Pull of everyone's updates; 0 uncouples the prompts.", COUPLING)] = 1.0,
+    shared: Annotated[
+        float, _option("--shared", "Pull of everyone's updates; 0 uncouples the prompts.", COUPLING)
+    ] = 1.0,
     reward: Annotated[str, _option("--reward", "Reward (see `sharpening rewards`).", TRAINING)] = "majority",
-    update: Annotated[str, _option("--update", "grpo, kl_prox, natural_gradient or softmax_gradient.", TRAINING)] = "grpo",
+    update: Annotated[
+        str, _option("--update", "grpo, kl_prox, natural_gradient or softmax_gradient.", TRAINING)
+    ] = "grpo",
     step_size: Annotated[
-        float, _option("--step-size", "What multiplies the update's direction (1/beta for kl_prox).", TRAINING)
+        float,
+        _option("--step-size", "What multiplies the update's direction (1/beta for kl_prox).", TRAINING),
     ] = 4.0,
     method: Annotated[str, _option("--method", "exact, sampled or mean_field.", TRAINING)] = "sampled",
     prompts_per_step: Annotated[int, _option("--prompts-per-step", "Prompts in one step.", TRAINING)] = 32,
@@ -49,7 +58,9 @@ def simulate(
     outputs = Outputs(settings.pop("json_target"), settings.pop("report"))
     outputs.check()
     if not step_size > 0:
-        raise InputError("step_size", step_size, "it must be greater than zero", "Give --step-size a positive value")
+        raise InputError(
+            "step_size", step_size, "it must be greater than zero", "Give --step-size a positive value"
+        )
 
     from llm_bridge.report.document import simulation_document
     from sharpening.collapse import collapse_steps
@@ -78,7 +89,11 @@ def _run(settings: dict):
     update = get_update(settings["update"], **{size: value})
     coupling = CompoundSymmetric(private=settings["private"], shared=settings["shared"])
     population = Population.synthetic(
-        settings["seed"], settings["prompts"], settings["answers"], strength=settings["strength"], coupling=coupling
+        settings["seed"],
+        settings["prompts"],
+        settings["answers"],
+        strength=settings["strength"],
+        coupling=coupling,
     )
     names = ("method", "prompts_per_step", "rollouts", "dataset_size", "optimizer", "eval_every")
     return run(

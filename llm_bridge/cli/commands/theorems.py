@@ -29,12 +29,16 @@ def register(app: typer.Typer) -> None:
 def theorems(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Theorems, such as S1 or U5. Default: all.", show_default=False),
+        typer.Argument(
+            metavar="[NAME]...", help="Theorems, such as S1 or U5. Default: all.", show_default=False
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run them on random populations; exit with status 1 if one fails.")
     ] = False,
-    cases: Annotated[int, typer.Option("--cases", help="Random populations to try with --check, 16 prompts each.")] = 50,
+    cases: Annotated[
+        int, typer.Option("--cases", help="Random populations to try with --check, 16 prompts each.")
+    ] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random populations.")] = 0,
     json_target: JsonOption = None,
 ):
@@ -44,7 +48,9 @@ def theorems(
 
     for option, value, least in (("cases", cases, 1), ("seed", seed, 0)):
         if value < least:
-            raise InputError(option, value, f"it is an integer >= {least}", f"Give --{option} {least} or more")
+            raise InputError(
+                option, value, f"it is an integer >= {least}", f"Give --{option} {least} or more"
+            )
     chosen = [get_theorem(name) for name in dict.fromkeys(names)] if names else list_theorems()
     records = [theorem.as_dict() for theorem in chosen]
     if not check:
@@ -81,15 +87,21 @@ def _summarize(console, reports: list, cases: int, seed: int) -> None:
     untested = [report.name for report in reports if report.outcome == "not tested"]
     tried = sum(report.prompts for report in reports)
     console.print(
-        f"{len(reports)} theorems on {cases} random populations each (seed {seed}; {tried} prompts that meet the assumptions, in all): "
-        f"{len(reports) - len(failed) - len(untested)} hold, {len(failed)} fail, {len(untested)} not tested.",
+        f"{len(reports)} theorems on {cases} random populations each (seed {seed}; {tried} prompts that meet"
+        f" the assumptions, in all): {len(reports) - len(failed) - len(untested)} hold, {len(failed)} fail,"
+        f" {len(untested)} not tested.",
         markup=False,
     )
     if untested:
-        console.print(f"No population met the assumptions of {', '.join(untested)}: try more --cases.", markup=False)
+        console.print(
+            f"No population met the assumptions of {', '.join(untested)}: try more --cases.", markup=False
+        )
     for report in failed:
         broken = [what for what, fine in report.derivation.items() if not fine]
         for what in broken:
             console.print(f"{report.name} fails in SymPy: {what}", markup=False)
         if report.witness is not None:
-            console.print(f"{report.name} fails in population {report.failed_case}. {report.witness.sentence}", markup=False)
+            console.print(
+                f"{report.name} fails in population {report.failed_case}. {report.witness.sentence}",
+                markup=False,
+            )

@@ -16,7 +16,9 @@ ORDER = 52
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        cls=Group, help="Tiny transformers with known priors: list, build, or import one from GGUF.", rich_markup_mode="rich"
+        cls=Group,
+        help="Tiny transformers with known priors: list, build, or import one from GGUF.",
+        rich_markup_mode="rich",
     )
     group.command("list")(list_models)
     group.command("build")(build)
@@ -45,7 +47,12 @@ def build(
     name: Annotated[str, typer.Argument(help="Built-in model (see `sharpening zoo list`).")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Where to write it. Default: into the package.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Where to write it. Default: into the package.",
+            show_default=False,
+        ),
     ] = None,
     json_target: JsonOption = None,
 ):
@@ -63,14 +70,19 @@ def build(
     with outputs.reserved():
         with terminal_progress() as progress:
             record = zoo.build(name, output, progress)
-        outputs.console().print(f"{name}: {', '.join(f'{key} {value}' for key, value in plain(record).items())}", markup=False)
+        outputs.console().print(
+            f"{name}: {', '.join(f'{key} {value}' for key, value in plain(record).items())}", markup=False
+        )
         outputs.write_json(plain({"name": name, **record}))
 
 
 def import_gguf(
     file: Annotated[Path, typer.Argument(metavar="FILE.gguf", help="A GGUF file.")],
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Where to write it. Default: models/FILE.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output", metavar="DIR", help="Where to write it. Default: models/FILE.", show_default=False
+        ),
     ] = None,
     json_target: JsonOption = None,
 ):

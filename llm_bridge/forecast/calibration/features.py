@@ -1,7 +1,8 @@
-"""What a calibrated forecast reads of a probe and of the settings: a few pure numbers, each with a meaning, nothing else.
+"""What a calibrated forecast reads of a probe and of the settings: a few pure numbers, each with a meaning,
+nothing else.
 
-No feature changes if weights are measured in another unit: lengths enter as ratios, so that a fit on small models can speak about models whose
-weights break at a hundredth of their learning rate.
+No feature changes if weights are measured in another unit: lengths enter as ratios, so that a fit on small
+models can speak about models whose weights break at a hundredth of their learning rate.
 """
 
 import math
@@ -17,19 +18,29 @@ LABELLED = ("log_reward_steps", "log_steps", "log_prompts")
 LABELLED_RELATIVE = ("log_late_reward_steps", "log_steps", "log_prompts")
 """The same for `relative`, which is met late: when reward accuracy has all but reached its floor."""
 
-OUTCOME = {"label-free": ("log_lives", "majority_ratio", "agreement"), "labelled": ("log_lives", "label_accuracy", "accuracy")}
+OUTCOME = {
+    "label-free": ("log_lives", "majority_ratio", "agreement"),
+    "labelled": ("log_lives", "label_accuracy", "accuracy"),
+}
 """What the chances of how a run goes read, of whichever half-life was forecast."""
 
 FIRST_LEVELS, LEVELS = (0.9, 0.8, 0.7), (0.5, 0.3, 0.1, 0.05)
-"""Shares of surviving greedy answers whose displacements are averaged: several readings of one pilot are steadier than one."""
+"""Shares of surviving greedy answers whose displacements are averaged: several readings of one pilot are
+steadier than one.
+"""
 
 REWARD_LEVELS, LATE_REWARD_LEVELS = (0.8, 0.65, 0.5, 0.35, 0.2), (0.5, 0.35, 0.2, 0.1)
 """The same for reward accuracy, as shares of what it has above its floor at the start."""
 
 MEANINGS = {
-    "log_steps": "log of the steps of this learning rate that sum to the pilot's when .5, .3, .1 and .05 of the greedy answers survived: mean",
+    "log_steps": (
+        "log of the steps of this learning rate that sum to the pilot's when .5, .3, .1 and .05 of the greedy"
+        " answers survived: mean"
+    ),
     "log_first_steps": "the same at .9, .8 and .7",
-    "log_reward_steps": "the same when .8, .65, .5, .35 and .2 of the reward accuracy above its floor were left",
+    "log_reward_steps": (
+        "the same when .8, .65, .5, .35 and .2 of the reward accuracy above its floor were left"
+    ),
     "log_late_reward_steps": "the same at .5, .35, .2 and .1",
     "log_prompts": "log of the number of training prompts, at most those that the run visits",
     "majority_ratio": "the votes' share of the leading answer",
@@ -53,10 +64,11 @@ def read_for(kind: str, criterion: str) -> tuple[str, ...]:
 
 
 def features(prior: dict, coupling: dict, pilot, settings) -> dict[str, float]:
-    """Every feature that the probe allows, by name; `log_lives` comes with a failure time (`llm_bridge.forecast.calibration.survival.lives`).
+    """Every feature that the probe allows, by name; `log_lives` comes with a failure time
+    (`llm_bridge.forecast.calibration.survival.lives`).
 
-    prior, coupling: as in `llm_bridge.forecast.probe.Probe`; pilot: `llm_bridge.forecast.pilot.Pilot`. What the pilot did
-    not reach counts as reached at its end.
+    prior, coupling: as in `llm_bridge.forecast.probe.Probe`; pilot: `llm_bridge.forecast.pilot.Pilot`. What
+    the pilot did not reach counts as reached at its end.
     """
     visited = settings.max_steps * settings.prompts_per_step
     values = {
@@ -77,4 +89,6 @@ def features(prior: dict, coupling: dict, pilot, settings) -> dict[str, float]:
 
 def _log_steps(pilot, metric: str, levels, settings) -> float:
     end = float(pilot.displacement[-1])
-    return float(np.mean([math.log(min(pilot.reach(metric, level), end) / settings.learning_rate) for level in levels]))
+    return float(
+        np.mean([math.log(min(pilot.reach(metric, level), end) / settings.learning_rate) for level in levels])
+    )

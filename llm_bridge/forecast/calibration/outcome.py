@@ -24,9 +24,11 @@ class Chance:
 
 @dataclass(frozen=True)
 class Rise:
-    """Where accuracy peaks in runs that gain before they lose: at `when` of the half-life, in [low, high] of it with probability `level`.
+    """Where accuracy peaks in runs that gain before they lose: at `when` of the half-life, in [low, high] of
+    it with probability `level`.
 
-    headroom: how much of the vote's lead, label accuracy − accuracy, has then been gained (median); `runs`: on how many the place rests.
+    headroom: how much of the vote's lead, label accuracy − accuracy, has then been gained (median); `runs`:
+    on how many the place rests.
     """
 
     when: float
@@ -46,10 +48,12 @@ class Rise:
 
 
 def verdict(collapse: float, half: float, better: float, rises: float) -> str:
-    """The code of VERDICTS for the chances that the criterion is met, that half is lost, that the run ends better, and that it first gains.
+    """The code of VERDICTS for the chances that the criterion is met, that half is lost, that the run ends
+    better, and that it first gains.
 
-    "collapse" where half is lost more likely than not and a better end is unlikely, "rise_then_fall" where a gain before is likely;
-    "improves" where a better end is likely and the loss is not; "stable" where neither is likely; "uncertain" otherwise.
+    "collapse" where half is lost more likely than not and a better end is unlikely, "rise_then_fall" where a
+    gain before is likely; "improves" where a better end is likely and the loss is not; "stable" where neither
+    is likely; "uncertain" otherwise.
     """
     ruined = max(collapse, half)
     if ruined >= 0.5:

@@ -1,4 +1,6 @@
-"""Accelerated failure time: the step of a criterion as a log-normal whose centre is linear in the features, with conformal intervals."""
+"""Accelerated failure time: the step of a criterion as a log-normal whose centre is linear in the features,
+with conformal intervals.
+"""
 
 import json
 import math
@@ -13,10 +15,12 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class FailureTime:
-    """log T ~ Normal(intercept + Σ weights[name] · feature, spread²), T in optimizer steps; fitted on runs that may be censored.
+    """log T ~ Normal(intercept + Σ weights[name] · feature, spread²), T in optimizer steps; fitted on runs
+    that may be censored.
 
-    low, high: factors such that T lies in [low · median, high · median] with probability `level`: quantiles of measured over forecast step
-    on priors that a fit had not seen (Kaplan-Meier, since some runs are censored). high = inf: the data set no upper bound.
+    low, high: factors such that T lies in [low · median, high · median] with probability `level`: quantiles
+    of measured over forecast step on priors that a fit had not seen (Kaplan-Meier, since some runs are
+    censored). high = inf: the data set no upper bound.
     """
 
     criterion: str
@@ -30,14 +34,18 @@ class FailureTime:
 
     def median(self, features: dict[str, float]) -> float:
         """Steps until the criterion is met, in the median."""
-        return math.exp(self.intercept + sum(weight * features[name] for name, weight in self.weights.items()))
+        return math.exp(
+            self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
+        )
 
     def probability(self, features: dict[str, float], horizon: float) -> float:
         """Chance that the criterion is met within `horizon` steps."""
         return _NORMAL.cdf((math.log(horizon) - math.log(self.median(features))) / self.spread)
 
     def median_for(self, probability: float, horizon: float) -> float:
-        """The median that `probability` of meeting the criterion within `horizon` steps goes with: the inverse of `probability`."""
+        """The median that `probability` of meeting the criterion within `horizon` steps goes with: the
+        inverse of `probability`.
+        """
         return horizon * math.exp(-self.spread * _NORMAL.inv_cdf(probability))
 
     def interval(self, features: dict[str, float]) -> tuple[float, float]:
@@ -55,10 +63,11 @@ class FailureTime:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns features into a forecast: a failure time for each criterion, chances of how the run goes, and where it peaks.
+    """What turns features into a forecast: a failure time for each criterion, chances of how the run goes,
+    and where it peaks.
 
-    chances: "better" (accuracy at the end above that at the start), "rises" (at its best .03 above) and, with labels, "beats_voting" (at its
-    best above that of voting without training).
+    chances: "better" (accuracy at the end above that at the start), "rises" (at its best .03 above) and, with
+    labels, "beats_voting" (at its best above that of voting without training).
     """
 
     heads: dict[str, FailureTime]
@@ -67,7 +76,9 @@ class Calibration:
 
     def chance(self, name: str, features: dict[str, float], horizon: float) -> float:
         """One of `chances` for a run of `horizon` steps."""
-        return self.chances[name].of(features | {"log_lives": lives(self.heads["half_life"], features, horizon)})
+        return self.chances[name].of(
+            features | {"log_lives": lives(self.heads["half_life"], features, horizon)}
+        )
 
 
 def lives(half_life: FailureTime, features: dict[str, float], horizon: float) -> float:
@@ -79,4 +90,6 @@ def load_calibration(kind: str, file: Path = Path(__file__).parent / "coefficien
     """The committed calibration for features that are "labelled" or "label-free"."""
     told = json.loads(file.read_text())
     heads = {name: FailureTime.from_dict(data) for name, data in told["heads"][kind].items()}
-    return Calibration(heads, {name: Chance(**data) for name, data in told["chances"][kind].items()}, Rise(**told["rise"]))
+    return Calibration(
+        heads, {name: Chance(**data) for name, data in told["chances"][kind].items()}, Rise(**told["rise"])
+    )

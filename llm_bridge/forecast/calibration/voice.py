@@ -1,4 +1,6 @@
-"""The pilot's voice: the curves that a pilot saw, laid out in the time that calibrated failure times say the run will take."""
+"""The pilot's voice: the curves that a pilot saw, laid out in the time that calibrated failure times say the
+run will take.
+"""
 
 import math
 from dataclasses import replace
@@ -11,20 +13,34 @@ from llm_bridge.forecast.result import ForecastStep
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
 from sharpening.trajectory import Trajectory, evaluation_steps
 
-CURVES = {"retention": "mode_retention", "accuracy": "accuracy", "label_accuracy": "label_accuracy", "reward_accuracy": "reward_accuracy",
-          "majority_ratio": "majority_ratio", "entropy": "entropy"}
+CURVES = {
+    "retention": "mode_retention",
+    "accuracy": "accuracy",
+    "label_accuracy": "label_accuracy",
+    "reward_accuracy": "reward_accuracy",
+    "majority_ratio": "majority_ratio",
+    "entropy": "entropy",
+}
 SAFE = 0.05
 """A learning rate is called safe if the chance of collapse within the budget is at most this."""
 
 TRAINED_ON = 0.2
-"""A data set is called safe for training on the very prompts one wants answered (test-time training) if the chance is at most this."""
+"""A data set is called safe for training on the very prompts one wants answered (test-time training) if the
+chance is at most this.
+"""
 
 
 def anchors(pilot, medians: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
-    """log displacement and log step of every criterion that the pilot met and the calibration dates, by displacement."""
+    """log displacement and log step of every criterion that the pilot met and the calibration dates, by
+    displacement.
+    """
     points = {}
     for name, median in medians.items():
-        curve = {"mode_retention": "retention", "half_life": "reward_accuracy", "relative": "reward_accuracy"}.get(name)
+        curve = {
+            "mode_retention": "retention",
+            "half_life": "reward_accuracy",
+            "relative": "reward_accuracy",
+        }.get(name)
         if curve not in pilot.metrics:
             continue
         reached = pilot.reach(curve, CRITERIA[name].threshold(pilot.metrics[curve], pilot.floor))
@@ -37,8 +53,9 @@ def anchors(pilot, medians: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
 def pilot_trajectory(pilot, medians: dict[str, float], settings) -> Trajectory:
     """The pilot's curves at the run's evaluation steps.
 
-    Time is a power of displacement, log t = a + γ log S, through the criteria that the pilot met (`anchors`; γ between 1/3 and 3, and 1
-    where there is only one). Without any, a learning rate's step moves by the learning rate. Beyond the pilot's last step its last values stay.
+    Time is a power of displacement, log t = a + γ log S, through the criteria that the pilot met (`anchors`;
+    γ between 1/3 and 3, and 1 where there is only one). Without any, a learning rate's step moves by the
+    learning rate. Beyond the pilot's last step its last values stay.
     """
     steps = evaluation_steps(settings.max_steps, settings.eval_every)
     at, when = anchors(pilot, medians)
@@ -48,21 +65,31 @@ def pilot_trajectory(pilot, medians: dict[str, float], settings) -> Trajectory:
         offset = float(np.mean(when - power * at))
     moved = np.exp((np.log(np.maximum(steps, 1e-9)) - offset) / power)
     metrics = {
-        name: np.interp(moved, pilot.displacement[:len(pilot.metrics[source])], pilot.metrics[source])
-        for source, name in CURVES.items() if source in pilot.metrics
+        name: np.interp(moved, pilot.displacement[: len(pilot.metrics[source])], pilot.metrics[source])
+        for source, name in CURVES.items()
+        if source in pilot.metrics
     }
     return Trajectory(steps, metrics, floor=pilot.floor, source="predicted", settings={"voice": "pilot"})
 
 
 def with_rise(trajectory: Trajectory, peak: float, height: float, end: float) -> Trajectory:
-    """Accuracy through (peak step, height) and on in a line to where it is at step `end`, which the pilot was too fast to see."""
+    """Accuracy through (peak step, height) and on in a line to where it is at step `end`, which the pilot was
+    too fast to see.
+    """
     steps, accuracy = trajectory.step, trajectory["accuracy"]
-    line = np.interp(steps, [0, peak, max(end, peak + 1)], [accuracy[0], height, np.interp(end, steps, accuracy)])
-    return replace(trajectory, metrics=dict(trajectory.metrics) | {"accuracy": np.where(steps < end, line, accuracy)})
+    line = np.interp(
+        steps, [0, peak, max(end, peak + 1)], [accuracy[0], height, np.interp(end, steps, accuracy)]
+    )
+    return replace(
+        trajectory, metrics=dict(trajectory.metrics) | {"accuracy": np.where(steps < end, line, accuracy)}
+    )
 
 
-def pilot_voice(probe, pilots, settings, calibration) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
-    """(curves, step of every criterion, the same with intervals); criteria without a failure time are read off the curves, without interval.
+def pilot_voice(
+    probe, pilots, settings, calibration
+) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
+    """(curves, step of every criterion, the same with intervals); criteria without a failure time are read
+    off the curves, without interval.
 
     The curves are the first pilot's, in the time that all of them tell.
     Where a rise is likelier than not, accuracy rises to the calibration's peak first.
@@ -77,18 +104,37 @@ def pilot_voice(probe, pilots, settings, calibration) -> tuple[Trajectory, dict[
     steps = collapse_steps(trajectory)
     dated = {}
     for name, head in heads.items():
-        if steps[name].outcome in (Outcome.NEVER_STARTED, Outcome.UNAVAILABLE) and CRITERIA[name].needs_labels:
+        if (
+            steps[name].outcome in (Outcome.NEVER_STARTED, Outcome.UNAVAILABLE)
+            and CRITERIA[name].needs_labels
+        ):
             continue
         within = medians[name] <= settings.max_steps
         step = max(1, round(medians[name])) if within else None
-        steps[name] = CollapseStep(name, step, Outcome.COLLAPSED if within else Outcome.CENSORED, steps[name].threshold, CRITERIA[name].metric,
-                                   settings.max_steps)
+        steps[name] = CollapseStep(
+            name,
+            step,
+            Outcome.COLLAPSED if within else Outcome.CENSORED,
+            steps[name].threshold,
+            CRITERIA[name].metric,
+            settings.max_steps,
+        )
         low, high = head.interval(told)
         low = max(1, math.floor(min(low, medians[name])))
         high = math.ceil(max(high, medians[name])) if high < math.inf else math.inf
-        dated[name] = ForecastStep(name, step, steps[name].outcome, low if low <= settings.max_steps else None,
-                                   high if high <= settings.max_steps else None, head.level, settings.max_steps)
-    plain = {name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon) for name, step in steps.items()}
+        dated[name] = ForecastStep(
+            name,
+            step,
+            steps[name].outcome,
+            low if low <= settings.max_steps else None,
+            high if high <= settings.max_steps else None,
+            head.level,
+            settings.max_steps,
+        )
+    plain = {
+        name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
+        for name, step in steps.items()
+    }
     return trajectory, steps, plain | dated
 
 
@@ -99,35 +145,49 @@ def probe_features(probe, pilots, settings) -> dict[str, float]:
 
 
 def safe_learning_rate(probe, pilots, settings, head: FailureTime, chance: float = SAFE) -> float:
-    """The largest learning rate at which the criterion is met within max_steps with this chance at most, all else equal.
+    """The largest learning rate at which the criterion is met within max_steps with this chance at most, all
+    else equal.
 
-    log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be worse.
+    log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be
+    worse.
     """
     slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
     if slope >= 0:
         return math.inf
-    missing = head.median_for(chance, settings.max_steps) / head.median(probe_features(probe, pilots, settings))
+    missing = head.median_for(chance, settings.max_steps) / head.median(
+        probe_features(probe, pilots, settings)
+    )
     return settings.learning_rate * missing ** (1 / slope)
 
 
 def safe_prompts(probe, pilots, settings, head: FailureTime) -> float:
-    """The most prompts, visited again and again, at which the criterion is met within max_steps with chance TRAINED_ON at most, all else equal.
+    """The most prompts, visited again and again, at which the criterion is met within max_steps with chance
+    TRAINED_ON at most, all else equal.
 
-    log T is linear in the log number of prompts: closed form; inf where more would not be worse, possibly below 1.
+    log T is linear in the log number of prompts: closed form; inf where more would not be worse, possibly
+    below 1.
     """
     slope = -head.weights.get("log_prompts", 0.0)
     if slope <= 0:
         return math.inf
     told = probe_features(probe, pilots, settings)
-    return math.exp(told["log_prompts"] + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope)
+    return math.exp(
+        told["log_prompts"]
+        + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope
+    )
 
 
 def sensitivity(probe, pilots, settings, head: FailureTime) -> list[dict]:
-    """What some settings would change: learning rate halved and doubled, 128, 1,000 or ever fresh prompts; median step, chance within budget."""
+    """What some settings would change: learning rate halved and doubled, 128, 1,000 or ever fresh prompts;
+    median step, chance within budget.
+    """
     changes = {
-        "as asked": {}, "half the learning rate": {"learning_rate": settings.learning_rate / 2},
-        "twice the learning rate": {"learning_rate": settings.learning_rate * 2}, "128 prompts": {"dataset_size": 128},
-        "1,000 prompts": {"dataset_size": 1000}, "fresh prompts": {"dataset_size": None},
+        "as asked": {},
+        "half the learning rate": {"learning_rate": settings.learning_rate / 2},
+        "twice the learning rate": {"learning_rate": settings.learning_rate * 2},
+        "128 prompts": {"dataset_size": 128},
+        "1,000 prompts": {"dataset_size": 1000},
+        "fresh prompts": {"dataset_size": None},
     }
     rows = []
     for name, change in changes.items():
@@ -135,5 +195,7 @@ def sensitivity(probe, pilots, settings, head: FailureTime) -> list[dict]:
         if size is not None and size < settings.prompts_per_step:
             continue
         told = probe_features(probe, pilots, replace(settings, **change))
-        rows.append({"setting": name, "step": head.median(told), "chance": head.probability(told, settings.max_steps)})
+        rows.append(
+            {"setting": name, "step": head.median(told), "chance": head.probability(told, settings.max_steps)}
+        )
     return rows

@@ -1,6 +1,8 @@
-"""One figure a theorem: its closed form as a line with what the package computes on top, or the claim that a counterexample breaks.
+"""One figure a theorem: its closed form as a line with what the package computes on top, or the claim that a
+counterexample breaks.
 
-`python -m sharpening.plots.theorems docs/figures/theorems` writes them all. Matplotlib is loaded with the first figure.
+`python -m sharpening.plots.theorems docs/figures/theorems` writes them all. Matplotlib is loaded with the
+first figure.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ __all__ = ["figure_caption", "figure_names", "theorem_figure"]
 
 
 def theorem_figure(name: str, *, theme: str = "light") -> TheoremFigure:
-    """The figure of the theorem of that name, 4.2 x 2.6 inches, computed anew in float64; `relations` hold the numbers that are drawn.
+    """The figure of the theorem of that name, 4.2 x 2.6 inches, computed anew in float64; `relations` hold
+    the numbers that are drawn.
 
     Raises: InputError for a name without a figure or an unknown theme.
     """
@@ -36,7 +39,9 @@ def theorem_figure(name: str, *, theme: str = "light") -> TheoremFigure:
 
 
 def figure_caption(name: str) -> str:
-    """One sentence that says what the figure shows, for captions and as alternative text. Raises: InputError as `theorem_figure`."""
+    """One sentence that says what the figure shows, for captions and as alternative text. Raises: InputError
+    as `theorem_figure`.
+    """
     return _drawing(name)[1]
 
 
@@ -48,7 +53,12 @@ def figure_names() -> list[str]:
 def _drawing(name: str) -> tuple:
     known = _drawings(name[:1]) if isinstance(name, str) and name[:1] in FAMILIES else {}
     if name not in known:
-        raise InputError("theorem", name, f"theorems with a figure are {', '.join(figure_names())}", "See `sharpening theorems`")
+        raise InputError(
+            "theorem",
+            name,
+            f"theorems with a figure are {', '.join(figure_names())}",
+            "See `sharpening theorems`",
+        )
     return known[name]
 
 

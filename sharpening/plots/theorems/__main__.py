@@ -1,4 +1,6 @@
-"""Write the figures of all theorems, or of those named: `python -m sharpening.plots.theorems docs/figures/theorems [S1 C3 ...]`."""
+"""Write the figures of all theorems, or of those named: `python -m sharpening.plots.theorems
+docs/figures/theorems [S1 C3 ...]`.
+"""
 
 import argparse
 from pathlib import Path

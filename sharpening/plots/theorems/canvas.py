@@ -1,4 +1,6 @@
-"""The panel that every theorem is drawn on: lines for closed forms, points for what was computed, and what must hold between them."""
+"""The panel that every theorem is drawn on: lines for closed forms, points for what was computed, and what
+must hold between them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ MARKS = ("o", "s", "^", "D", "v")
 
 @dataclass(frozen=True, eq=False)
 class Relation:
-    """What a figure shows to hold: drawn values `found` equal `wanted`, or are at most or at least it, up to `tolerance`.
+    """What a figure shows to hold: drawn values `found` equal `wanted`, or are at most or at least it, up to
+    `tolerance`.
 
     In the unit of the axis, or in nats for `logs` (log found against log wanted).
     """
@@ -43,7 +46,9 @@ class Relation:
 
 
 class TheoremFigure(Figure):
-    """A figure that knows what its points are held against: `relations`, in the order in which they were drawn."""
+    """A figure that knows what its points are held against: `relations`, in the order in which they were
+    drawn.
+    """
 
     relations: tuple[Relation, ...] = ()
 
@@ -55,9 +60,24 @@ class Panel:
         self.axes, self.look, self.relations = axes, look, []
 
     def colour(self, number: int | None) -> str:
-        return self.look.ink if number is None else self.look.grey if number < 0 else self.look.others[number % len(self.look.others)]
+        return (
+            self.look.ink
+            if number is None
+            else self.look.grey
+            if number < 0
+            else self.look.others[number % len(self.look.others)]
+        )
 
-    def line(self, x, y, label: str | None = None, colour: int | None = 0, *, dashed: bool = False, steps: bool = False):
+    def line(
+        self,
+        x,
+        y,
+        label: str | None = None,
+        colour: int | None = 0,
+        *,
+        dashed: bool = False,
+        steps: bool = False,
+    ):
         """A curve; `steps` draws it constant between its points."""
         style = {"linestyle": (0, (4, 2)), "linewidth": 1.2} if dashed else {"linewidth": 1.5}
         how = {"drawstyle": "steps-post"} if steps else {}
@@ -74,9 +94,11 @@ class Panel:
         self, formula: Callable, x, found, label: str | None = None, colour: int | None = 0, *, span: tuple | None = None,
         tolerance: float = 1e-9, logs: bool = False, mark: int = 0, dashed: bool = False, nodes: int = NODES,
     ):  # fmt: skip
-        """`formula` as a line over `span` (default: from the first to the last x), what was computed as points on top; they must agree.
+        """`formula` as a line over `span` (default: from the first to the last x), what was computed as
+        points on top; they must agree.
 
-        `nodes` = 0 draws the line through the points' own x only, for laws of whole numbers. `logs`: spaced and compared in logs.
+        `nodes` = 0 draws the line through the points' own x only, for laws of whole numbers. `logs`: spaced
+        and compared in logs.
         """
         x, found = np.asarray(x, np.float64), np.asarray(found, np.float64)
         low, high = (x.min(), x.max()) if span is None else span
@@ -86,8 +108,24 @@ class Panel:
         points = self.points(x, found, None, colour, mark=mark)
         self._relate("equals", points, line, tolerance, logs)
 
-    def bound(self, side: str, bound, x, found, label=None, colour=0, *, told=None, tolerance=1e-9, logs=False, bound_colour=-1, as_line=False):
-        """`found` (points, or a line) stays "at most" or "at least" `bound`, a function of x or a number, drawn dashed in grey."""
+    def bound(
+        self,
+        side: str,
+        bound,
+        x,
+        found,
+        label=None,
+        colour=0,
+        *,
+        told=None,
+        tolerance=1e-9,
+        logs=False,
+        bound_colour=-1,
+        as_line=False,
+    ):
+        """`found` (points, or a line) stays "at most" or "at least" `bound`, a function of x or a number,
+        drawn dashed in grey.
+        """
         x, found = np.asarray(x, np.float64), np.asarray(found, np.float64)
         limit = bound(x) if callable(bound) else np.full(len(x), float(bound))
         limit = self.line(x, limit, told, bound_colour, dashed=True)
@@ -96,7 +134,9 @@ class Panel:
 
     def holds(self, side: str, found, wanted, tolerance: float = 1e-9) -> None:
         """A relation between drawn values that no line of its own shows, such as "never falls"."""
-        found, wanted = np.broadcast_arrays(np.atleast_1d(np.asarray(found, np.float64)), np.asarray(wanted, np.float64))
+        found, wanted = np.broadcast_arrays(
+            np.atleast_1d(np.asarray(found, np.float64)), np.asarray(wanted, np.float64)
+        )
         self.relations.append(Relation(side, found, wanted, tolerance))
 
     def _relate(self, side, drawn, line, tolerance, logs) -> None:
@@ -123,22 +163,37 @@ class Panel:
 
     def note(self, x: float, y: float, text: str, colour: int | None = -1, *, right: bool = False) -> None:
         """A word at a place of the axes, both in 0..1."""
-        self.axes.text(x, y, text, transform=self.axes.transAxes, fontsize=6.8, color=self.colour(colour), ha="right" if right else "left")
+        self.axes.text(
+            x,
+            y,
+            text,
+            transform=self.axes.transAxes,
+            fontsize=6.8,
+            color=self.colour(colour),
+            ha="right" if right else "left",
+        )
 
     def logs(self, *, x: bool = False, y: bool = False) -> None:
         """Logarithmic axes; to be asked for before anything is drawn."""
         self.axes.set_xscale("log" if x else "linear")
         self.axes.set_yscale("log" if y else "linear")
 
-    def dress(self, x: str, y: str, *, legend: str | None = "best", columns: int = 1, ylim=None, xlim=None) -> None:
-        """Names of both axes with their units, and the key: at a place inside the axes, or "below" them in so many columns."""
+    def dress(
+        self, x: str, y: str, *, legend: str | None = "best", columns: int = 1, ylim=None, xlim=None
+    ) -> None:
+        """Names of both axes with their units, and the key: at a place inside the axes, or "below" them in so
+        many columns.
+        """
         axes, look = self.axes, self.look
         axes.set_xlabel(x, fontsize=7.5, color=look.grey, labelpad=2)
         axes.set_ylabel(y, fontsize=7.5, color=look.grey, labelpad=3)
         plain_axes(axes, look)
         axes.tick_params(labelsize=7, length=2.5)
         axes.minorticks_off()
-        for axis, (low, high) in ((axes.xaxis, xlim or axes.get_xlim()), (axes.yaxis, ylim or axes.get_ylim())):
+        for axis, (low, high) in (
+            (axes.xaxis, xlim or axes.get_xlim()),
+            (axes.yaxis, ylim or axes.get_ylim()),
+        ):
             if isinstance(axis.get_major_locator(), LogLocator) and high < 300 * low:
                 axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -161,6 +216,7 @@ class Panel:
 
 def draws(drawings: dict, name: str, caption: str) -> Callable:
     """Decorator: `draw(panel)` is the figure of the theorem `name`, described by the sentence `caption`."""
+
     def keep(draw: Callable[[Panel], None]) -> Callable[[Panel], None]:
         drawings[name] = (draw, caption)
         return draw
@@ -169,12 +225,16 @@ def draws(drawings: dict, name: str, caption: str) -> Callable:
 
 
 def picture(figure: TheoremFigure) -> bytes:
-    """A light figure as a PNG of few colours, the theme's and their shades on white, some 15 kB; equal figures give equal bytes."""
+    """A light figure as a PNG of few colours, the theme's and their shades on white, some 15 kB; equal
+    figures give equal bytes.
+    """
     from PIL import Image
 
     look, shrunk = get_theme("light"), io.BytesIO()
     pure = np.array([to_rgb(one) for one in (look.ink, look.grey, look.grid, *look.others)])
-    shades = np.round(255 * (1 - np.linspace(0, 1, SHADES)[:, None, None] * (1 - pure))).reshape(-1, 3).astype(int)
+    shades = (
+        np.round(255 * (1 - np.linspace(0, 1, SHADES)[:, None, None] * (1 - pure))).reshape(-1, 3).astype(int)
+    )
     with Image.open(io.BytesIO(figure_bytes(figure, "png"))) as full:
         pixels = np.asarray(full.convert("RGB"), int)
     colours, place = np.unique(pixels @ [65536, 256, 1], return_inverse=True)

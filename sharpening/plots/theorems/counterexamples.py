@@ -24,8 +24,8 @@ draws = partial(draws, DRAWINGS)
 
 @draws(
     "N1",
-    "Speed of the mode's logit against all else when the mode is a cluster of its own: negative for every update as soon as its mass is "
-    "below one half.",
+    "Speed of the mode's logit against all else when the mode is a cluster of its own: negative for every"
+    " update as soon as its mass is below one half.",
 )
 def dethroned(panel):
     mass = np.linspace(0.05, 0.95, 48)
@@ -34,7 +34,10 @@ def dethroned(panel):
     laws = {
         "natural gradient: 2p − 1": (NaturalGradient(), lambda p: 2 * p - 1),
         "softmax gradient: 2p(1−p)(2p−1)": (SoftmaxGradient(), lambda p: 2 * p * (1 - p) * (2 * p - 1)),
-        "GRPO: 2√(p(1−p)) sign(2p−1)": (GRPO(1.0, "group", 0.0), lambda p: 2 * np.sqrt(p * (1 - p)) * np.sign(2 * p - 1)),
+        "GRPO: 2√(p(1−p)) sign(2p−1)": (
+            GRPO(1.0, "group", 0.0),
+            lambda p: 2 * np.sqrt(p * (1 - p)) * np.sign(2 * p - 1),
+        ),
     }
     for colour, (told, (update, law)) in enumerate(laws.items()):
         direction = np.asarray(update.direction(start, rewards))
@@ -46,12 +49,14 @@ def dethroned(panel):
 
 @draws(
     "N2",
-    "A reward that is highest at the mode and at nine rare answers: one step lifts the mode and the rare answers by the same factor (points "
-    "and line), and entropy rises.",
+    "A reward that is highest at the mode and at nine rare answers: one step lifts the mode and the rare"
+    " answers by the same factor (points and line), and entropy rises.",
 )
 def not_majorizing(panel):
     sizes = np.linspace(0.0, 1.0, 11)
-    after = np.array([np.asarray(KLProx(1 / h).step(EXAMPLE, EXAMPLE_REWARDS))[0] if h else EXAMPLE[0] for h in sizes])
+    after = np.array(
+        [np.asarray(KLProx(1 / h).step(EXAMPLE, EXAMPLE_REWARDS))[0] if h else EXAMPLE[0] for h in sizes]
+    )
     rewarded = float(np.exp(EXAMPLE[0]) @ EXAMPLE_REWARDS[0])
     factor = lambda h: h - np.log1p(rewarded * np.expm1(h))  # noqa: E731
     panel.law(factor, sizes, after[:, 0] - EXAMPLE[0, 0], "mode: log e^η/Z", 0)
@@ -66,26 +71,38 @@ def not_majorizing(panel):
 
 @draws(
     "N3",
-    "Mass left on five modes of one fifth after a long softmax-gradient step: the package keeps it for every loser, the textbook formula in "
-    "float64 hands it to losers below 10⁻¹⁷.",
+    "Mass left on five modes of one fifth after a long softmax-gradient step: the package keeps it for every"
+    " loser, the textbook formula in float64 hands it to losers below 10⁻¹⁷.",
 )
 def cancellation(panel):
     panel.logs(x=True)
     losers = np.geomspace(1e-20, 1e-12, 17)
     rewards = [0.8] * 5 + [0.0]
     naive = [sum(naive_step([0.2] * 5 + [float(one)], rewards, EXAMPLE_SIZE)[:5]) for one in losers]
-    kept = [np.exp(np.asarray(SoftmaxGradient(EXAMPLE_SIZE).step(np.log([[0.2] * 5 + [one]]), np.array([rewards])))[0, :5]).sum() for one in losers]
+    kept = [
+        np.exp(
+            np.asarray(SoftmaxGradient(EXAMPLE_SIZE).step(np.log([[0.2] * 5 + [one]]), np.array([rewards])))[
+                0, :5
+            ]
+        ).sum()
+        for one in losers
+    ]
     panel.law(lambda m: 0 * m + 1.0, losers, kept, "sharpening", 1)
     panel.line(losers, naive, "r − Σ π r, left to right", 0, dashed=True)
     panel.points(losers, naive, None, 0, mark=1)
     panel.holds("at most", naive[0], 0.0)
-    panel.dress("mass of the loser, share", "mass of the modes after the step", legend="center right", ylim=(-0.05, 1.08))
+    panel.dress(
+        "mass of the loser, share",
+        "mass of the modes after the step",
+        legend="center right",
+        ylim=(-0.05, 1.08),
+    )
 
 
 @draws(
     "N4",
-    "Chance that sampled KL-prox steps from (.6, .4) end at the rarer answer, over odd numbers of rollouts: never 0 as the claim has it, at "
-    "least that of walking straight down (dashed).",
+    "Chance that sampled KL-prox steps from (.6, .4) end at the rarer answer, over odd numbers of rollouts:"
+    " never 0 as the claim has it, at least that of walking straight down (dashed).",
 )
 def few_rollouts(panel):
     panel.logs(y=True)
@@ -100,8 +117,8 @@ def few_rollouts(panel):
 
 @draws(
     "N5",
-    "Reward accuracy after a total collapse to the commonest answer, over the number of answers: the base rate 1/K (line, one-answer "
-    "policies as points), above the 1 % rule up to 100 answers.",
+    "Reward accuracy after a total collapse to the commonest answer, over the number of answers: the base"
+    " rate 1/K (line, one-answer policies as points), above the 1 % rule up to 100 answers.",
 )
 def fixed_threshold(panel):
     panel.logs(x=True, y=True)
@@ -120,8 +137,8 @@ def fixed_threshold(panel):
 
 @draws(
     "N6",
-    "A lead of .6 to .4 under two rollouts a step: with ties to the first arrival it is lost ever more often (line: exact walk, points: "
-    "600 runs), with shared ties nothing moves.",
+    "A lead of .6 to .4 under two rollouts a step: with ties to the first arrival it is lost ever more often"
+    " (line: exact walk, points: 600 runs), with shared ties nothing moves.",
 )
 def first_come(panel):
     steps, odds = np.array([5, 20, 60]), np.full(600, logit(0.6))
@@ -131,13 +148,15 @@ def first_come(panel):
     still = (sampled_walks(KLProx(), odds, rollouts=2, at=steps[:2]) < 0).mean(axis=1)
     panel.law(lambda n: 0 * n, steps[:2], still, "tie shared", 1, span=(0, 60))
     panel.level(0.5, "limit ½", left=True)
-    panel.dress("KL-prox step, β = 1", "chance that the lead is lost", legend="center right", ylim=(-0.02, 0.56))
+    panel.dress(
+        "KL-prox step, β = 1", "chance that the lead is lost", legend="center right", ylim=(-0.02, 0.56)
+    )
 
 
 @draws(
     "N8",
-    "Mass off the mode over steps: softmax gradient and GRPO (points) stay above their bounds (dashed), which fall as powers of the step; "
-    "only KL-prox is geometric.",
+    "Mass off the mode over steps: softmax gradient and GRPO (points) stay above their bounds (dashed), which"
+    " fall as powers of the step; only KL-prox is geometric.",
 )
 def not_geometric(panel):
     panel.logs(x=True, y=True)
@@ -156,12 +175,14 @@ def not_geometric(panel):
 
 @draws(
     "N9",
-    "Mean drift of the log-odds of an answer that nobody draws against two tied leaders: it rises under sampled KL-prox (points: every group "
-    "listed, line: E[M − ½]), not under the softmax gradient.",
+    "Mean drift of the log-odds of an answer that nobody draws against two tied leaders: it rises under"
+    " sampled KL-prox (points: every group listed, line: E[M − ½]), not under the softmax gradient.",
 )
 def rare_gain(panel):
     sizes, policies = np.array([2, 3, 4, 6, 12]), policy(0.5 - 5e-7, 0.5 - 5e-7, 1e-6)
-    for colour, (told, update) in enumerate({"KL-prox": KLProx(), "softmax gradient": SoftmaxGradient()}.items()):
+    for colour, (told, update) in enumerate(
+        {"KL-prox": KLProx(), "softmax gradient": SoftmaxGradient()}.items()
+    ):
         drift = [group_weights(policies, int(n))[0] @ listed_directions(update, 3, int(n)) for n in sizes]
         gain = [float(one[2] - one[0]) for one in drift]
         law = (lambda n: np.array([mean_excess(int(one)) for one in n])) if not colour else (lambda n: 0 * n)

@@ -19,8 +19,8 @@ draws = partial(draws, DRAWINGS)
 
 @draws(
     "N7",
-    "Step at which the same shared drift takes a prompt's mode: the confident policies go first (points: coupled steps, lines: margin to the "
-    "attractor over the drift).",
+    "Step at which the same shared drift takes a prompt's mode: the confident policies go first (points:"
+    " coupled steps, lines: margin to the attractor over the drift).",
 )
 def confidence(panel):
     mass = np.linspace(0.0, 1.0, 11)
@@ -37,8 +37,8 @@ def confidence(panel):
 
 @draws(
     "N10",
-    "Reward accuracy against mode retention of 240 populations moved at random: always at least α − (1 − retention), so there is no collapse "
-    "while modes are kept.",
+    "Reward accuracy against mode retention of 240 populations moved at random: always at least α − (1 −"
+    " retention), so there is no collapse while modes are kept.",
 )
 def no_collapse_alone(panel):
     population, rng = Population.synthetic(5, 64, 8, strength=2.0), np.random.default_rng(0)
@@ -50,15 +50,24 @@ def no_collapse_alone(panel):
         found.append([metrics["mode_retention"].mean(), metrics["reward_accuracy"].mean()])
     retained, accuracy = np.array(sorted(found)).T
     alpha = population.alignment
-    panel.bound("at least", lambda r: np.maximum(alpha - (1 - r), 0.0), retained, accuracy, "a moved population", told="α − (1 − retention)")
+    panel.bound(
+        "at least",
+        lambda r: np.maximum(alpha - (1 - r), 0.0),
+        retained,
+        accuracy,
+        "a moved population",
+        told="α − (1 − retention)",
+    )
     panel.level(alpha, f"α = {alpha:.2f}", left=True)
-    panel.dress("mode retention, share of prompts", "reward accuracy, share", legend="upper left", ylim=(0, 1.05))
+    panel.dress(
+        "mode retention, share of prompts", "reward accuracy, share", legend="upper left", ylim=(0, 1.05)
+    )
 
 
 @draws(
     "N11",
-    "Prompts share a rule that is wrong for each in its own way: along the shared drift accuracy dies and modes are lost, yet there are as "
-    "many distinct answers as prompts throughout.",
+    "Prompts share a rule that is wrong for each in its own way: along the shared drift accuracy dies and"
+    " modes are lost, yet there are as many distinct answers as prompts throughout.",
 )
 def distinct_answers(panel):
     prompts, push = 32, np.linspace(0.0, 10.0, 21)
@@ -69,7 +78,9 @@ def distinct_answers(panel):
     start, truth = np.full((prompts, 3 * prompts), -np.inf), np.zeros((prompts, 3 * prompts), bool)
     start[np.arange(prompts)[:, None], table], truth[np.arange(prompts), table[:, 1]] = log_probs, True
     rule = np.eye(3)[0]
-    run = [exact_metrics(normalised(start + np.asarray(kernel.reach(one * rule))), truth, start) for one in push]
+    run = [
+        exact_metrics(normalised(start + np.asarray(kernel.reach(one * rule))), truth, start) for one in push
+    ]
     several = np.array([float(one["distinct_answers"]) / prompts for one in run])
     panel.law(lambda x: 0 * x + 1.0, push, several, "distinct answers / prompts", 1)
     for colour, (told, name) in ((0, ("accuracy", "accuracy")), (2, ("mode retention", "mode_retention"))):
@@ -82,8 +93,8 @@ def distinct_answers(panel):
 
 @draws(
     "N12",
-    "Critical data-set size over the ratio of shared to private strength: found by bisection on the path of the vote (points), D* = "
-    "κₚB/(κₛ(m_max − m_min)) (line); no size is safe as such.",
+    "Critical data-set size over the ratio of shared to private strength: found by bisection on the path of"
+    " the vote (points), D* = κₚB/(κₛ(m_max − m_min)) (line); no size is safe as such.",
 )
 def no_safe_size(panel):
     panel.logs(x=True, y=True)

@@ -28,8 +28,8 @@ def tilted(nats: float, *, key: int = 5, strength: float = 2.0) -> Population:
 
 @draws(
     "C1",
-    "Step at which half of the fresh prompts have turned to the final answer, over the shared strength: coupled steps in whole numbers "
-    "(points), the exact path (line, slope −1), the speed limit (dashed).",
+    "Step at which half of the fresh prompts have turned to the final answer, over the shared strength:"
+    " coupled steps in whole numbers (points), the exact path (line, slope −1), the speed limit (dashed).",
 )
 def speed_limit(panel):
     panel.logs(x=True, y=True)
@@ -41,18 +41,33 @@ def speed_limit(panel):
         own, shared = np.zeros_like(population.log_probs), np.zeros(8)
         kernel, case, turned = CompoundSymmetric(0.0, 1.0), case_of(population), 0
         while ((population.log_probs + shared).argmax(axis=1) == path.winner).mean() < 0.5:
-            own, shared = coupled_step(case, KLProx(1 / strength), population.log_probs, population.prompt_weights, kernel, own, shared)
+            own, shared = coupled_step(
+                case,
+                KLProx(1 / strength),
+                population.log_probs,
+                population.prompt_weights,
+                kernel,
+                own,
+                shared,
+            )
             turned += 1
         steps.append(turned)
     panel.law(lambda k: needed / k, strengths, steps, "half of the prompts turned", tolerance=2.0)
-    panel.bound("at least", lambda k: np.quantile(gaps, 0.5) / k, strengths, steps, told="speed limit: median gap / (κₛη)", logs=True)
+    panel.bound(
+        "at least",
+        lambda k: np.quantile(gaps, 0.5) / k,
+        strengths,
+        steps,
+        told="speed limit: median gap / (κₛη)",
+        logs=True,
+    )
     panel.dress("shared strength × step size κₛη, nats a step", "collapse step", legend="upper right")
 
 
 @draws(
     "C2",
-    "Share of prompts that keep their mode for ever, over R = κₛD/(κₚB): coupled steps (points), the exact path of the vote (line), and the "
-    "critical ratio 1/(m_max − m_min).",
+    "Share of prompts that keep their mode for ever, over R = κₛD/(κₚB): coupled steps (points), the exact"
+    " path of the vote (line), and the critical ratio 1/(m_max − m_min).",
 )
 def critical_data_set(panel):
     panel.logs(x=True)
@@ -74,8 +89,8 @@ def critical_data_set(panel):
 
 @draws(
     "C3",
-    "Reward accuracy as every prompt is pushed to one answer: it ends at that answer's base rate (dotted), within the average mass off it, "
-    "and not at 0.",
+    "Reward accuracy as every prompt is pushed to one answer: it ends at that answer's base rate (dotted),"
+    " within the average mass off it, and not at 0.",
 )
 def floor(panel):
     rng, push = np.random.default_rng(1), np.linspace(0.0, 16.0, 33)
@@ -95,17 +110,33 @@ def floor(panel):
     panel.dress("shared push, nats", "reward accuracy, share", legend="upper right", ylim=(-0.03, 1.03))
 
 
-@draws("C4", "Speed ⟨g, Kg⟩ at which coupled sharpening gains, under three kernels: it never falls from one step to the next.")
+@draws(
+    "C4",
+    "Speed ⟨g, Kg⟩ at which coupled sharpening gains, under three kernels: it never falls from one step to"
+    " the next.",
+)
 def kernels(panel):
     population = tilted(2.0)
-    start, weights, case, step = population.log_probs, population.prompt_weights, case_of(population), np.arange(31)
+    start, weights, case, step = (
+        population.log_probs,
+        population.prompt_weights,
+        case_of(population),
+        np.arange(31),
+    )
     direction = majority_direction(KLProx())
     general = LowRankPlusDiagonal(patterns(64, 8), 0.1)
-    labels = {"shared labels": CompoundSymmetric(0.0, 1.3), "labels, and a private part": CompoundSymmetric(0.1, 1.3)}
+    labels = {
+        "shared labels": CompoundSymmetric(0.0, 1.3),
+        "labels, and a private part": CompoundSymmetric(0.1, 1.3),
+    }
     for colour, (told, kernel) in enumerate((labels | {"three patterns and a diagonal": general}).items()):
         own, shared, energy = np.zeros_like(start), np.asarray(kernel.rest(8)), []
         for _ in step:
-            energy.append(kernel_energy(direction(normalised(start + own + np.asarray(kernel.reach(shared)))), weights, kernel))
+            energy.append(
+                kernel_energy(
+                    direction(normalised(start + own + np.asarray(kernel.reach(shared)))), weights, kernel
+                )
+            )
             own, shared = coupled_step(case, KLProx(3.0), start, weights, kernel, own, shared)
         gained = np.array(energy) - energy[0]
         panel.line(step, gained, told, colour)

@@ -21,18 +21,20 @@ draws = partial(draws, DRAWINGS)
 
 def accuracy_at(population: Population, shift: np.ndarray) -> float:
     """Mean accuracy when every prompt's logits are moved by `shift` (answers,)."""
-    return float(exact_metrics(normalised(population.log_probs + shift), population.correct)["accuracy"].mean())
+    return float(
+        exact_metrics(normalised(population.log_probs + shift), population.correct)["accuracy"].mean()
+    )
 
 
 @draws(
     "C5",
-    "Adam's drift a step, relative to the first, while the gradient dies as r^t: running means (points), closed form (lines), SGD (dashed); "
-    "β₂ = .9.",
+    "Adam's drift a step, relative to the first, while the gradient dies as r^t: running means (points),"
+    " closed form (lines), SGD (dashed); β₂ = .9.",
 )
 def adam_drift(panel):
     step, memory = np.arange(60), 0.9
     for colour, rate in enumerate((0.999, 0.98, 0.8)):
-        decay = rate ** step
+        decay = rate**step
         found = adam_factors(decay**2, memory) * decay
 
         def law(t, x=rate**2):
@@ -49,8 +51,8 @@ def adam_drift(panel):
 
 @draws(
     "C6",
-    "Accuracy when prompts share two strategies: coupled steps (points) on the exact path of the vote (lines); the winner corrects if it is "
-    "right more often than the modes, kills if it never is.",
+    "Accuracy when prompts share two strategies: coupled steps (points) on the exact path of the vote"
+    " (lines); the winner corrects if it is right more often than the modes, kills if it never is.",
 )
 def strategies(panel):
     odds = 0.9 + 1.6 * np.random.default_rng(0).standard_normal(64)
@@ -64,18 +66,25 @@ def strategies(panel):
         own, shared, found = np.zeros((64, 2)), np.zeros(2), []
         for _ in range(121):
             found.append(accuracy(shared))
-            own, shared = coupled_step(case, KLProx(1 / size), population.log_probs, population.prompt_weights, kernel, own, shared)
-        law = lambda t, path=path, accuracy=accuracy: np.array([accuracy(path.at(float(one))[1]) for one in t])  # noqa: E731
+            own, shared = coupled_step(
+                case, KLProx(1 / size), population.log_probs, population.prompt_weights, kernel, own, shared
+            )
+
+        def law(t, path=path, accuracy=accuracy):
+            return np.array([accuracy(path.at(float(one))[1]) for one in t])  # noqa: E731
+
         panel.law(law, size * np.arange(121)[::8], found[::8], told, colour, tolerance=0.01, nodes=80)
         panel.level(population.alignment, f"α = {population.alignment:.2f}")
         panel.level(float(correct[:, 0].mean()))
-    panel.dress("shared drift, steps × κₛ/β, nats", "accuracy, share", legend="center right", ylim=(-0.03, 1.03))
+    panel.dress(
+        "shared drift, steps × κₛ/β, nats", "accuracy, share", legend="center right", ylim=(-0.03, 1.03)
+    )
 
 
 @draws(
     "C7",
-    "Drift of the shared logits where 60 % of the prompts prefer answer 1 and 40 % answer 2, both by 3 nats: directions (points), formulas "
-    "(lines); under GRPO it vanishes at a stable u*.",
+    "Drift of the shared logits where 60 % of the prompts prefer answer 1 and 40 % answer 2, both by 3 nats:"
+    " directions (points), formulas (lines); under GRPO it vanishes at a stable u*.",
 )
 def coexistence(panel):
     share, lead, u = 0.6, 3.0, np.linspace(-2.8, 2.8, 15)
@@ -87,7 +96,9 @@ def coexistence(panel):
             now = two_answers([lead + one, one - lead])
             drift = fresh_drift(case_of(population), update, now, weights, CompoundSymmetric(0.0, 1.0))
             found.append(drift[0] - drift[1])
-        panel.law(lambda x, s=scale, p=power: two_group_drift(share, lead, lead, x, s, p), u, found, told, colour)
+        panel.law(
+            lambda x, s=scale, p=power: two_group_drift(share, lead, lead, x, s, p), u, found, told, colour
+        )
     point = float(coexistence_point(share, lead, lead, 1.0))
     panel.holds("equals", two_group_drift(share, lead, lead, point, 1.0, 1.0), 0.0)
     panel.mark(point, f"u* = {point:.2f}", low=True)

@@ -18,8 +18,8 @@ draws = partial(draws, DRAWINGS)
 
 @draws(
     "S11",
-    "Exact chance of an alarm when mass moves to an answer of 2 %: at most the level of 5 % while KL is within the budget, and power beyond "
-    "it grows with the rollouts.",
+    "Exact chance of an alarm when mass moves to an answer of 2 %: at most the level of 5 % while KL is"
+    " within the budget, and power beyond it grows with the rollouts.",
 )
 def budget_test(panel):
     start, moved = policy(0.6, 0.02, 0.38), np.linspace(0.0, 0.985, 60)
@@ -34,19 +34,28 @@ def budget_test(panel):
         panel.holds("at least", np.diff(rate), 0.0, 1e-12)
     panel.level(0.05, "level")
     panel.mark(1.0, "KL = budget")
-    panel.dress("KL(π ‖ π₀) over the budget −log max π₀", "chance of an alarm", ylim=(-0.03, 1.03), legend="below", columns=3)
+    panel.dress(
+        "KL(π ‖ π₀) over the budget −log max π₀",
+        "chance of an alarm",
+        ylim=(-0.03, 1.03),
+        legend="below",
+        columns=3,
+    )
 
 
 @draws(
     "S16",
-    "Pass@k before and after training on the majority reward: training ends at alignment α for every k, so it gains below the crossing k* "
-    "and loses beyond it.",
+    "Pass@k before and after training on the majority reward: training ends at alignment α for every k, so it"
+    " gains below the crossing k* and loses beyond it.",
 )
 def pass_at_k_sold(panel):
     panel.logs(x=True)
     population, k = Population.synthetic(3, 64, 8, strength=1.6), 2 ** np.arange(0, 11)
     weights, correct = population.prompt_weights, population.correct
-    average = lambda policies: np.array([weights @ pass_at_k(log_mass(policies, ~correct), int(n)) for n in k])  # noqa: E731
+
+    def average(policies):
+        return np.array([weights @ pass_at_k(log_mass(policies, ~correct), int(n)) for n in k])  # noqa: E731
+
     end, alpha = walk(KLProx(1 / 60.0), population.log_probs, 1)[-1], population.alignment
     panel.law(lambda n: 0 * n + alpha, k, average(end), "after training (points), α (line)", 0)
     before = average(population.log_probs)

@@ -53,9 +53,11 @@ def case_of(population: Population, step_size: float = 1.0) -> Case:
 
 
 def sampled_walks(update, odds: np.ndarray, *, rollouts: int, at, seed: int = 0, reward=None) -> np.ndarray:
-    """Log-odds of the first of two answers from `odds` (runs,) after each number of sampled steps in `at`, (at, runs).
+    """Log-odds of the first of two answers from `odds` (runs,) after each number of sampled steps in `at`,
+    (at, runs).
 
-    `reward`: answers (runs, rollouts) -> rewards; the majority vote by default. Runs within e^-40 of a vertex stay there.
+    `reward`: answers (runs, rollouts) -> rewards; the majority vote by default. Runs within e^-40 of a vertex
+    stay there.
     """
     reward = get_reward("majority").group if reward is None else reward
     now, draw, seen = np.array(odds, np.float64), np.random.default_rng(seed), []
@@ -70,13 +72,17 @@ def sampled_walks(update, odds: np.ndarray, *, rollouts: int, at, seed: int = 0,
 
 
 def listed_directions(update, num_answers: int, rollouts: int) -> np.ndarray:
-    """The update's direction on one majority-rewarded group of every count vector, (ways, answers), at the uniform policy.
+    """The update's direction on one majority-rewarded group of every count vector, (ways, answers), at the
+    uniform policy.
 
-    A group of N is given as one of TWELVE in which every rollout stands TWELVE/N times: the same shares, so the same direction of updates that do
-    not divide by a standard deviation, and one shape for all N that divide TWELVE.
+    A group of N is given as one of TWELVE in which every rollout stands TWELVE/N times: the same shares, so
+    the same direction of updates that do not divide by a standard deviation, and one shape for all N that
+    divide TWELVE.
     """
     groups = np.repeat(listed_groups(rollouts, num_answers), TWELVE // rollouts, axis=1)
     ways = len(groups)
     filled = np.concatenate([groups, np.zeros((len(listed_groups(TWELVE, num_answers)) - ways, TWELVE), int)])
     uniform = np.full((len(filled), num_answers), -np.log(num_answers))
-    return np.asarray(update.group_direction(uniform, filled, np.asarray(get_reward("majority").group(filled))))[:ways]
+    return np.asarray(
+        update.group_direction(uniform, filled, np.asarray(get_reward("majority").group(filled)))
+    )[:ways]
