@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm_bridge.forecast.calibration.features import OUTCOME, features, read_for
+from llm_bridge.forecast.calibration.features import OUTCOME, Reading, read_for
 from llm_bridge.forecast.calibration.outcome import Chance, Rise
 from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
+from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.pilot import Pilot
+from llm_bridge.forecast.prior import Prior
 from llm_bridge.training.settings import RunSettings
 
 CRITERIA = ("relative", "half_life", "mode_retention", "excess_kl")
@@ -102,9 +104,7 @@ def groups(study: dict, pilot: int = 0) -> list[Group]:
                 recipe.task,
                 label,
                 settings,
-                features(
-                    probe["prior"], probe["coupling"], Pilot.from_dict(probe["pilots"][pilot]), settings
-                ),
+                _reading(probe, pilot).at(settings),
                 steps,
                 settings.max_steps,
                 [curve[0] for curve in curves],
@@ -117,6 +117,12 @@ def groups(study: dict, pilot: int = 0) -> list[Group]:
             )
         )
     return found
+
+
+def _reading(probe: dict, pilot: int) -> Reading:
+    """What the calibration reads of a probe's record and one of its pilots."""
+    kernel = Kernel(**probe["coupling"])
+    return Reading.of(Prior(**probe["prior"]), kernel, [Pilot.from_dict(probe["pilots"][pilot])])
 
 
 def measured_runs(chosen) -> int:

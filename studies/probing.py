@@ -89,8 +89,8 @@ def probe_record(run, rates, task, file: Path) -> dict:
             "radius": probe.radius.radius,
         }
         record = {
-            "prior": probe.prior,
-            "coupling": probe.coupling,
+            "prior": probe.prior.as_dict(),
+            "coupling": probe.kernel.as_dict(),
             "noise": kept,
             "pilots": [pilot.as_dict() for pilot in pilots],
             "pass_gap": pass_gap(probe.population),

@@ -3,20 +3,22 @@ by learning rate, and the attractor.
 """
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 
+from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.survival import load_calibration
-from llm_bridge.forecast.calibration.voice import probe_features, safe_learning_rate
+from llm_bridge.forecast.calibration.voice import safe_learning_rate
+from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.pilot import Pilot
+from llm_bridge.forecast.prior import Prior
 from llm_bridge.training.settings import RunSettings
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
 from studies.fitting import KINDS
 from studies.study import load_result
 
-COUPLING = {"cosine": 0.0}
+KERNEL = Kernel()
 """Agreement was not measured and counts as none."""
 
 BUDGET = 60
@@ -30,22 +32,26 @@ def pilots(task: str = "capitals") -> list[Pilot]:
 def _asked(
     kind: str, learning_rate: float, budget: int, task: str = "capitals", copies: slice = slice(None)
 ) -> tuple:
-    """Probe, pilots, settings and failure time of the half-life, of a run as in `studies.capitals`.
+    """Reading, settings and failure time of the half-life, of a run as in `studies.capitals`.
 
     copies: which of the kept pilots speak (all, averaged). The prior is that of the first pilot's first
     rollouts, of `capitals`.
     """
     settings = RunSettings(learning_rate=learning_rate, prompts_per_step=8, dataset_size=64, max_steps=budget)
-    probe = SimpleNamespace(prior=load_result("smollm2_pilots")["prior"][task], coupling=COUPLING)
-    return probe, pilots(task)[copies], settings, load_calibration(kind).heads["half_life"]
+    kept = load_result("smollm2_pilots")["prior"][task]
+    prior = Prior(
+        **{"entropy": math.nan, "tie": math.nan, "no_answer": math.nan} | kept
+    )  # these were not kept
+    reading = Reading.of(prior, KERNEL, pilots(task)[copies])
+    return reading, settings, load_calibration(kind).heads["half_life"]
 
 
 def half_life(kind: str, learning_rate: float, budget: int = BUDGET) -> tuple[float, float]:
     """(median step at which half is lost, chance of it within the budget) on `capitals`, by all kept
     pilots.
     """
-    *asked, head = _asked(kind, learning_rate, budget)
-    told = probe_features(*asked)
+    reading, settings, head = _asked(kind, learning_rate, budget)
+    told = reading.at(settings)
     return head.median(told), head.probability(told, budget)
 
 

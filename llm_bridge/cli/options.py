@@ -39,6 +39,13 @@ ReportOption = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+VoicesOption = Annotated[
+    bool,
+    typer.Option(
+        "--voices",
+        help="Also ask the voices of theory, for comparison: they change no verdict. A report always does.",
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(

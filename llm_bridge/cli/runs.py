@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from llm_bridge.forecast.schedule import ModelSchedule
 
 
-def run_forecast(request: Request, pilots: int = 1) -> ModelForecast:
-    """Forecast with progress on standard error."""
+def run_forecast(request: Request, pilots: int = 1, voices: bool = False) -> ModelForecast:
+    """Forecast with progress on standard error; a report always shows the voices of theory."""
     from llm_bridge.forecast.model import forecast_model
 
     with terminal_progress() as progress:
-        return forecast_model(request.model, request.task, request.settings, pilots=pilots, progress=progress)
+        return forecast_model(
+            request.model,
+            request.task,
+            request.settings,
+            pilots=pilots,
+            voices=voices or request.outputs.report is not None,
+            progress=progress,
+        )
 
 
 def run_served_forecast(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from llm_bridge.forecast.kernel import Kernel
 from sharpening.coupling import LowRankPlusDiagonal, fit_compound_symmetric
 from sharpening.errors import InputError
 
@@ -198,7 +199,7 @@ class GradientProducts:
         """
         return self.estimate.gram * self.length
 
-    def coupling(self) -> dict[str, float]:
+    def kernel(self) -> Kernel:
         """The least-squares compound-symmetric kernel, with the clock, the cosine and the ratio of
         off-diagonal to diagonal products.
 
@@ -210,7 +211,7 @@ class GradientProducts:
         fit = fit_compound_symmetric(self.gram, answer_gram)
         apart = ~np.eye(len(answer_gram), dtype=bool)
         diagonal, off = float(np.diag(estimate.gram).mean()), float(estimate.gram[apart].mean())
-        found = {
+        found: dict = {
             "private": fit.coupling.private,
             "shared": fit.coupling.shared,
             "private_std": fit.private_std,
@@ -221,15 +222,15 @@ class GradientProducts:
             "gram_ratio": off / diagonal,
         }
         if estimate.dimensions is None:
-            return found
+            return Kernel(**found)
         own, others = (np.where(mask, answer_gram, 0.0) for mask in (~apart, apart))
         shared = others / max(np.sum(others**2), np.finfo(float).tiny)
         for name, weights in (("private", own / np.sum(own**2) - shared), ("shared", shared)):
             found[f"{name}_std"] = math.hypot(found[f"{name}_std"], estimate.error_of(weights) * self.length)
         error = math.sqrt(np.mean(estimate.standard_errors**2)) / diagonal
-        return found | {"sketch_dimensions": estimate.dimensions, "gram_error": error}
+        return Kernel(**found, sketch_dimensions=estimate.dimensions, gram_error=error)
 
-    def kernel(self, rank: int = 8) -> LowRankPlusDiagonal:
+    def low_rank(self, rank: int = 8) -> LowRankPlusDiagonal:
         """The general kernel that these products fit: see `low_rank_kernel`; one row for each prompt, one
         column for each answer.
         """

@@ -7,18 +7,13 @@ import numpy as np
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.attractors import told as attractor_told
+from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.survival import load_calibration
-from llm_bridge.forecast.calibration.voice import (
-    pilot_voice,
-    probe_features,
-    safe_learning_rate,
-    safe_prompts,
-    sensitivity,
-)
+from llm_bridge.forecast.calibration.voice import pilot_voice, safe_learning_rate, safe_prompts, sensitivity
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
-from llm_bridge.forecast.theory import coupled_voice, radius_voice, uncoupled_voice
+from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.tasks import spellable
@@ -27,7 +22,6 @@ from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import collapse_steps
 from sharpening.errors import InputError
 from sharpening.rewards import get_reward
-from sharpening.voices import judge
 
 SPEAKER = "pilot"
 ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])
@@ -43,12 +37,13 @@ CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
 
 @quiet_libraries()
 def forecast_model(
-    model: str, task, settings: RunSettings, *, pilots: int = 1, progress=None
+    model: str, task, settings: RunSettings, *, pilots: int = 1, voices: bool = False, progress=None
 ) -> ModelForecast:
     """What `settings` will do to `model` on `task`, before any training.
 
     pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost
-    little where the run is long.
+    little where the run is long. voices: also ask the voices of theory, for comparison; where a pilot speaks
+    they change nothing, and cost up to two fifths of a forecast.
 
     Raises:
         InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure`
@@ -56,23 +51,7 @@ def forecast_model(
             rates of true and false positives alone.
     """
     progress = progress or NullProgress()
-    check_reward(settings.reward, task)
-    if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
-        raise InputError(
-            "pilots",
-            pilots,
-            "a forecast runs at least one pilot, and none for a reward that is not calibrated "
-            f"({', '.join(CALIBRATED)} are)",
-            "Leave it at 1",
-        )
-    if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
-        raise InputError(
-            "reward",
-            settings.reward,
-            "a forecast models its verifier by how often it accepts right and wrong answers, and "
-            f"task {task.name} has no true answers",
-            "Give the data set answers, or train with `sharpening measure`",
-        )
+    _check(task, settings, pilots)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
@@ -94,55 +73,91 @@ def forecast_model(
             )
     moved = [pilot for pilot in run if not pilot.silent]
     silent = bool(run) and not moved
-    bar = progress.start("voices", 4 if moved else 3)
-    voices = {}
-    for name, voice in (("uncoupled", uncoupled_voice), ("coupled", coupled_voice), ("radius", radius_voice)):
-        voices[name] = voice(probe, settings)
-        bar.advance()
-    steps = {name: collapse_steps(trajectory) for name, trajectory in voices.items()}
     speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward)
-    if moved:
-        calibration = load_calibration("labelled" if "label_accuracy" in probe.prior else "label-free")
-        voices["pilot"], steps["pilot"], dated = pilot_voice(probe, moved, settings, calibration)
-        bar.advance()
-    else:
-        dated = {
-            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
-            for name, step in steps[speaker].items()
-        }
-    bar.close()
-    told, rows, safe = explain(probe, settings, votes=not moved), [], None
-    if silent:
-        code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
-    elif not moved:
-        code, reasons = judge(voices[speaker], steps[speaker], settings.criterion)
-    else:
-        code, reasons = calibrated_verdict(probe_features(probe, moved, settings), calibration, settings)
-        head = spoken_head(calibration, settings, labelled="label_accuracy" in probe.prior)
-        rows, safe = (
-            sensitivity(probe, moved, settings, head),
-            _finite(safe_learning_rate(probe, moved, settings, head)),
-        )
-        told += advice(rows, safe, safe_prompts(probe, moved, settings, head), settings)
-        told += attractor_told(*(pilot.attractor for pilot in moved))
-    return ModelForecast(
+    theory = theory_voices(probe, settings, tuple(VOICES) if voices else (speaker,), progress)
+    common = dict(
         model=model,
         task=task.name,
         settings=settings,
-        voices=voices,
         speaker=speaker,
         why_speaker=why,
+        alignment=None if probe.population.correct is None else float(probe.population.alignment),
+        coupling=probe.kernel.as_dict() | {"radius": _finite(probe.radius.radius)},
+        prior=probe.prior.as_dict(),
+        cost=probe.cost.as_dict(),
+    )
+    if moved:
+        return _calibrated(probe, moved, settings, theory, common)
+    return _theoretical(probe, settings, theory, common, silent)
+
+
+def _check(task, settings: RunSettings, pilots: int) -> None:
+    """InputError for what no forecast can be made of, as `forecast_model` says."""
+    check_reward(settings.reward, task)
+    if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
+        raise InputError(
+            "pilots",
+            pilots,
+            "a forecast runs at least one pilot, and none for a reward that is not calibrated "
+            f"({', '.join(CALIBRATED)} are)",
+            "Leave it at 1",
+        )
+    if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
+        raise InputError(
+            "reward",
+            settings.reward,
+            "a forecast models its verifier by how often it accepts right and wrong answers, and "
+            f"task {task.name} has no true answers",
+            "Give the data set answers, or train with `sharpening measure`",
+        )
+
+
+def _calibrated(probe, moved, settings, theory: dict, common: dict) -> ModelForecast:
+    """The forecast in which the pilots speak, dated by the calibration."""
+    reading = Reading.of(probe.prior, probe.kernel, moved)
+    calibration = load_calibration("labelled" if reading.labelled else "label-free")
+    curve, steps, dated = pilot_voice(reading, moved[0], settings, calibration)
+    code, reasons = calibrated_verdict(reading.at(settings), calibration, settings)
+    head = spoken_head(calibration, settings, labelled=reading.labelled)
+    rows = sensitivity(reading, settings, head)
+    safe = _finite(safe_learning_rate(reading, settings, head))
+    told = explain(probe, settings, votes=False)
+    told += advice(rows, safe, safe_prompts(reading, settings, head), settings)
+    told += attractor_told(*(pilot.attractor for pilot in moved))
+    found = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}
+    return ModelForecast(
+        **common,
+        voices=theory | {"pilot": curve},
+        voices_collapse=found | {"pilot": steps},
         collapse=dated,
-        voices_collapse=steps,
         verdict=code,
         reasons=reasons + told,
-        alignment=_alignment(probe),
-        coupling=probe.coupling | {"radius": _finite(probe.radius.radius)},
-        prior=probe.prior,
-        cost=probe.cost.as_dict(),
         sensitivity=rows,
         safe_learning_rate=safe,
         pilots=len(moved),
+    )
+
+
+def _theoretical(probe, settings, theory: dict, common: dict, silent: bool) -> ModelForecast:
+    """The forecast in which a voice of theory speaks, without an interval: no pilot moved, or none was run."""
+    steps = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}
+    speaker = common["speaker"]
+    if silent:
+        code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
+    else:
+        from sharpening.voices import judge
+
+        code, reasons = judge(theory[speaker], steps[speaker], settings.criterion)
+    return ModelForecast(
+        **common,
+        voices=theory,
+        voices_collapse=steps,
+        collapse={
+            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
+            for name, step in steps[speaker].items()
+        },
+        verdict=code,
+        reasons=reasons + explain(probe, settings),
     )
 
 
@@ -156,9 +171,9 @@ def first_rate(probe: Probe, settings: RunSettings, num_parameters: int) -> floa
     mean of which is clock / n.
     """
     movement = min(probe.radius.radius, float(probe.radius.noise[-1])) / math.sqrt(num_parameters)
-    if settings.optimizer == "adam" or not probe.coupling["clock"]:
+    if settings.optimizer == "adam" or not probe.kernel.clock:
         return movement
-    return movement * num_parameters / probe.coupling["clock"]
+    return movement * num_parameters / probe.kernel.clock
 
 
 WHY = (
@@ -188,10 +203,6 @@ def speaker_for(reward: str) -> tuple[str, str]:
             " compared with measured runs, so it gives no interval"
         ),
     )
-
-
-def _alignment(probe: Probe) -> float | None:
-    return None if probe.population.correct is None else float(probe.population.alignment)
 
 
 def _finite(value: float) -> float | None:

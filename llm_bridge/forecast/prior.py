@@ -2,14 +2,43 @@
 answers cost. Needs no torch.
 """
 
+from dataclasses import asdict, dataclass
+
 import numpy as np
 
 from llm_bridge.tasks.base import run_without_labels
 from sharpening.metrics import group_metrics
 from sharpening.population import Population
 
-PRIOR = ("accuracy", "label_accuracy", "reward_accuracy", "majority_ratio", "entropy", "tie", "no_answer")
-"""The metrics of a prior, in the order in which they are shown; the first three need labels."""
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """What the initial model's own answers say, means over prompts, votes taken over groups of the run's size.
+
+    accuracy, label_accuracy, reward_accuracy: None without true answers. majority_ratio: the votes' share of
+    the leading answer; entropy in nats; tie: share of votes that are tied; no_answer: share of completions.
+    """
+
+    accuracy: float | None = None
+    label_accuracy: float | None = None
+    reward_accuracy: float | None = None
+    majority_ratio: float
+    entropy: float
+    tie: float
+    no_answer: float
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the prompts have true answers."""
+        return self.label_accuracy is not None
+
+    def as_dict(self) -> dict[str, float]:
+        """What is known, by name, in the order in which it is shown."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+PRIOR = tuple(Prior.__dataclass_fields__)
+"""The metrics of a prior, in the order in which they are shown."""
 
 
 def answer_population(task, problems, answers) -> Population:
@@ -42,8 +71,8 @@ def prompt_metrics(ids, correct, group: int) -> dict[str, np.ndarray]:
     return {name: np.mean([part[name] for part in parts], axis=0) for name in PRIOR if name in parts[0]}
 
 
-def prior_metrics(ids, correct, group: int) -> dict[str, float]:
-    """Metrics of the prior, votes taken over groups of the run's own size: `prompt_metrics`, averaged over
-    prompts.
-    """
-    return {name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}
+def prior_of(ids, correct, group: int) -> Prior:
+    """The prior that these answers show: `prompt_metrics`, averaged over prompts."""
+    return Prior(
+        **{name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}
+    )

@@ -3,15 +3,16 @@ noise a retention curve.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.gradient_products import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
+from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
-from llm_bridge.forecast.prior import answer_population, prior_metrics
+from llm_bridge.forecast.prior import Prior, answer_population, prior_of
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_answers, share_kept
@@ -33,18 +34,13 @@ GRADIENT_BYTES = 2**31
 class Probe:
     """What a forecast needs to know of a model on a task.
 
-    population: the answer distributions, from rollouts. private, shared: kernel of the answer logits per unit
-    of preconditioned gradient step, fitted to the Gram matrix of per-prompt gradients (theory C4), with
-    jackknife errors and the relative `residual`; where the gradients are too large, from projections of them,
-    with `sketch_dimensions` and `gram_error`.
-    clock: ‖g‖₁ of one batch, so that one sign step of size η changes the objective by about η · clock nats.
-    cosine: between the gradients of two disjoint halves of the prompts. gram_ratio: mean off-diagonal over
-    mean diagonal of the preconditioned Gram matrix. radius: retention against weight noise.
+    population: the answer distributions, from rollouts; prior: their metrics. kernel: how far a step on one
+    prompt moves the others. radius: retention against weight noise.
     """
 
     population: Population
-    prior: dict[str, float]
-    coupling: dict[str, float]
+    prior: Prior
+    kernel: Kernel
     radius: "RetentionCurve | None"
     cost: Cost
 
@@ -120,18 +116,16 @@ def probe_model(
     bar.close()
     answers = read_answers(problems, drawn.texts, task)
     population = answer_population(task, problems, answers)
-    prior = prior_metrics(
-        answers.ids, None if population.correct is None else answers.correct, settings.rollouts
-    )
-    coupling = measure_coupling(loaded, task, pool[:gradient_prompts], settings, cost, progress)
+    prior = prior_of(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
+    kernel = measure_kernel(loaded, task, pool[:gradient_prompts], settings, cost, progress)
     radius = retention_curve(
         loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise
     )
     cost.seconds = time.monotonic() - started
-    return Probe(population, prior, coupling, radius, cost)
+    return Probe(population, prior, kernel, radius, cost)
 
 
-def measure_coupling(
+def measure_kernel(
     loaded,
     task,
     problems,
@@ -141,18 +135,13 @@ def measure_coupling(
     *,
     gradient_bytes: int = GRADIENT_BYTES,
     dimensions: int = DIMENSIONS,
-) -> dict[str, float]:
-    """Private and shared strength of the kernel between prompts, and what goes with it:
-    `measure_gradients(...).coupling()`.
-    """
+) -> Kernel:
+    """The kernel between prompts: `measure_gradients(...).kernel()`, zero where no prompt has a gradient."""
     products = measure_gradients(
         loaded, task, problems, settings, cost, progress, gradient_bytes=gradient_bytes, dimensions=dimensions
     )
-    if not np.any(products.answer_gradients):
-        found = {"private": 0.0, "shared": 0.0, "clock": 0.0, "cosine": 0.0, "gram_ratio": 0.0}
-    else:
-        found = products.coupling()
-    return found | {"gradient_prompts": len(products.answer_gradients)}
+    found = products.kernel() if np.any(products.answer_gradients) else Kernel()
+    return replace(found, gradient_prompts=len(products.answer_gradients))
 
 
 def measure_gradients(

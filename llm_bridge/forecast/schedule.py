@@ -85,9 +85,7 @@ def schedule_model(
     population = probe.population if wrong_modes is None else assume_labels(probe.population, wrong_modes)
     if population.correct is None:
         raise _unlabelled(task)
-    kernel = CompoundSymmetric(probe.coupling["private"], probe.coupling["shared"]).for_batch(
-        settings.prompts_per_step
-    )
+    kernel = CompoundSymmetric(probe.kernel.private, probe.kernel.shared).for_batch(settings.prompts_per_step)
     bar = progress.start("schedules", 1)
     search = cheapest_schedule(
         population.replace(coupling=kernel),
@@ -110,8 +108,8 @@ def schedule_model(
         other,
         wrong_modes,
         float(population.alignment),
-        dict(probe.coupling),
-        dict(probe.prior),
+        probe.kernel.as_dict(),
+        probe.prior.as_dict(),
         probe.cost.as_dict(),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_bridge.forecast.prior import answer_population, prior_metrics, prompt_metrics
+from llm_bridge.forecast.prior import Prior, answer_population, prior_of, prompt_metrics
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.served_answers import ServedAnswers, served_answers
 from sharpening.errors import InputError
@@ -318,8 +318,8 @@ def served_population(
     timeout: float = 600.0,
     retries: int = 6,
     progress=None,
-) -> tuple[Population, dict[str, float], Cost]:
-    """What `probe_model` learns from rollouts, of a model behind `url`: (population, prior metrics, cost).
+) -> tuple[Population, Prior, Cost]:
+    """What `probe_model` learns from rollouts, of a model behind `url`: (population, prior, cost).
 
     The first `prompts` evaluation prompts of `task` (fewer if it has fewer), `rollouts` completions each of
     at most `max_new_tokens` tokens (None: the task's own length), sent as they are to `/completions`; where
@@ -360,4 +360,4 @@ def served_population(
         progress=progress,
     )
     population = answer_population(task, drawn.problems, drawn.answers)
-    return population, prior_metrics(drawn.answers.ids, drawn.correct, votes), drawn.cost
+    return population, prior_of(drawn.answers.ids, drawn.correct, votes), drawn.cost

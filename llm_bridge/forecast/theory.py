@@ -4,13 +4,15 @@ comparison; they do not speak.
 
 from llm_bridge.forecast.probe import Probe
 from llm_bridge.training.settings import RunSettings
-from sharpening.voices import adam_boost, coupled_trajectory, uncoupled_trajectory
+from sharpening.trajectory import Trajectory
 
 
 def step_size(probe: Probe, settings: RunSettings) -> float:
     """Learning rate on answer logits that goes with the probe's kernel."""
+    from sharpening.voices import adam_boost
+
     boost = (
-        adam_boost(probe.coupling["gram_ratio"], settings.prompts_per_step)
+        adam_boost(probe.kernel.gram_ratio, settings.prompts_per_step)
         if settings.optimizer == "adam"
         else 1.0
     )
@@ -19,11 +21,13 @@ def step_size(probe: Probe, settings: RunSettings) -> float:
 
 def uncoupled_voice(probe: Probe, settings: RunSettings):
     """Each evaluation prompt trained on its own, visited as often as a data set of its size would be."""
+    from sharpening.voices import uncoupled_trajectory
+
     visits = 1 / (settings.dataset_size or probe.population.num_prompts)
     return uncoupled_trajectory(
         probe.population,
         settings.reward,
-        private=probe.coupling["private"],
+        private=probe.kernel.private,
         learning_rate=step_size(probe, settings),
         num_steps=settings.max_steps,
         visits_per_step=visits,
@@ -34,11 +38,13 @@ def uncoupled_voice(probe: Probe, settings: RunSettings):
 
 def coupled_voice(probe: Probe, settings: RunSettings):
     """The mean field with the measured kernel."""
+    from sharpening.voices import coupled_trajectory
+
     return coupled_trajectory(
         probe.population,
         settings.reward,
-        private=probe.coupling["private"],
-        shared=probe.coupling["shared"],
+        private=probe.kernel.private,
+        shared=probe.kernel.shared,
         learning_rate=step_size(probe, settings),
         num_steps=settings.max_steps,
         prompts_per_step=settings.prompts_per_step,
@@ -50,3 +56,18 @@ def coupled_voice(probe: Probe, settings: RunSettings):
 def radius_voice(probe: Probe, settings: RunSettings):
     """The plain baseline: the retention curve, its noise read as learning_rate × step."""
     return probe.radius.trajectory(settings.learning_rate, settings.max_steps, settings.eval_every)
+
+
+VOICES = {"uncoupled": uncoupled_voice, "coupled": coupled_voice, "radius": radius_voice}
+
+
+def theory_voices(probe: Probe, settings: RunSettings, names, progress) -> dict[str, Trajectory]:
+    """The predicted trajectory of each named voice of theory; other names are left out."""
+    asked = [name for name in VOICES if name in names]
+    bar = progress.start("voices", len(asked))
+    found = {}
+    for name in asked:
+        found[name] = VOICES[name](probe, settings)
+        bar.advance()
+    bar.close()
+    return found

@@ -115,7 +115,7 @@ def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[
     """The numbers of the probe that a reader can check, one sentence each; `votes`: also how often votes and
     answers are right.
     """
-    nats = probe.coupling["clock"] * settings.learning_rate
+    nats = probe.kernel.clock * settings.learning_rate
     lines = [
         f"One optimizer step moves the objective by about {nats:.2g} nats (learning rate × ‖gradient‖₁)."
     ]
@@ -126,8 +126,8 @@ def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[
             f"Half of the greedy answers survive weight noise of {radius:.2g}, which is {steps:.0f} steps of"
             " this learning rate."
         )
-    if votes and "label_accuracy" in probe.prior:
-        right, accuracy = probe.prior["label_accuracy"], probe.prior["accuracy"]
+    if votes and probe.prior.labelled:
+        right, accuracy = probe.prior.label_accuracy, probe.prior.accuracy
         lines.append(
             f"The majority answer is right on {right:.0%} of the prompts; accuracy is {accuracy:.0%}."
         )

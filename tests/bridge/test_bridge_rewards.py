@@ -11,7 +11,7 @@ from tiny import clone, same_weights, weights
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.probe import Cost, measure_coupling
+from llm_bridge.forecast.probe import Cost, measure_kernel
 from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
@@ -298,7 +298,7 @@ def test_the_probe_takes_the_gradient_of_the_same_reward(spec, models):
     """
     loaded, cost = clone(models["addition"]), Cost()
     asked = ADDITION.problems[4321::97][:4]
-    coupling = measure_coupling(loaded, ADDITION, asked, replace(SETTINGS, reward=spec), cost, NullProgress())
+    kernel = measure_kernel(loaded, ADDITION, asked, replace(SETTINGS, reward=spec), cost, NullProgress())
     problems = with_wordings(spec, ADDITION, asked)
     drawn = sample(
         loaded.model,
@@ -310,7 +310,7 @@ def test_the_probe_takes_the_gradient_of_the_same_reward(spec, models):
     )
     reward = attached(spec, ADDITION, loaded)
     rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
-    assert (coupling["clock"] == 0) == (np.ptp(rewards, axis=1).max() == 0)
+    assert (kernel.clock == 0) == (np.ptp(rewards, axis=1).max() == 0)
     moving = [
         pair for row, *pair in zip(rewards, drawn.prompt_ids, drawn.token_ids, strict=True) if np.ptp(row)
     ]

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from llm_bridge.forecast.calibration.features import (
     NEED_LABELS,
     OF_RATE,
     OUTCOME,
-    features,
+    Reading,
 )
 from llm_bridge.forecast.calibration.outcome import Chance, Rise, verdict
 from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
@@ -31,7 +30,9 @@ from llm_bridge.forecast.calibration.voice import (
     sensitivity,
     with_rise,
 )
+from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.pilot import Pilot
+from llm_bridge.forecast.prior import Prior
 from llm_bridge.report.words import VERDICTS
 from llm_bridge.training.settings import RunSettings
 from studies.fitting import Group, calibrated, chance, fit, rise
@@ -47,9 +48,16 @@ HEAD = FailureTime(
     0.9,
     100,
 )
-PRIOR = {"majority_ratio": 0.6, "label_accuracy": 0.8, "accuracy": 0.5}
-COUPLING = {"cosine": 0.2}
-PROBE = SimpleNamespace(prior=PRIOR, coupling=COUPLING, radius=SimpleNamespace(radius=0.01))
+PRIOR = Prior(
+    accuracy=0.5,
+    label_accuracy=0.8,
+    reward_accuracy=0.9,
+    majority_ratio=0.6,
+    entropy=1.0,
+    tie=0.0,
+    no_answer=0.0,
+)
+KERNEL = Kernel(cosine=0.2)
 
 
 def pilot(scale: float = 1.0) -> Pilot:
@@ -85,18 +93,26 @@ def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None
     )
 
 
+READING = Reading.of(PRIOR, KERNEL, [pilot()])
+
+
+def features(prior, kernel, one, settings) -> dict[str, float]:
+    """What one pilot says of a run with these settings."""
+    return Reading.of(prior, kernel, [one]).at(settings)
+
+
 class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
-        told = features(PRIOR, COUPLING, pilot(), RunSettings())
+        told = features(PRIOR, KERNEL, pilot(), RunSettings())
         assert set(told) | {"log_lives"} == set(MEANINGS)
         assert set(LABELLED).union(LABELLED_RELATIVE, LABEL_FREE, *OUTCOME.values()) == set(MEANINGS)
-        unlabelled = {name: value for name, value in PRIOR.items() if "accuracy" not in name}
-        assert set(features(unlabelled, COUPLING, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
+        unlabelled = replace(PRIOR, accuracy=None, label_accuracy=None, reward_accuracy=None)
+        assert set(features(unlabelled, KERNEL, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
         assert not set(NEED_LABELS) & {*LABEL_FREE, *OUTCOME["label-free"]}
 
     def test_they_scale_as_their_names_say(self):
         base, faster = (
-            features(PRIOR, COUPLING, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3)
+            features(PRIOR, KERNEL, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3)
         )
         for name, value in base.items():
             assert value - faster[name] == pytest.approx((name in OF_RATE) * math.log(10))
@@ -109,7 +125,7 @@ class TestFeatures:
         one, moved = pilot(), pilot()
         moved = Pilot(unit * one.displacement, one.metrics, one.floor)
         here, there = (
-            features(PRIOR, COUPLING, p, RunSettings(learning_rate=1e-3 * scale))
+            features(PRIOR, KERNEL, p, RunSettings(learning_rate=1e-3 * scale))
             for p, scale in ((one, 1), (moved, unit))
         )
         assert there == pytest.approx(here)
@@ -120,7 +136,7 @@ class TestFeatures:
         """
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
         sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.02)
-        told = features(PRIOR, COUPLING, sharp, RunSettings(learning_rate=1e-4))
+        told = features(PRIOR, KERNEL, sharp, RunSettings(learning_rate=1e-4))
         assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02) == told["log_first_steps"]
         assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), (
             "never broken: the pilot's end"
@@ -129,7 +145,7 @@ class TestFeatures:
     def test_a_data_set_counts_as_far_as_it_is_visited(self):
         def prompts(size):
             return features(
-                PRIOR, COUPLING, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32)
+                PRIOR, KERNEL, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32)
             )["log_prompts"]
 
         assert prompts(64) == pytest.approx(math.log(64))
@@ -275,21 +291,21 @@ class TestVoice:
     @given(st.floats(1e-6, 1e-2), st.integers(10, 5000))
     def test_the_safe_learning_rate_has_just_the_chance_allowed(self, rate, budget):
         settings = RunSettings(learning_rate=rate, max_steps=budget)
-        safe = safe_learning_rate(PROBE, [pilot()], settings, HEAD)
-        told = features(PRIOR, PROBE.coupling, pilot(), replace(settings, learning_rate=safe))
+        safe = safe_learning_rate(READING, settings, HEAD)
+        told = features(PRIOR, KERNEL, pilot(), replace(settings, learning_rate=safe))
         assert HEAD.probability(told, budget) == pytest.approx(SAFE, abs=1e-9)
 
     @given(st.floats(1e-5, 1e-2), st.integers(100, 5000))
     def test_the_safe_number_of_prompts_has_just_the_chance_allowed(self, rate, budget):
         """Even where it is no whole number, and beyond what the run visits, where the law is taken on."""
         settings = RunSettings(learning_rate=rate, max_steps=budget)
-        found = safe_prompts(PROBE, [pilot()], settings, HEAD)
-        told = features(PRIOR, COUPLING, pilot(), settings) | {"log_prompts": math.log(found)}
+        found = safe_prompts(READING, settings, HEAD)
+        told = features(PRIOR, KERNEL, pilot(), settings) | {"log_prompts": math.log(found)}
         assert HEAD.probability(told, budget) == pytest.approx(TRAINED_ON, abs=1e-9)
-        assert safe_prompts(PROBE, [pilot()], settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
+        assert safe_prompts(READING, settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
-        rows = {row["setting"]: row for row in sensitivity(PROBE, [pilot()], RunSettings(), HEAD)}
+        rows = {row["setting"]: row for row in sensitivity(READING, RunSettings(), HEAD)}
         # 1.1 + 0.3: two features speak of the rate
         assert rows["half the learning rate"]["step"] == pytest.approx(2**1.4 * rows["as asked"]["step"])
         assert rows["128 prompts"]["step"] > rows["fresh prompts"]["step"]

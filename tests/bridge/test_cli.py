@@ -23,8 +23,8 @@ def engine(monkeypatch, tmp_path):
     """The commands with a made-up engine behind them; `engine.calls` records what it was asked for."""
     calls = []
 
-    def forecast_model(model, task, settings, *, pilots, progress):
-        stand.pilots = pilots
+    def forecast_model(model, task, settings, *, pilots, voices, progress):
+        stand.pilots, stand.voices = pilots, voices
         calls.append(("forecast", model, task.name, settings))
         print("chatter of a library")
         return replace(make_forecast(model=model, **settings.as_dict()), pilots=pilots)
@@ -58,6 +58,13 @@ class TestSettings:
         assert invoke("forecast", "--pilots", "3", "--json", "f.json", "--report", "page").exit_code == 0
         assert engine.pilots == 3 and json.loads(Path("f.json").read_text())["pilots"] == 3
         assert "--task addition --pilots 3" in Path("page/report.html").read_text()
+
+    @pytest.mark.parametrize(
+        ("arguments", "asked"),
+        [((), False), (("--voices",), True), (("--report", "page"), True), (("--json", "-"), False)],
+    )
+    def test_voices_of_theory_are_for_those_who_ask_and_for_reports(self, engine, arguments, asked):
+        assert invoke("forecast", *arguments).exit_code == 0 and engine.voices is asked
 
     def test_every_option_arrives(self, engine):
         chosen = dict(
@@ -204,7 +211,7 @@ class TestOutputs:
         script.write_text(
             f"import os, sys, types, subprocess\nsys.path[:0] = [{str(HERE)!r},"
             f" {str(HERE.parent.parent)!r}]\nfrom synthetic_results import make_forecast\ndef"
-            " forecast_model(model, task, settings, *, pilots, progress):\n    os.write(1, b'raw"
+            " forecast_model(model, task, settings, *, pilots, voices, progress):\n    os.write(1, b'raw"
             " chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n    return"
             " make_forecast(model=model)\nsys.modules['llm_bridge.forecast.model'] ="
             " types.SimpleNamespace(forecast_model=forecast_model)\nsys.modules['llm_bridge.models.names'] ="

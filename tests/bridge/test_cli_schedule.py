@@ -8,8 +8,11 @@ import pytest
 from cli_helpers import assert_refused, invoke
 
 from llm_bridge.forecast import schedule as scheduling
-from llm_bridge.forecast.probe import Cost, RetentionCurve
+from llm_bridge.forecast.kernel import Kernel
+from llm_bridge.forecast.prior import Prior
+from llm_bridge.forecast.probe import RetentionCurve
 from llm_bridge.report.schedules import HEADLINES
+from llm_bridge.sampling.cost import Cost
 from sharpening import InputError, Population
 
 VERIFIER = ("--tpr", 0.9, "--fpr", 0.1, "--cost", 0.5)
@@ -56,8 +59,8 @@ def probed(monkeypatch):
             }
             return SimpleNamespace(
                 population=population,
-                prior={},
-                coupling=dict(private=8.0, shared=1.0, gram_ratio=0.0),  # fmt: skip
+                prior=Prior(majority_ratio=0.6, entropy=1.0, tie=0.0, no_answer=0.0),
+                kernel=Kernel(private=8.0, shared=1.0),
                 radius=RetentionCurve(np.array([0.0, 1.0]), metrics, 0.1),
                 cost=Cost(),
             )

@@ -8,7 +8,7 @@ import pytest
 from tiny import after_equals, save
 
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.calibration.voice import probe_features
+from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.model import SILENT, SPEAKER, first_rate, forecast_model
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import probe_model
@@ -27,7 +27,7 @@ SETTINGS = RunSettings(eval_prompts=8, prompts_per_step=8, rollouts=4, max_steps
 
 @pytest.fixture(scope="module")
 def forecast():
-    return forecast_model("addition-uncertain", TASK, SETTINGS)
+    return forecast_model("addition-uncertain", TASK, SETTINGS, voices=True)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,17 @@ def test_twice_gives_the_same_json_but_for_seconds(forecast):
         assert document["cost"].pop("seconds") >= 0
         return json.dumps(document, sort_keys=True)
 
-    assert text(forecast_model("addition-uncertain", TASK, SETTINGS)) == text(forecast)
+    assert text(forecast_model("addition-uncertain", TASK, SETTINGS, voices=True)) == text(forecast)
+
+
+def test_voices_of_theory_are_asked_only_on_request_and_change_nothing(forecast):
+    alone, asked = (
+        forecast_document(found)
+        for found in (forecast_model("addition-uncertain", TASK, SETTINGS), forecast)
+    )
+    assert set(alone.pop("voices")) == {forecast.speaker} < set(asked.pop("voices"))
+    assert alone["cost"].pop("seconds") >= 0 <= asked["cost"].pop("seconds")
+    assert alone == asked
 
 
 def test_intervals_hold_the_step_they_are_around(forecast):
@@ -127,13 +137,13 @@ class TestLimits:
         """
         adam, sgd = (first_rate(probe, replace(SETTINGS, optimizer=name), 1000) for name in ("adam", "sgd"))
         assert adam == pytest.approx(probe.radius.radius / math.sqrt(1000))
-        assert sgd * probe.coupling["clock"] / 1000 == pytest.approx(adam)
+        assert sgd * probe.kernel.clock / 1000 == pytest.approx(adam)
 
     def test_step_size_is_proportional_to_the_learning_rate(self, probe):
         sizes = [step_size(probe, replace(SETTINGS, learning_rate=rate)) for rate in (1e-4, 3e-4)]
         assert sizes[1] == pytest.approx(3 * sizes[0]) and sizes[0] > 0
         assert step_size(probe, replace(SETTINGS, optimizer="sgd", learning_rate=1e-4)) == 1e-4
-        ratio = max(probe.coupling["gram_ratio"], 0.0)
+        ratio = max(probe.kernel.gram_ratio, 0.0)
         assert sizes[0] == pytest.approx(1e-4 / math.sqrt((1 + 7 * ratio) / 8))
 
 
@@ -149,7 +159,9 @@ def test_three_pilots_speak_together(forecast):
             loaded, TASK, replace(SETTINGS, seed=SETTINGS.seed + 1), 1, first_rate=1e-4, steps=6
         )
     assert pilots[1].as_dict() == alone[0].as_dict() != pilots[0].as_dict()
-    one, two, both = (probe_features(probe, some, SETTINGS) for some in (pilots[:1], pilots[1:], pilots))
+    one, two, both = (
+        Reading.of(probe.prior, probe.kernel, some).at(SETTINGS) for some in (pilots[:1], pilots[1:], pilots)
+    )
     assert both == pytest.approx({name: (one[name] + two[name]) / 2 for name in one}) and one != two
 
 

@@ -85,14 +85,12 @@ class TestKernel:
         products = measure_gradients(
             random_model("llama"), task, list(task.problems), settings, Cost(), NullProgress()
         )
-        kernel, fit = products.kernel(rank=6), products.coupling()
+        kernel, fit = products.low_rank(rank=6), products.kernel()
         rows = np.flatnonzero(products.answer_gradients.any(1))
         small = LowRankPlusDiagonal(kernel.features[rows], kernel.private)
         answer_gradients, gram = products.answer_gradients[rows], products.gram[np.ix_(rows, rows)]
         assert kernel.private > 0 and np.isfinite(kernel.features).all()
-        fitted = (fit["shared"] + fit["private"] * np.eye(len(rows))) * (
-            answer_gradients @ answer_gradients.T
-        )
+        fitted = (fit.shared + fit.private * np.eye(len(rows))) * (answer_gradients @ answer_gradients.T)
         assert np.linalg.norm(self.kernel_and_gram(small, answer_gradients) - gram) < np.linalg.norm(
             fitted - gram
         )
@@ -112,8 +110,10 @@ def test_errors_hold_the_sketch_and_the_jackknife():
     answers, prompts = 3, 10
     answer_gradients = generator.standard_normal((prompts, answers))
     gram = (1 + np.eye(prompts)) * (answer_gradients @ answer_gradients.T)
-    exact = GradientProducts(GramEstimate(gram, 1.0, 0.5), answer_gradients, "ab", 2.0).coupling()
-    found = GradientProducts(GramEstimate(gram, 1.0, 0.5, 400), answer_gradients, "ab", 2.0).coupling()
+    exact = GradientProducts(GramEstimate(gram, 1.0, 0.5), answer_gradients, "ab", 2.0).kernel().as_dict()
+    found = (
+        GradientProducts(GramEstimate(gram, 1.0, 0.5, 400), answer_gradients, "ab", 2.0).kernel().as_dict()
+    )
     assert exact["private"] == found["private"] == pytest.approx(2.0) and exact["shared"] == found[
         "shared"
     ] == pytest.approx(2.0)
@@ -121,9 +121,11 @@ def test_errors_hold_the_sketch_and_the_jackknife():
     root = np.linalg.cholesky(gram + 1e-9 * np.eye(prompts))
     for _ in range(400):
         sketched = root @ generator.standard_normal((prompts, 400)) / 20
-        one = GradientProducts(
-            GramEstimate(sketched @ sketched.T, 1.0, 0.5), answer_gradients, "ab", 2.0
-        ).coupling()
+        one = (
+            GradientProducts(GramEstimate(sketched @ sketched.T, 1.0, 0.5), answer_gradients, "ab", 2.0)
+            .kernel()
+            .as_dict()
+        )
         for name in spread:
             spread[name].append(one[name])
     for name, values in spread.items():

@@ -14,7 +14,7 @@ from llm_bridge.forecast.probe import (
     Cost,
     RetentionCurve,
     answer_gradients,
-    measure_coupling,
+    measure_kernel,
     policy_gradient,
     probe_model,
     retention_curve,
@@ -83,7 +83,7 @@ class TestPopulation:
         )
         correct = read_answers(problems, drawn.texts, ADDITION).correct
         accuracy, error = correct.mean(), 5 * math.sqrt(0.25 / (8 * 64) + 0.25 / (8 * 256))
-        assert abs(probe.prior["accuracy"] - accuracy) < error
+        assert abs(probe.prior.accuracy - accuracy) < error
         population = (
             np.sum(np.exp(np.asarray(probe.population.log_probs)) * np.asarray(probe.population.correct)) / 8
         )
@@ -105,7 +105,7 @@ class TestPopulation:
         )
         assert probe.population.correct is None and probe.radius.floor is None
         assert not {"accuracy", "label_accuracy", "reward_accuracy"} & (
-            set(probe.prior) | set(probe.radius.metrics)
+            set(probe.prior.as_dict()) | set(probe.radius.metrics)
         )
 
 
@@ -206,9 +206,9 @@ class TestGradients:
     def test_coupling_of_a_constant_model_is_none(self, capsys):
         """Nothing to learn: no gradient, zero kernel, also with a real progress display."""
         with terminal_progress() as progress:
-            found = measure_coupling(
+            found = measure_kernel(
                 after_equals(d3=1.0), sums(), list(sums().problems[:4]), SETTINGS, Cost(), progress
-            )
+            ).as_dict()
         assert found == {
             "private": 0.0,
             "shared": 0.0,
@@ -224,9 +224,9 @@ class TestGradients:
         """
         task = PromptTask([f"{a}=" for a in range(9)] * 8, None, digits, max_new_tokens=3)
         settings = RunSettings(eval_prompts=8, prompts_per_step=4, rollouts=64, learning_rate=1e-3)
-        found = measure_coupling(
+        found = measure_kernel(
             after_equals(**MASSES), task, list(task.problems[:32]), settings, Cost(), NullProgress()
-        )
+        ).as_dict()
         assert found["cosine"] > 0.95 and found["gram_ratio"] > 0.8 and found["clock"] > 0
         assert abs(found["private"]) < 0.1 * found["shared"]
 
@@ -237,7 +237,7 @@ class TestGradients:
         loaded, _, _ = uncertain
         model = clone(loaded).model
         problems = ADDITION.split(8)[0][:8]
-        found = measure_coupling(loaded, ADDITION, problems, SETTINGS, Cost(), NullProgress())
+        found = measure_kernel(loaded, ADDITION, problems, SETTINGS, Cost(), NullProgress()).as_dict()
         drawn = sample(
             loaded.model,
             loaded.tokenizer,

@@ -15,7 +15,7 @@ from tiny import random_model
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.gradient_products import CountSketch, exact_gram, sketched_gram
-from llm_bridge.forecast.probe import Cost, measure_coupling, measure_gradients, policy_gradient_parts
+from llm_bridge.forecast.probe import Cost, measure_gradients, measure_kernel, policy_gradient_parts
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks.prompts import PromptTask
@@ -232,9 +232,9 @@ def coupled():
     ):
         cost = Cost()
         found[name] = (
-            measure_coupling(
+            measure_kernel(
                 loaded, sums(), list(sums().problems), SETTINGS, cost, NullProgress(), **options
-            ),
+            ).as_dict(),
             cost,
         )
     return found
@@ -279,7 +279,7 @@ class TestMeasureCoupling:
         loaded = random_model("llama")
         needed = 4 * loaded.num_parameters * 6
         for limit, is_exact in ((needed, True), (needed - 1, False)):
-            found = measure_coupling(
+            found = measure_kernel(
                 loaded,
                 sums(),
                 list(sums().problems[:6]),
@@ -287,7 +287,7 @@ class TestMeasureCoupling:
                 Cost(),
                 NullProgress(),
                 gradient_bytes=limit,
-            )
+            ).as_dict()
             assert ("sketch_dimensions" not in found) == is_exact
 
     def test_a_unanimous_model_has_no_kernel(self):
@@ -295,7 +295,7 @@ class TestMeasureCoupling:
         task = PromptTask(
             [prompt.prompt for prompt in sums(6).problems], None, lambda text: "always", max_new_tokens=2
         )
-        found = measure_coupling(
+        found = measure_kernel(
             random_model("gpt2"),
             task,
             list(task.problems),
@@ -303,7 +303,7 @@ class TestMeasureCoupling:
             Cost(),
             NullProgress(),
             gradient_bytes=0,
-        )
+        ).as_dict()
         assert found == {
             "private": 0.0,
             "shared": 0.0,
@@ -330,7 +330,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from llm_bridge.models.loading import LoadedModel
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.forecast.probe import Cost, measure_coupling
+from llm_bridge.forecast.probe import Cost, measure_kernel
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.training.settings import RunSettings
 from llm_bridge.zoo.pretraining import character_tokenizer
@@ -345,7 +345,7 @@ def model(width, layers):
     return LoadedModel("random", LlamaForCausalLM(config).eval(), tokenizer)
 
 def probe(loaded, limit):
-    measure_coupling(loaded, task, list(task.problems), settings, Cost(), NullProgress(), gradient_bytes=limit, dimensions=4096)
+    measure_kernel(loaded, task, list(task.problems), settings, Cost(), NullProgress(), gradient_bytes=limit, dimensions=4096)
 
 torch.set_num_threads(1)
 tokenizer = character_tokenizer()

@@ -99,8 +99,8 @@ class TestLaw:
         with serving(known) as server:
             population, prior, _ = ask(server.url, rollouts=400, votes=100)
         accuracy = np.mean([MASSES.get(f"d{p.answer}", 0.0) for p in problems])
-        assert abs(prior["accuracy"] - accuracy) < 5 * math.sqrt(0.25 / 1600)
-        assert prior["label_accuracy"] == np.mean([p.answer == "3" for p in problems])
+        assert abs(prior.accuracy - accuracy) < 5 * math.sqrt(0.25 / 1600)
+        assert prior.label_accuracy == np.mean([p.answer == "3" for p in problems])
         for row, problem in enumerate(problems):
             assert {
                 population.answer_names[i] for i in np.flatnonzero(np.asarray(population.correct)[row])
@@ -109,9 +109,8 @@ class TestLaw:
     def test_without_labels_has_no_truth(self, known):
         with serving(known) as server:
             population, prior, _ = ask(server.url, sums(labelled=False))
-        assert population.correct is None and not {"accuracy", "label_accuracy", "reward_accuracy"} & set(
-            prior
-        )
+        assert population.correct is None and not prior.labelled
+        assert prior.accuracy is prior.reward_accuracy is None
 
 
 class TestRequests:
@@ -320,7 +319,7 @@ class TestFailures:
         )
         with serving(known, script=[404, empty]) as server:
             _, prior, _ = ask(server.url, prompts=1)
-        assert prior["no_answer"] == 1
+        assert prior.no_answer == 1
 
     def test_an_unknown_model_and_what_there_is(self, known, caplog):
         with (

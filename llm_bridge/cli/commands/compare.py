@@ -2,7 +2,7 @@
 
 import typer
 
-from llm_bridge.cli.options import OutputOption, Request, run_command
+from llm_bridge.cli.options import OutputOption, Request, VoicesOption, run_command
 
 ORDER = 30
 
@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(run_command(compare))
 
 
-def compare(request: Request, output: OutputOption = None):
+def compare(request: Request, *, output: OutputOption = None, voices: VoicesOption = False):
     """Forecast, then measure, and show how far apart the two are."""
     from llm_bridge.cli.runs import interruptible, run_forecast, run_measurement
     from llm_bridge.report.document import comparison_document
@@ -20,7 +20,7 @@ def compare(request: Request, output: OutputOption = None):
     folder = request.run_folder(output)
     with request.outputs.reserved(), interruptible(folder):
         request.check(folder)
-        predicted = run_forecast(request)
+        predicted = run_forecast(request, voices=voices)
         measured = run_measurement(request, folder)
         request.deliver(
             comparison_document(predicted, measured),

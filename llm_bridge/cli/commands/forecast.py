@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llm_bridge.cli.options import OUTPUT, Request, run_command
+from llm_bridge.cli.options import OUTPUT, Request, VoicesOption, run_command
 from sharpening.errors import InputError
 
 ORDER = 10
@@ -47,6 +47,7 @@ def forecast(
             "averaged: one is noisy, three cost little where the run is long.",
         ),
     ] = 1,
+    voices: VoicesOption = False,
 ):
     """Forecast, before any training, when the reward will break the model."""
     from llm_bridge.cli.runs import run_forecast
@@ -55,7 +56,7 @@ def forecast(
 
     with request.outputs.reserved():
         request.check()
-        found = run_forecast(request, pilots)
+        found = run_forecast(request, pilots, voices)
         request.deliver(
             forecast_document(found), lambda console: print_forecast(console, found), forecast=found
         )

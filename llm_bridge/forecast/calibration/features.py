@@ -6,8 +6,12 @@ models can speak about models whose weights break at a hundredth of their learni
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+
+from llm_bridge.forecast.kernel import Kernel
+from llm_bridge.forecast.prior import Prior
 
 LABEL_FREE = ("log_steps", "log_first_steps", "majority_ratio", "log_prompts")
 """What failure times read where nobody knows the true answers."""
@@ -63,32 +67,65 @@ def read_for(kind: str, criterion: str) -> tuple[str, ...]:
     return LABELLED_RELATIVE if criterion == "relative" else LABELLED
 
 
-def features(prior: dict, coupling: dict, pilot, settings) -> dict[str, float]:
-    """Every feature that the probe allows, by name; `log_lives` comes with a failure time
-    (`llm_bridge.forecast.calibration.survival.lives`).
+@dataclass(frozen=True)
+class Reading:
+    """What a calibrated forecast reads of a probe and its pilots, taken once; `at` gives the features of a run.
 
-    prior, coupling: as in `llm_bridge.forecast.probe.Probe`; pilot: `llm_bridge.forecast.pilot.Pilot`. What
-    the pilot did not reach counts as reached at its end.
+    reached: feature of OF_RATE to one row a pilot of displacements, what a pilot did not reach counting as
+    reached at its end. facts: the features that no setting changes.
     """
-    visited = settings.max_steps * settings.prompts_per_step
-    values = {
-        "log_steps": _log_steps(pilot, "retention", LEVELS, settings),
-        "log_first_steps": _log_steps(pilot, "retention", FIRST_LEVELS, settings),
-        "log_prompts": math.log(min(settings.dataset_size or visited, visited)),
-        "majority_ratio": prior["majority_ratio"],
-        "agreement": coupling["cosine"],
-    }
-    if "label_accuracy" not in prior:
-        return values
+
+    reached: dict[str, list[list[float]]]
+    facts: dict[str, float]
+
+    @classmethod
+    def of(cls, prior: Prior, kernel: Kernel, pilots) -> "Reading":
+        """Read a probe's prior and kernel and its pilots (`llm_bridge.forecast.pilot.Pilot`)."""
+        reached = {
+            "log_steps": [_reached(pilot, "retention", LEVELS) for pilot in pilots],
+            "log_first_steps": [_reached(pilot, "retention", FIRST_LEVELS) for pilot in pilots],
+        }
+        facts = {"majority_ratio": prior.majority_ratio, "agreement": kernel.cosine}
+        if prior.labelled:
+            for name, shares in (
+                ("log_reward_steps", REWARD_LEVELS),
+                ("log_late_reward_steps", LATE_REWARD_LEVELS),
+            ):
+                reached[name] = [
+                    _reached(pilot, "reward_accuracy", _levels(pilot, shares)) for pilot in pilots
+                ]
+            facts |= {"label_accuracy": prior.label_accuracy, "accuracy": prior.accuracy}
+        return cls(reached, facts)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether true answers were read."""
+        return "label_accuracy" in self.facts
+
+    def at(self, settings) -> dict[str, float]:
+        """Every feature of a run with these settings, by name, means over the pilots; `log_lives` comes with a
+        failure time (`llm_bridge.forecast.calibration.survival.lives`).
+        """
+        visited = settings.max_steps * settings.prompts_per_step
+        of_rate = {
+            name: float(np.mean([_log_steps(row, settings.learning_rate) for row in rows]))
+            for name, rows in self.reached.items()
+        }
+        return (
+            of_rate | {"log_prompts": math.log(min(settings.dataset_size or visited, visited))} | self.facts
+        )
+
+
+def _levels(pilot, shares) -> list[float]:
+    """Levels of reward accuracy from shares of what the pilot's first rollouts had above the floor."""
     first = pilot.metrics["reward_accuracy"][0]
-    for name, shares in (("log_reward_steps", REWARD_LEVELS), ("log_late_reward_steps", LATE_REWARD_LEVELS)):
-        levels = [pilot.floor + share * (first - pilot.floor) for share in shares]
-        values[name] = _log_steps(pilot, "reward_accuracy", levels, settings)
-    return values | {name: prior[name] for name in ("label_accuracy", "accuracy")}
+    return [pilot.floor + share * (first - pilot.floor) for share in shares]
 
 
-def _log_steps(pilot, metric: str, levels, settings) -> float:
+def _reached(pilot, metric: str, levels) -> list[float]:
     end = float(pilot.displacement[-1])
-    return float(
-        np.mean([math.log(min(pilot.reach(metric, level), end) / settings.learning_rate) for level in levels])
-    )
+    return [min(pilot.reach(metric, level), end) for level in levels]
+
+
+def _log_steps(displacements: list[float], learning_rate: float) -> float:
+    return float(np.mean([math.log(moved / learning_rate) for moved in displacements]))

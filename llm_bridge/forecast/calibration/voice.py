@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from llm_bridge.forecast.calibration.features import OF_RATE, features
+from llm_bridge.forecast.calibration.features import OF_RATE, Reading
 from llm_bridge.forecast.calibration.survival import FailureTime
 from llm_bridge.forecast.result import ForecastStep
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
@@ -86,18 +86,18 @@ def with_rise(trajectory: Trajectory, peak: float, height: float, end: float) ->
 
 
 def pilot_voice(
-    probe, pilots, settings, calibration
+    reading: Reading, pilot, settings, calibration
 ) -> tuple[Trajectory, dict[str, CollapseStep], dict[str, ForecastStep]]:
     """(curves, step of every criterion, the same with intervals); criteria without a failure time are read
     off the curves, without interval.
 
-    The curves are the first pilot's, in the time that all of them tell.
+    The curves are that pilot's, in the time that all those in the reading tell.
     Where a rise is likelier than not, accuracy rises to the calibration's peak first.
     """
-    told, heads = probe_features(probe, pilots, settings), calibration.heads
+    told, heads = reading.at(settings), calibration.heads
     medians = {name: head.median(told) for name, head in heads.items()}
-    trajectory = pilot_trajectory(pilots[0], medians, settings)
-    if "label_accuracy" in told and calibration.chance("rises", told, settings.max_steps) >= 0.5:
+    trajectory = pilot_trajectory(pilot, medians, settings)
+    if reading.labelled and calibration.chance("rises", told, settings.max_steps) >= 0.5:
         half, rise = medians["half_life"], calibration.rise
         height = rise.height(float(trajectory["accuracy"][0]), told["label_accuracy"])
         trajectory = with_rise(trajectory, rise.when * half, height, half)
@@ -138,13 +138,7 @@ def pilot_voice(
     return trajectory, steps, plain | dated
 
 
-def probe_features(probe, pilots, settings) -> dict[str, float]:
-    """`features` of a Probe, means over the pilots."""
-    read = [features(probe.prior, probe.coupling, pilot, settings) for pilot in pilots]
-    return {name: float(np.mean([one[name] for one in read])) for name in read[0]}
-
-
-def safe_learning_rate(probe, pilots, settings, head: FailureTime, chance: float = SAFE) -> float:
+def safe_learning_rate(reading: Reading, settings, head: FailureTime, chance: float = SAFE) -> float:
     """The largest learning rate at which the criterion is met within max_steps with this chance at most, all
     else equal.
 
@@ -154,13 +148,11 @@ def safe_learning_rate(probe, pilots, settings, head: FailureTime, chance: float
     slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
     if slope >= 0:
         return math.inf
-    missing = head.median_for(chance, settings.max_steps) / head.median(
-        probe_features(probe, pilots, settings)
-    )
+    missing = head.median_for(chance, settings.max_steps) / head.median(reading.at(settings))
     return settings.learning_rate * missing ** (1 / slope)
 
 
-def safe_prompts(probe, pilots, settings, head: FailureTime) -> float:
+def safe_prompts(reading: Reading, settings, head: FailureTime) -> float:
     """The most prompts, visited again and again, at which the criterion is met within max_steps with chance
     TRAINED_ON at most, all else equal.
 
@@ -170,14 +162,14 @@ def safe_prompts(probe, pilots, settings, head: FailureTime) -> float:
     slope = -head.weights.get("log_prompts", 0.0)
     if slope <= 0:
         return math.inf
-    told = probe_features(probe, pilots, settings)
+    told = reading.at(settings)
     return math.exp(
         told["log_prompts"]
         + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope
     )
 
 
-def sensitivity(probe, pilots, settings, head: FailureTime) -> list[dict]:
+def sensitivity(reading: Reading, settings, head: FailureTime) -> list[dict]:
     """What some settings would change: learning rate halved and doubled, 128, 1,000 or ever fresh prompts;
     median step, chance within budget.
     """
@@ -194,7 +186,7 @@ def sensitivity(probe, pilots, settings, head: FailureTime) -> list[dict]:
         size = change.get("dataset_size")
         if size is not None and size < settings.prompts_per_step:
             continue
-        told = probe_features(probe, pilots, replace(settings, **change))
+        told = reading.at(replace(settings, **change))
         rows.append(
             {"setting": name, "step": head.median(told), "chance": head.probability(told, settings.max_steps)}
         )
