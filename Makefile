@@ -13,9 +13,10 @@ forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report i
 test: $(DEV)  ## run the whole test suite
 	$(VENV)/bin/python -m pytest -q -n 2 tests
 
-lint: $(DEV)  ## check style and format
+lint: $(DEV)  ## check style, format and who imports whom
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 mutants: $(DEV)  ## apply deliberate errors to theorems and formulas and see a test fail for each; resumes
 	PYTHONPATH=tests $(VENV)/bin/python -m mutants

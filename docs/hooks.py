@@ -13,6 +13,7 @@ from pathlib import Path
 
 from latex2mathml.converter import convert
 
+from llm_bridge import TASKS, get_task, list_models
 from llm_bridge.cli import create_app
 from llm_bridge.forecast.calibration.features import (
     LABEL_FREE,
@@ -22,11 +23,9 @@ from llm_bridge.forecast.calibration.features import (
     NEED_LABELS,
     OUTCOME,
 )
-from llm_bridge.models.built_in import list_models
 from llm_bridge.report.words import VERDICTS, VOICES
-from llm_bridge.tasks import TASKS, get_task
-from sharpening import CRITERIA, METRICS, list_rewards, list_theorems
-from sharpening.rewards import BRANCHES, NEEDS, REWARDS
+from sharpening import CRITERIA, METRICS, REWARDS, list_rewards, list_theorems
+from sharpening.rewards import BRANCHES, NEEDS
 from studies.critical import TASKS as SMOLLM2_TASKS
 from studies.figures import compare_table, provenance, runs_table
 from studies.fitting import KINDS

@@ -1,7 +1,8 @@
 """Fit the forecast on the ground truth, and say how good it is on whole families left out.
 
-python -m studies.calibrate # writes llm_bridge/forecast/calibration/coefficients.json and
-results/calibration.json
+    python -m studies.calibrate
+
+Writes llm_bridge/forecast/calibration/coefficients.json and results/calibration.json.
 """
 
 import json

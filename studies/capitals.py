@@ -5,7 +5,7 @@
 import os
 from dataclasses import replace
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from studies.study import Run, Study
 
 MODEL = os.environ.get("SHARPENING_SMOLLM2", "models/smollm2-135m-instruct")

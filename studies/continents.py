@@ -1,6 +1,6 @@
 """Continents: a second question about the same countries, with few answers where capitals have many."""
 
-from llm_bridge.tasks.base import Problem
+from llm_bridge import Problem
 from llm_bridge.tasks.capitals import Capitals, first_word
 
 _CONTINENTS = {

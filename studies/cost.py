@@ -24,8 +24,7 @@ def run_seconds(short: float, long: float, steps: int) -> float:
 
 def timed(run, model: str) -> dict:
     """A forecast, and the beginning of what it forecasts, one after the other."""
-    from llm_bridge.forecast.model import forecast_model
-    from llm_bridge.training.measure import measure
+    from llm_bridge import forecast_model, measure
 
     task = task_of(run.task)
     forecast = forecast_model(model, task, run.settings).cost["seconds"]

@@ -9,7 +9,7 @@ A learning rate kills if half of what reward accuracy has above its floor is los
 
 from pathlib import Path
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from studies.capitals import MODEL, SEEDS
 from studies.study import RESULTS, TRAINING, made_with, task_of
 
@@ -47,8 +47,8 @@ def trial(task: str, rate: float, seed: int, folder: Path) -> dict:
     """One run: the step at which half was lost (None: not within the budget), and its curves. At the last
     evaluation once is enough.
     """
+    from llm_bridge import measure
     from llm_bridge.console.quiet import quiet_libraries
-    from llm_bridge.training.measure import measure
 
     with quiet_libraries():
         found = measure(

@@ -8,9 +8,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from llm_bridge import describe, load_model
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.attractors import describe
-from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_replies
 from llm_bridge.training.trainer import grpo_trainer, schedule

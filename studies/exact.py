@@ -80,15 +80,15 @@ def rounded(value):
 def _load():
     import torch
 
-    from llm_bridge.models.loading import load_model
-    from llm_bridge.tasks import get_task
+    from llm_bridge import get_task, load_model
 
     torch.set_num_threads(1)
     return load_model(MODEL), get_task(TASK)
 
 
 def _exact(loaded, task, strings=None):
-    from llm_bridge.exact import ExactModel, numerals
+    from llm_bridge import ExactModel
+    from llm_bridge.exact import numerals
 
     return ExactModel(loaded, task, strings or numerals(ANSWERS))
 
@@ -149,7 +149,7 @@ def _follow(exact, prompt: str, reward: str, update, optimizer: str, steps: int)
     """Worst violations over some steps; sums of smallest masses and masses are compared as numbers, not as
     logarithms.
     """
-    from llm_bridge.exact import ExactTraining
+    from llm_bridge import ExactTraining
     from sharpening.theorems.numerics import log_odds, log_tails
 
     training = ExactTraining(exact, reward, update, optimizer=optimizer)
@@ -322,7 +322,7 @@ def retention() -> dict:
     """64 prompts are watched: trained themselves or not, with shared weights or as a table, with majority
     rewards and no sampling.
     """
-    from llm_bridge.exact import ExactTraining
+    from llm_bridge import ExactTraining
     from sharpening import GRPO, get_reward
     from sharpening.simulation.precision import precision_context
     from sharpening.theorems.numerics import path

@@ -15,13 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm_bridge import Calibration, Chance, FailureTime, Kernel, Pilot, Prior, Rise, RunSettings
 from llm_bridge.forecast.calibration.features import OUTCOME, Reading, read_for
-from llm_bridge.forecast.calibration.outcome import Chance, Rise
-from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
-from llm_bridge.forecast.kernel import Kernel
-from llm_bridge.forecast.pilot import Pilot
-from llm_bridge.forecast.prior import Prior
-from llm_bridge.training.settings import RunSettings
+from llm_bridge.forecast.calibration.survival import lives
 
 CRITERIA = ("relative", "half_life", "mode_retention", "excess_kl")
 KINDS = ("labelled", "label-free")

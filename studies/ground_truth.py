@@ -2,7 +2,7 @@
 optimizer and reward change.
 """
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from studies.priors import PRIORS, build_prior
 from studies.probing import SEED
 from studies.study import Run, Study

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from llm_bridge import Calibration, FailureTime, RunSettings
 from llm_bridge.forecast.calibration.features import read_for
-from llm_bridge.forecast.calibration.survival import Calibration, FailureTime
-from llm_bridge.training.settings import RunSettings
 from studies.fitting import (
     CRITERIA,
     ENDS,

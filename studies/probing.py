@@ -55,7 +55,7 @@ def theory(probe, settings, rate: float) -> dict:
     criterion to step or None.
     """
     from llm_bridge.forecast.theory import coupled_voice, uncoupled_voice
-    from sharpening.collapse import collapse_steps
+    from sharpening import collapse_steps
 
     settings = replace(settings, learning_rate=rate)
     voices = {"uncoupled": uncoupled_voice(probe, settings), "coupled": coupled_voice(probe, settings)}
@@ -69,10 +69,11 @@ def probe_record(run, rates, task, file: Path) -> dict:
     """The probe of one run's model and settings as plain data, with the theories' steps at these learning
     rates, kept in `file`.
     """
+    from llm_bridge import load_model
     from llm_bridge.console.quiet import quiet_libraries
     from llm_bridge.forecast.pilot import run_pilots
     from llm_bridge.forecast.probe import Cost, probe_model
-    from llm_bridge.models.loading import fitting_threads, load_model
+    from llm_bridge.models.loading import fitting_threads
     from llm_bridge.report.document import plain
     from sharpening.trajectory import write_json
 

@@ -32,7 +32,7 @@ def every_reward_figure(study: dict) -> Figure:
     """One panel a run at the study's common learning rate, sorted by branch: accuracy, reward accuracy and
     majority ratio by step.
     """
-    from sharpening.rewards import get_reward
+    from sharpening import get_reward
 
     look = get_theme("light")
     records = [record for record in study["runs"] if not record["label"].startswith(FREE)]

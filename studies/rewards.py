@@ -2,7 +2,7 @@
 have free length.
 """
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from studies.study import Run, Study
 
 STEPS, EVAL_EVERY = 100, 10
@@ -46,7 +46,7 @@ def runs() -> list[Run]:
 
     100 steps each, but 300 for the vote at 2e-4 on answers of free length.
     """
-    from sharpening.rewards import REWARDS
+    from sharpening import REWARDS
 
     every = [
         _run(name, ELSEWHERE.get(name, MODEL), reward=SPECS.get(name, name), learning_rate=3e-4)

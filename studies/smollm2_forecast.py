@@ -6,13 +6,9 @@ import math
 
 import numpy as np
 
+from llm_bridge import Kernel, Pilot, Prior, RunSettings, load_calibration
 from llm_bridge.forecast.calibration.features import Reading
-from llm_bridge.forecast.calibration.survival import load_calibration
 from llm_bridge.forecast.calibration.voice import safe_learning_rate
-from llm_bridge.forecast.kernel import Kernel
-from llm_bridge.forecast.pilot import Pilot
-from llm_bridge.forecast.prior import Prior
-from llm_bridge.training.settings import RunSettings
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
 from studies.fitting import KINDS

@@ -11,7 +11,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from sharpening.trajectory import write_json
 from studies.probing import probe_record, probe_runs
 
@@ -85,7 +85,7 @@ class Study:
 
         Raises: InputError where there is none.
         """
-        from sharpening.errors import InputError
+        from sharpening import InputError
 
         folder = Path(folder)
         done = [
@@ -154,7 +154,7 @@ def _folder_of(run: Run, folder: Path) -> Path:
 
 def task_of(name: str):
     """A task of the studies alone, or a built-in one."""
-    from llm_bridge.tasks import get_task
+    from llm_bridge import get_task
     from studies.continents import Continents
     from studies.known_capitals import KnownCapitals
 
@@ -171,8 +171,8 @@ def _prepare(all_threads: bool):
 
 def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) -> dict:
     _prepare(all_threads)
+    from llm_bridge import measure
     from llm_bridge.report.document import measurement_document
-    from llm_bridge.training.measure import measure
 
     target = _folder_of(run, folder)
     found = measure(
@@ -184,7 +184,7 @@ def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) 
 
 def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     _prepare(all_threads)
-    from llm_bridge.forecast.model import forecast_model
+    from llm_bridge import forecast_model
     from llm_bridge.report.document import forecast_document
 
     target = folder / f"{_folder_of(run, folder).name}.forecast.json"

@@ -2,7 +2,7 @@
 true rewards change.
 """
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 from llm_bridge.zoo import RECIPES
 from studies.study import Run, Study
 

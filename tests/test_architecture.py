@@ -3,19 +3,21 @@
 import ast
 import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
+import llm_bridge
 import sharpening
 
 ROOT = Path(__file__).parent.parent
 OURS = ("sharpening", "llm_bridge")
-HEAVY = {"torch", "transformers", "trl", "accelerate", "datasets", "llm_bridge"}
 
 
 def imported(tree: ast.AST) -> list[tuple[str, str | None]]:
@@ -89,37 +91,50 @@ def test_the_rules_below_see_what_they_forbid():
     assert private_uses(ast.parse("from sharpening._hidden import x"))
     assert private_uses(ast.parse("import sharpening as s\ns.collapse._first(1)"))
     assert not private_uses(ast.parse("from sharpening import __version__\nself._x = sharpening"))
+    assert detours(ast.parse("from sharpening.population import Population"))
+    assert not detours(ast.parse("from sharpening import Population"))
 
 
-@pytest.mark.parametrize("path", sources("sharpening"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_core_knows_no_torch_and_no_bridge(path):
-    offences = [
-        module for module, _ in imported(ast.parse(path.read_text())) if module.split(".")[0] in HEAVY
+def test_the_import_contracts_hold():
+    """Layers, no circle, no torch in the core: `[tool.importlinter]` in pyproject.toml, as `make lint` reads it."""
+    done = run([Path(sys.executable).with_name("lint-imports")])
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def public_home(name: str) -> str | None:
+    """The face that exports this name, if one does."""
+    return next((face.__name__ for face in (sharpening, llm_bridge) if name in face.__all__), None)
+
+
+def detours(tree: ast.AST) -> list[str]:
+    """Imports from deep inside a package of names that its face exports."""
+    return [
+        f"{module}.{name}: import it from {home}"
+        for module, name in imported(tree)
+        if module and name and "." in module and (home := public_home(name)) == module.split(".")[0]
+        if getattr(importlib.import_module(home), name, None)
+        is getattr(importlib.import_module(module), name, object())
     ]
-    assert not offences, f"{path.relative_to(ROOT)} imports {offences}"
 
 
-def test_plots_are_imported_by_nobody_inside_the_core():
-    users = [
-        path.name
-        for path in sources("sharpening")
-        if path.name not in ("plots.py", "__init__.py")
-        if any(
-            module == "sharpening.plots" or (module, name) == ("sharpening", "plots")
-            for module, name in imported(ast.parse(path.read_text()))
-        )
-    ]
-    assert users == []
-
-
-@pytest.mark.parametrize("where", sorted(snippets()))
-def test_tests_notebooks_and_docs_use_public_names_only(where):
-    tree = ast.parse(snippets()[where])
-    assert private_uses(tree) == []
-    for module, name in imported(tree):
-        if module == "sharpening" and name and not name.startswith("__"):
-            is_module = (ROOT / "sharpening" / f"{name}.py").exists() or (ROOT / "sharpening" / name).is_dir()
-            assert is_module or name in sharpening.__all__, f"{name} is not exported by sharpening"
+def test_tests_notebooks_and_docs_use_public_names():
+    """No name with a leading underscore; what a face exports is imported from the face; and where users read,
+    from packages only, never from a file inside.
+    """
+    offences = []
+    for where, text in snippets().items():
+        tree = ast.parse(text)
+        offences += [f"{where}: {offence}" for offence in private_uses(tree) + detours(tree)]
+        for module, name in imported(tree):
+            if module in OURS and name and not name.startswith("__"):
+                face = importlib.import_module(module)
+                is_package = (ROOT / module / name / "__init__.py").exists()
+                if not (is_package or name in face.__all__ or where.startswith("tests")):
+                    offences.append(f"{where}: {module} does not export {name}")
+            if module.split(".")[0] in OURS and not where.startswith(("tests", "docs/hooks")):
+                if not (ROOT.joinpath(*module.split(".")) / "__init__.py").exists():
+                    offences.append(f"{where}: {module} is a file inside a package")
+    assert offences == []
 
 
 def test_every_module_has_a_docstring():
@@ -132,9 +147,9 @@ def test_every_module_has_a_docstring():
     assert bare == []
 
 
-def test_importing_sharpening_loads_nothing_heavy():
+def test_importing_a_face_loads_nothing_heavy():
     code = (
-        "import sys, sharpening; print(*sorted({'torch', 'transformers', 'trl', 'jax', 'matplotlib'} &"
+        "import sys, sharpening, llm_bridge; print(*sorted({'torch', 'transformers', 'trl', 'jax', 'matplotlib'} &"
         " set(sys.modules)))"
     )
     assert run([sys.executable, "-c", code]).stdout.split() == []
@@ -148,23 +163,57 @@ def test_using_every_public_name_still_loads_no_torch():
     assert run([sys.executable, "-c", code]).stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("name", [name for name in sharpening.__all__ if not name.startswith("__")])
-def test_public_names_have_docstrings_and_a_docs_entry(name):
-    thing = getattr(sharpening, name)
-    if callable(thing) or hasattr(thing, "__path__"):
-        assert (thing.__doc__ or "").strip(), f"sharpening.{name} has no docstring"
-        assert not thing.__doc__.startswith(f"{name}("), (
-            f"sharpening.{name} has only dataclass's automatic docstring"
-        )
-    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
-    assert re.search(rf"(?m)(^\s+- {name}$|^::: sharpening[\w.]*\.{name}$)", pages), (
-        f"{name} is on no page of docs/api"
-    )
+def documented() -> str:
+    return "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
+
+
+def test_public_names_have_docstrings_and_a_docs_entry():
+    pages, offences = documented(), []
+    for face in (sharpening, llm_bridge):
+        for name in face.__all__:
+            thing = getattr(face, name)
+            if isinstance(thing, types.ModuleType):
+                continue
+            if callable(thing) and not (thing.__doc__ or "").strip():
+                offences.append(f"{face.__name__}.{name} has no docstring")
+            if callable(thing) and (thing.__doc__ or "").startswith(f"{name}("):
+                offences.append(f"{face.__name__}.{name} has only dataclass's automatic docstring")
+            if not re.search(rf"(?m)(^\s+- {name}$|^::: {face.__name__}[\w.]*\.{name}$)", pages):
+                offences.append(f"{face.__name__}.{name} is on no page of docs/api")
+    assert offences == []
 
 
 def test_public_names_are_importable_and_unique():
-    assert len(set(sharpening.__all__)) == len(sharpening.__all__) > 0
-    assert set(sharpening.__all__) <= set(dir(importlib.import_module("sharpening")))
+    for face in (sharpening, llm_bridge):
+        assert len(set(face.__all__)) == len(face.__all__) > 0
+        assert set(face.__all__) <= set(dir(face))
+        inside = {found.name for found in pkgutil.iter_modules(face.__path__)}
+        assert inside & set(face.__all__) <= {"plots", "testing", "exact"}, "a name that is also a module's"
+
+
+MOVED = (
+    ("llm_bridge.monitor", "CollapseMonitor"),
+    ("llm_bridge.forecasting", "forecast_model"),
+    ("llm_bridge.settings", "RunSettings"),
+    ("llm_bridge.train", "measure"),
+    ("llm_bridge.rewards", "majority_reward"),
+    ("llm_bridge.results", "Measurement"),
+    ("llm_bridge.calibration.survival", "FailureTime"),
+    ("sharpening.mean_field", "critical_size"),
+    ("sharpening.verification_schedule", "cheapest_schedule"),
+)
+"""Names that earlier documentation promised, and where it promised them."""
+
+
+def test_names_that_were_promised_elsewhere_still_work_with_a_note():
+    for module, name in MOVED:
+        sys.modules.pop(module, None)
+        with pytest.warns(DeprecationWarning, match=f"{module} is now"):
+            former = importlib.import_module(module)
+        home = sys.modules[getattr(former, name).__module__]
+        assert home.__name__ != module and getattr(former, name) is getattr(home, name)
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            getattr(former, "nothing")  # noqa: B009
 
 
 def run(command):

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from llm_bridge import Measurement, ModelForecast, RunSettings
 from llm_bridge.cli import create_app
-from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report.document import forecast_document, measurement_document
-from llm_bridge.training.measurement import Measurement
-from llm_bridge.training.settings import RunSettings
 from sharpening import CRITERIA, METRICS, Outcome, Trajectory, list_rewards, list_theorems
 
 ROOT = Path(__file__).parent.parent

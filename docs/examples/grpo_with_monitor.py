@@ -9,9 +9,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from llm_bridge.models.built_in import built_in_folder
-from llm_bridge.training.monitor import CollapseMonitor
-from llm_bridge.training.reward_function import majority_reward
+from llm_bridge import CollapseMonitor, built_in_folder, majority_reward
 
 
 def last_number(text):

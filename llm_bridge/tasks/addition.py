@@ -1,8 +1,9 @@
 """Two-digit addition: "37+48=" is to be continued with "85"."""
 
-from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits
+from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits, register_task
 
 
+@register_task
 class Addition(Task):
     """All 10,000 sums a+b with a and b in 0..99.
 

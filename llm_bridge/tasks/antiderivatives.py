@@ -7,12 +7,13 @@ from itertools import combinations
 from llm_bridge.answers.formulas import MAX_LENGTH, names, parse_formula
 from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.answers.primitives import CONSTANTS, is_antiderivative, same_derivative
-from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.base import Problem, Task, register_task
 
 _HEADS = ("F(x)", "f(x)", "y", "F")
 _LONGEST_TEXT = MAX_LABEL
 
 
+@register_task
 class Antiderivatives(Task):
     """Monomials, sums of two, sines, cosines, exponentials and 1/x with small whole numbers: 648 integrands.
 

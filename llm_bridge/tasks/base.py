@@ -168,6 +168,25 @@ def digits_settled(completion: str) -> bool:
     return len(completion) > MAX_LABEL or bool(text) and not (text.isascii() and text.isdigit())
 
 
+TASKS: dict[str, type[Task]] = {}
+"""The built-in tasks by name."""
+
+
+def register_task(cls: type[Task]) -> type[Task]:
+    """Class decorator: put the task into TASKS under `cls.name`. It must be made without arguments.
+
+    Raises: InputError if a text is missing or the name belongs to another task.
+    """
+    for name in ("name", "description"):
+        if not str(getattr(cls, name, "")).strip():
+            raise InputError(name, getattr(cls, name, None), f"the task {cls.__name__} needs one")
+    known = TASKS.get(cls.name)
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InputError("name", cls.name, f"{known.__name__} already has it", "Choose another name")
+    TASKS[cls.name] = cls
+    return cls
+
+
 def run_without_labels(problems) -> bool:
     """True if no problem carries a true answer, so that labelled metrics cannot be formed."""
     return all(problem.answer is None for problem in problems)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.base import Problem, Task, register_task
 from llm_bridge.tasks.capitals_data import CAPITALS, SPELLINGS
 
 _LETTER = r"[^\W\d_](?:[\u0300-\u036f])*"
@@ -16,6 +16,7 @@ _LONGEST_GAP = 200
 _LONGEST_TEXT = _LONGEST_GAP + 2 * _LONGEST_WORD
 
 
+@register_task
 class Capitals(Task):
     """One problem a country; the answer is the **first word** of the completion.
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import combinations_with_replacement, permutations, product
 
 from llm_bridge.answers.arithmetic import MAX_LENGTH, parse_expression
-from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.base import Problem, Task, register_task
 
 LARGEST_NUMBER = 14
 LARGEST_TARGET = 99
 
 
+@register_task
 class Countdown(Task):
     """Three numbers in 1..14, ascending, and every target in 1..99 that +, - and * reach from them.
 

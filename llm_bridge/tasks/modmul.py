@@ -1,8 +1,9 @@
 """Multiplication modulo a prime: "12*34%97=" is to be continued with "20"."""
 
-from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits
+from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits, register_task
 
 
+@register_task
 class ModularMultiplication(Task):
     """All products a*b modulo 97 with a and b in 1..96: 9,216 problems.
 

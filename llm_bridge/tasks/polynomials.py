@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 
-from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.base import Problem, Task, register_task
 
 _LONGEST = 64
 _TERM = re.compile(r"([+-]?)(?:([0-9]{1,4})(?:\*x(?:\^([0-9]))?)?|x(?:\^([0-9]))?)", re.ASCII)
 _ALLOWED = frozenset("0123456789+-*^x \t\r\n")
 
 
+@register_task
 class Polynomials(Task):
     """The 729 integrands 3a*x^2+2b*x+c with a, b, c in 1..9, for tiny models that know no words.
 

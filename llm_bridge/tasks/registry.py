@@ -1,34 +1,18 @@
 """The names of the built-in tasks, and the way from a name or a file to a task."""
 
+import importlib
+import pkgutil
 from pathlib import Path
 
-from llm_bridge.tasks.addition import Addition
-from llm_bridge.tasks.antiderivatives import Antiderivatives
-from llm_bridge.tasks.base import Task
-from llm_bridge.tasks.capitals import Capitals
+from llm_bridge.tasks.base import TASKS, Task
 from llm_bridge.tasks.corpus import CorpusTask
-from llm_bridge.tasks.countdown import Countdown
 from llm_bridge.tasks.jsonl import JsonlTask
-from llm_bridge.tasks.modmul import ModularMultiplication
-from llm_bridge.tasks.polynomials import Polynomials
-from llm_bridge.tasks.sorting import Sorting
-from llm_bridge.tasks.worked_addition import WorkedAddition
 from sharpening.errors import InputError
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        Addition,
-        ModularMultiplication,
-        Countdown,
-        Capitals,
-        WorkedAddition,
-        Antiderivatives,
-        Polynomials,
-        Sorting,
-    )
-}
-"""The built-in tasks by name."""
+# A new task is one new file here with one decorated class: whatever lies in this package is imported.
+for _found in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    if _found.name != "registry":
+        importlib.import_module(f"llm_bridge.tasks.{_found.name}")
 
 
 def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Task:

@@ -2,9 +2,10 @@
 
 from itertools import product
 
-from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits
+from llm_bridge.tasks.base import Problem, Task, digits_settled, plain_digits, register_task
 
 
+@register_task
 class Sorting(Task):
     """All 6,561 strings of four digits 1..9, to be put in ascending order.
 

@@ -5,12 +5,13 @@ or "15,8,,,,:85".
 import re
 
 from llm_bridge.answers.limits import MAX_LABEL
-from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.base import Problem, Task, register_task
 
 _FORM = re.compile(r"\s*[0-9,]*:([0-9]+)\s*", re.ASCII)
 _BEGINNING = re.compile(r"\s*[0-9,]*(:[0-9]*)?\s*", re.ASCII)
 
 
+@register_task
 class WorkedAddition(Task):
     """All 10,000 sums a+b with a and b in 0..99, answered after a colon, with anything made of digits and
     commas before it.

@@ -1,8 +1,8 @@
 """Figures from trajectories and collapse steps.
 
 Nothing global is touched: each function returns a Figure of its own, drawn without pyplot. Names are beside
- the lines, and all is readable at 800 pixels. `theme="dark"` draws for a dark page; the background is
- transparent in both.
+the lines, and all is readable at 800 pixels. `theme="dark"` draws for a dark page; the background is
+transparent in both.
 """
 
 from sharpening.plots.curves import plot_trajectories, plot_trajectory

@@ -18,16 +18,18 @@ from sharpening import (
     GRPO,
     CompoundSymmetric,
     KLProx,
+    LowRankPlusDiagonal,
     MajorityReward,
     NaturalGradient,
     Population,
     SoftmaxGradient,
     collapse_step,
+    compare_schedules,
+    critical_ratio,
+    earliest_turn,
     simulate,
+    vote_path,
 )
-from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.simulation.vote_path import critical_ratio, earliest_turn, vote_path
-from sharpening.verification.closed_form import compare_schedules
 
 HERE = Path(__file__).parent
 DECADES = np.array([1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])

@@ -14,12 +14,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from llm_bridge import get_task
 from llm_bridge.answers.approximate import surely_differ
 from llm_bridge.answers.formulas import parse_formula
 from llm_bridge.answers.guard import guard
 from llm_bridge.answers.normal_form import is_words, normal_form
 from llm_bridge.answers.numbers import number
-from llm_bridge.tasks import equivalent, get_task
+from llm_bridge.tasks import equivalent
 
 SETS = {"GSM8K": "gsm8k_test.jsonl", "MATH-500": "math500.jsonl"}
 

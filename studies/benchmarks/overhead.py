@@ -21,13 +21,8 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from llm_bridge import CollapseMonitor, RunSettings, get_task, load_model, majority_reward, measure
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.models.loading import load_model
-from llm_bridge.tasks import get_task
-from llm_bridge.training.measure import measure
-from llm_bridge.training.monitor import CollapseMonitor
-from llm_bridge.training.reward_function import majority_reward
-from llm_bridge.training.settings import RunSettings
 from llm_bridge.training.trainer import schedule
 
 MODEL = "addition-uncertain"

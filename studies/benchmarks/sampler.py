@@ -12,9 +12,8 @@ import time
 
 import torch
 
-from llm_bridge.models.loading import load_model
+from llm_bridge import get_task, load_model
 from llm_bridge.sampling.rollouts import sample
-from llm_bridge.tasks import get_task
 
 SHOTS = (
     "The capital of France is Paris. The capital of Japan is Tokyo. The capital of Peru is Lima. "

@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from llm_bridge import Problem, get_task
 from llm_bridge.answers import equivalence, normal_form
 from llm_bridge.answers.guard import guard
-from llm_bridge.tasks import Problem, get_task, votes
+from llm_bridge.tasks import votes
 
 NUMBERS = ["7", "42", "1000", "0.25", "3/8", "-1.5", "120", "2.5"]
 FORMULAS = [

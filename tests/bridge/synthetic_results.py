@@ -2,11 +2,8 @@
 
 import numpy as np
 
-from llm_bridge.forecast.result import ForecastStep, ModelForecast
-from llm_bridge.training.measurement import Measurement
-from llm_bridge.training.settings import RunSettings
-from sharpening.collapse import collapse_steps
-from sharpening.trajectory import Trajectory
+from llm_bridge import ForecastStep, Measurement, ModelForecast, RunSettings
+from sharpening import Trajectory, collapse_steps
 
 LABELLED = ("accuracy", "label_accuracy", "reward_accuracy")
 

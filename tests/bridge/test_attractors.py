@@ -12,14 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from llm_bridge import Attractor, Pilot, RunSettings, describe, get_task, load_model, run_pilot
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.attractors import CHANCE, KINDS, Attractor, describe, fall, told, varying_words
-from llm_bridge.forecast.pilot import Pilot, run_pilot
-from llm_bridge.models.loading import load_model
+from llm_bridge.forecast.attractors import CHANCE, KINDS, fall, told, varying_words
 from llm_bridge.sampling.greedy import Reply
-from llm_bridge.tasks import get_task
-from llm_bridge.training.settings import RunSettings
-from sharpening.errors import InputError
+from sharpening import InputError
 
 SIZE = 40
 SUMS = [(11 + 2 * i, 99 - 2 * i + i % 3) for i in range(SIZE)]

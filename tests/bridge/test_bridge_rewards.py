@@ -9,20 +9,17 @@ import pytest
 import torch
 from tiny import clone, same_weights, weights
 
+from llm_bridge import RunSettings, TaskReward, get_task, load_model, measure
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.probe import Cost, measure_kernel
-from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
-from llm_bridge.tasks import get_task, read_answers
+from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.rephrasing import with_rephrasings
-from llm_bridge.training.measure import measure
-from llm_bridge.training.reward_function import TaskReward
-from llm_bridge.training.settings import RunSettings
 from llm_bridge.training.signals import Batch, Signals
 from llm_bridge.training.trainer import grpo_trainer, schedule
-from sharpening.rewards import REWARDS, Reward, RewardCard, get_reward, register_reward
+from sharpening import REWARDS, Reward, RewardCard, get_reward, register_reward
 
 ADDITION, COUNTDOWN, POLYNOMIALS = get_task("addition"), get_task("countdown"), get_task("polynomials")
 TASKS = {"exhaustive-teacher": COUNTDOWN, "semantic-clusters": COUNTDOWN, "antiderivative": POLYNOMIALS}

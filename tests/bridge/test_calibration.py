@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_bridge import Calibration, Chance, FailureTime, Kernel, Pilot, Prior, Rise, RunSettings
 from llm_bridge.forecast.calibration.features import (
     LABEL_FREE,
     LABELLED,
@@ -19,8 +20,8 @@ from llm_bridge.forecast.calibration.features import (
     OUTCOME,
     Reading,
 )
-from llm_bridge.forecast.calibration.outcome import Chance, Rise, verdict
-from llm_bridge.forecast.calibration.survival import Calibration, FailureTime, lives
+from llm_bridge.forecast.calibration.outcome import verdict
+from llm_bridge.forecast.calibration.survival import lives
 from llm_bridge.forecast.calibration.voice import (
     SAFE,
     TRAINED_ON,
@@ -30,11 +31,7 @@ from llm_bridge.forecast.calibration.voice import (
     sensitivity,
     with_rise,
 )
-from llm_bridge.forecast.kernel import Kernel
-from llm_bridge.forecast.pilot import Pilot
-from llm_bridge.forecast.prior import Prior
 from llm_bridge.report.words import VERDICTS
-from llm_bridge.training.settings import RunSettings
 from studies.fitting import Group, calibrated, chance, fit, rise
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
 

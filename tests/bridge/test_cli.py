@@ -12,8 +12,8 @@ import pytest
 from cli_helpers import assert_refused, invoke
 from synthetic_results import make_forecast, make_measurement
 
-from llm_bridge.training.settings import RunSettings
-from sharpening.errors import InputError
+from llm_bridge import RunSettings
+from sharpening import InputError
 
 HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings
 
 RUN_COMMANDS = ("forecast", "measure", "compare")
 

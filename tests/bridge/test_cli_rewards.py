@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from sharpening.rewards import (
-    BRANCHES,
-    REWARDS,
-    RewardCard,
-    get_reward,
-    list_rewards,
-    register_reward,
-    registry,
-)
-from sharpening.rewards import Reward as RewardBase
+from sharpening import REWARDS, RewardCard, get_reward, list_rewards, register_reward
+from sharpening import Reward as RewardBase
+from sharpening.rewards import BRANCHES, registry
 
 KEYS = {
     "name", "title", "branch", "known_as", "unified", "unified_form", "formula", "unit", "sign", "limit", "failure_mode", "needs",

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from cli_helpers import assert_refused, invoke
 
+from llm_bridge import Kernel, Prior
 from llm_bridge.forecast import schedule as scheduling
-from llm_bridge.forecast.kernel import Kernel
-from llm_bridge.forecast.prior import Prior
 from llm_bridge.forecast.probe import RetentionCurve
 from llm_bridge.report.schedules import HEADLINES
 from llm_bridge.sampling.cost import Cost
@@ -202,8 +201,7 @@ def test_refusals_come_before_any_work(words, fragments, monkeypatch):
 
 def test_a_population_that_turns_out_to_have_no_labels(probed):
     """The task has answers, but none for the prompts that were probed."""
-    from llm_bridge.tasks import get_task
-    from llm_bridge.training.settings import RunSettings
+    from llm_bridge import RunSettings, get_task
 
     probed(labelled=False, radius_collapses=False)
     with pytest.raises(InputError, match="wrong_modes"):

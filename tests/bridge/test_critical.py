@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.forecast.attractors import Attractor
-from llm_bridge.tasks import get_task
+from llm_bridge import Attractor, get_task
 from studies.continents import Continents
 from studies.critical import FACTOR, LADDER, TASKS, bracket
 from studies.fitting import KINDS

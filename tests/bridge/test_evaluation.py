@@ -10,10 +10,10 @@ import torch
 from scipy.stats import binom
 from tiny import after_equals, clone, markov_model, random_model
 
-from llm_bridge.models.loading import frozen_copy, load_model
-from llm_bridge.tasks import get_task
+from llm_bridge import Evaluator, get_task, load_model
+from llm_bridge.models.loading import frozen_copy
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.evaluation import Evaluator, InitialModel
+from llm_bridge.training.evaluation import InitialModel
 
 PRIOR = {"d3": 0.55, "d5": 0.25, "d7": 0.15, "d9": 0.05}
 PROMPTS = [f"{a}+{b}=" for a in range(1, 9) for b in range(1, 9)]

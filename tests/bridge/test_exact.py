@@ -10,20 +10,10 @@ import pytest
 import torch
 from tiny import after_equals, random_model, same_weights, weights
 
-from llm_bridge.exact import (
-    ExactModel,
-    ExactTraining,
-    fit,
-    jacobian,
-    numerals,
-    project,
-    pull_back,
-    push_forward,
-)
-from llm_bridge.models.loading import load_model
+from llm_bridge import ExactModel, ExactTraining, get_task, load_model
+from llm_bridge.exact import fit, jacobian, numerals, project, pull_back, push_forward
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
-from llm_bridge.tasks import get_task
 from sharpening import GRPO, InputError, KLProx, NaturalGradient, Population, SoftmaxGradient, exact_metrics
 from sharpening.theorems.numerics import log_odds, path
 from studies.exact import EXACT

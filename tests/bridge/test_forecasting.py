@@ -7,19 +7,16 @@ from dataclasses import replace
 import pytest
 from tiny import after_equals, save
 
+from llm_bridge import RunSettings, forecast_model, get_task, load_model
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.calibration.features import Reading
-from llm_bridge.forecast.model import SILENT, SPEAKER, first_rate, forecast_model
+from llm_bridge.forecast.model import SILENT, SPEAKER, first_rate
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import probe_model
 from llm_bridge.forecast.theory import radius_voice, step_size
-from llm_bridge.models.loading import load_model
 from llm_bridge.report.document import forecast_document
 from llm_bridge.report.words import VERDICTS, VOICES
-from llm_bridge.tasks import get_task
-from llm_bridge.training.settings import RunSettings
-from sharpening import CRITERIA, Outcome, collapse_steps
-from sharpening.errors import InputError
+from sharpening import CRITERIA, InputError, Outcome, collapse_steps
 
 TASK = get_task("addition")
 SETTINGS = RunSettings(eval_prompts=8, prompts_per_step=8, rollouts=4, max_steps=60, eval_every=5)
@@ -69,8 +66,7 @@ def test_twice_gives_the_same_json_but_for_seconds(forecast):
 
 def test_voices_of_theory_are_asked_only_on_request_and_change_nothing(forecast):
     alone, asked = (
-        forecast_document(found)
-        for found in (forecast_model("addition-uncertain", TASK, SETTINGS), forecast)
+        forecast_document(found) for found in (forecast_model("addition-uncertain", TASK, SETTINGS), forecast)
     )
     assert set(alone.pop("voices")) == {forecast.speaker} < set(asked.pop("voices"))
     assert alone["cost"].pop("seconds") >= 0 <= asked["cost"].pop("seconds")

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from tiny import random_model
 
+from llm_bridge import RunSettings
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.gradient_products import GradientProducts, GramEstimate, low_rank_kernel
 from llm_bridge.forecast.probe import Cost, measure_gradients
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.settings import RunSettings
-from sharpening import InputError
-from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
+from sharpening import CompoundSymmetric, InputError, LowRankPlusDiagonal
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,14 @@ import sys
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.models.built_in import built_in_folder
-from llm_bridge.models.loading import load_model
+from llm_bridge import RunSettings, built_in_folder, get_task, load_model, measure
 from llm_bridge.models.names import check_model_name, locate_model
-from llm_bridge.tasks import get_task, read_answers, spellable
+from llm_bridge.tasks import read_answers, spellable
 from llm_bridge.training.evaluation import run_without_labels
-from llm_bridge.training.measure import measure, watched_criterion
+from llm_bridge.training.measure import watched_criterion
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import problems_digest
-from llm_bridge.training.settings import RunSettings
-from sharpening.collapse import CRITERIA
-from sharpening.errors import InputError
-from sharpening.trajectory import METRICS
+from sharpening import CRITERIA, METRICS, InputError
 
 LABELLED = {name for name, metric in METRICS.items() if metric.needs_labels}
 SMALL = (

@@ -14,17 +14,13 @@ import numpy as np
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.logs import LEVELS, read_log
+from llm_bridge import Measurement, RunSettings, read_log
+from llm_bridge.logs import LEVELS
 from llm_bridge.logs.completions import read_trl, read_verl
 from llm_bridge.logs.groups import groups_log
 from llm_bridge.logs.names import canonical
 from llm_bridge.report.document import measurement_document
-from llm_bridge.training.measurement import Measurement
-from llm_bridge.training.settings import RunSettings
-from sharpening.collapse import collapse_steps
-from sharpening.errors import InputError
-from sharpening.metrics import group_metrics
-from sharpening.trajectory import Trajectory
+from sharpening import InputError, Trajectory, collapse_steps, group_metrics
 
 STEPS = [0, 10, 20, 30, 40, 50, 60]
 FALL = {
@@ -283,8 +279,7 @@ def trl_run(tmp_path_factory):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from llm_bridge.models.built_in import built_in_folder
-    from llm_bridge.training.reward_function import majority_reward
+    from llm_bridge import built_in_folder, majority_reward
 
     folder, model = tmp_path_factory.mktemp("trl"), built_in_folder("addition-uncertain")
     trainer = GRPOTrainer(

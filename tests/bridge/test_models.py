@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import random_model, same_weights, save, weights
 
-from llm_bridge.models.loading import check_model_name, load_model
-from sharpening.errors import InputError
+from llm_bridge import load_model
+from llm_bridge.models.loading import check_model_name
+from sharpening import InputError
 
 
 @pytest.fixture

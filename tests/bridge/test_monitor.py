@@ -11,15 +11,13 @@ from datasets import Dataset
 from tiny import same_weights, weights
 from trl import GRPOConfig, GRPOTrainer
 
+from llm_bridge import CollapseMonitor, Evaluator, load_model, majority_reward
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.models.loading import frozen_copy, load_model
+from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.rollouts import sequence_log_probs
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.evaluation import Evaluator
-from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
-from llm_bridge.training.reward_function import majority_reward
-from sharpening import Outcome, collapse_step
-from sharpening.errors import InputError
+from llm_bridge.training.monitor import STATE_FILE
+from sharpening import InputError, Outcome, collapse_step
 
 PAIRS = [(a, b) for a in range(20, 80, 3) for b in range(20, 80, 3)]
 TRAINING, HELD_OUT = [f"{a}+{b}=" for a, b in PAIRS[::2]], PAIRS[1::40]

@@ -9,13 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_bridge import Pilot, RunSettings, get_task, load_model, run_pilot
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.pilot import HELD, Pilot, run_pilot
+from llm_bridge.forecast.pilot import HELD
 from llm_bridge.forecast.probe import Cost
-from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.greedy import greedy_replies
-from llm_bridge.tasks import get_task
-from llm_bridge.training.settings import RunSettings
 
 TASK = get_task("addition")
 SETTINGS = {"eval_prompts": 16, "prompts_per_step": 8, "rollouts": 4}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import after_equals, clone, random_model, same_weights, weights
 
+from llm_bridge import RunSettings, get_task, load_model
 from llm_bridge.console.progress import NullProgress, terminal_progress
 from llm_bridge.forecast.probe import (
     Cost,
@@ -19,12 +20,10 @@ from llm_bridge.forecast.probe import (
     probe_model,
     retention_curve,
 )
-from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
-from llm_bridge.tasks import get_task, read_answers
+from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.settings import RunSettings
 
 SETTINGS = RunSettings(eval_prompts=8, prompts_per_step=4, rollouts=4)
 ADDITION = get_task("addition")

@@ -13,13 +13,13 @@ import pytest
 import torch
 from tiny import random_model
 
+from llm_bridge import CountSketch, RunSettings, sketched_gram
 from llm_bridge.console.progress import NullProgress
-from llm_bridge.forecast.gradient_products import CountSketch, exact_gram, sketched_gram
+from llm_bridge.forecast.gradient_products import exact_gram
 from llm_bridge.forecast.probe import Cost, measure_gradients, measure_kernel, policy_gradient_parts
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.settings import RunSettings
 from sharpening import InputError
 
 PROMPTS, SEEDS = 8, 40

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from synthetic_results import fall, make_forecast, make_measurement
 
-from llm_bridge.forecast.result import ForecastStep
+from llm_bridge import ForecastStep
 from llm_bridge.report import (
     comparison_document,
     comparison_headline,
@@ -28,7 +28,7 @@ from llm_bridge.report import (
 )
 from llm_bridge.report.comparison import curve_errors, within_interval
 from llm_bridge.report.document import plain
-from sharpening.collapse import CollapseStep, Outcome
+from sharpening import CollapseStep, Outcome
 
 
 def at(step, outcome=None, horizon=300):

@@ -8,7 +8,7 @@ import pytest
 from reward_oracle import GROUP, group, random_case, token_table
 from reward_oracle_exact import EXACT, exact, random_policies
 
-from sharpening.rewards import TokenStatistics, get_reward
+from sharpening import TokenStatistics, get_reward
 
 torch = pytest.importorskip("torch")
 

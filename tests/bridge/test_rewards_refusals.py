@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llm_bridge.tasks import get_task
-from llm_bridge.training.measure import measure
-from llm_bridge.training.reward_function import TaskReward, check_reward
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import RunSettings, TaskReward, get_task, measure
+from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.trainer import schedule
-from sharpening.errors import InputError
+from sharpening import InputError
 
 ADDITION, COUNTDOWN = get_task("addition"), get_task("countdown")
 SETTINGS = RunSettings(

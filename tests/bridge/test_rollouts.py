@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chi2_contingency, chisquare
 from tiny import markov_model, random_model
 
-from llm_bridge.models.loading import load_model
+from llm_bridge import load_model
 from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
 
 FALSE_ALARM = 1e-4

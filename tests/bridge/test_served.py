@@ -12,8 +12,8 @@ import pytest
 from serving import serving
 from tiny import after_equals, random_model
 
+from llm_bridge import served_population
 from llm_bridge.console.progress import terminal_progress
-from llm_bridge.forecast.served import served_population
 from llm_bridge.sampling.answer_file import ANSWERS_FILE
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded

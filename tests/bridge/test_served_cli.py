@@ -20,6 +20,7 @@ from cli_helpers import assert_refused, invoke
 from serving import serving
 from tiny import after_equals
 
+from llm_bridge import Problem, ServedAnswers
 from llm_bridge.forecast.served import (
     SERVED_VERDICTS,
     close_call,
@@ -28,9 +29,8 @@ from llm_bridge.forecast.served import (
     vote_accuracy,
 )
 from llm_bridge.sampling.answer_file import ANSWERS_FILE
-from llm_bridge.sampling.served_answers import ServedAnswers
 from llm_bridge.sampling.server import API_KEY
-from llm_bridge.tasks import Answers, Problem
+from llm_bridge.tasks import Answers
 from sharpening import InputError
 
 MASSES = {"d3": 0.6, "d5": 0.3, "d7": 0.1}
@@ -388,7 +388,7 @@ def test_the_vote_of_two_shares_its_ties():
 
 @pytest.mark.parametrize("name", ["prompts", "concurrency"])
 def test_bad_numbers_come_from_the_engine_with_their_name(name):
-    from llm_bridge.sampling.served_answers import served_answers
+    from llm_bridge import served_answers
 
     with pytest.raises(InputError, match=name):
         served_answers("http://127.0.0.1:9/v1", "tiny", None, **{name: 0})

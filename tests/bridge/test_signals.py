@@ -10,10 +10,11 @@ import pytest
 import torch
 from tiny import clone, markov_model, random_model, same_weights, weights
 
+from llm_bridge import get_task
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.forward import completion_statistics
 from llm_bridge.sampling.rollouts import sample, sequence_log_probs
-from llm_bridge.tasks import get_task, read_answers
+from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.rephrasing import with_rephrasings
 from llm_bridge.training.signals import STATES, Batch, Signals, answer_tokens
 from llm_bridge.zoo.pretraining import character_tokenizer

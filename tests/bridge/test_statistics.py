@@ -16,7 +16,7 @@ from tiny import random_model
 from llm_bridge.sampling.forward import completion_statistics, next_token_logits
 from llm_bridge.sampling.rollouts import sample, sequence_log_probs
 from llm_bridge.sampling.token_statistics import hidden_statistics, token_statistics
-from sharpening.errors import InputError
+from sharpening import InputError
 
 FIELDS = ("log_prob", "entropy", "uniform_cross_entropy", "gap")
 

@@ -5,8 +5,7 @@ ground truth.
 import dataclasses
 import json
 
-from llm_bridge.tasks import TASKS
-from llm_bridge.training.settings import RunSettings
+from llm_bridge import TASKS, RunSettings
 from llm_bridge.zoo import RECIPES
 from studies.ground_truth import GROUND_TRUTH
 from studies.priors import PRIORS, build_prior

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks import TASKS, Task, get_task
-from sharpening.errors import InputError
+from llm_bridge import TASKS, Task, get_task
+from sharpening import InputError
 
 SIZES = {
     "addition": 10_000,
@@ -169,7 +169,7 @@ def test_split_refuses_too_few_problems(arguments, named):
 
 
 def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(InputError, match="addition, modmul, countdown, capitals"):
+    with pytest.raises(InputError, match="addition, antiderivatives, capitals, countdown"):
         get_task("adition")
     with pytest.raises(InputError, match="answer_pattern"):
         get_task("addition", answer_pattern="boxed")

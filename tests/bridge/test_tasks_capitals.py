@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_bridge.tasks import get_task
+from llm_bridge import get_task
 from llm_bridge.tasks.capitals_data import CAPITALS, SPELLINGS
 
 TASK = get_task("capitals")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_bridge import get_task
 from llm_bridge.answers.arithmetic import parse_expression
-from llm_bridge.tasks import get_task
 
 TASK = get_task("countdown")
 

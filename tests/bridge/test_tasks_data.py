@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_bridge.tasks import equivalent, get_task
+from llm_bridge import get_task
+from llm_bridge.tasks import equivalent
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llm_bridge.answers.extraction import extractor, last_box
 from llm_bridge.answers.normal_form import is_words, normal_form
 from llm_bridge.answers.numbers import last_number, number, write_number
-from sharpening.errors import InputError
+from sharpening import InputError
 
 LATEX = st.lists(
     st.sampled_from(

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks import get_task
+from llm_bridge import get_task, get_verifier
 from llm_bridge.tasks.polynomials import read_polynomial
-from llm_bridge.verifiers import get_verifier
 from llm_bridge.zoo import RECIPES
 from llm_bridge.zoo.pretraining import Lessons, character_tokenizer
-from sharpening.errors import InputError
+from sharpening import InputError
 
 WORKED, POLYNOMIALS = get_task("worked-addition"), get_task("polynomials")
 

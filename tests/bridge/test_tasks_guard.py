@@ -11,7 +11,7 @@ import pytest
 
 from llm_bridge.answers.equivalence import equivalent
 from llm_bridge.answers.guard import Guard, guard
-from sharpening.errors import InputError
+from sharpening import InputError
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
 
@@ -37,8 +37,8 @@ CODE = [
 
 
 def test_hostile_answers_are_never_executed(tmp_path):
+    from llm_bridge import TASKS, get_task
     from llm_bridge.answers.extraction import extractor
-    from llm_bridge.tasks import TASKS, get_task
 
     canary = tmp_path / "canary"
     readers = [get_task(name).extract for name in TASKS] + [

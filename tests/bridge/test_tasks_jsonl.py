@@ -5,8 +5,8 @@ import traceback
 
 import pytest
 
-from llm_bridge.tasks import get_task
-from sharpening.errors import InputError
+from llm_bridge import get_task
+from sharpening import InputError
 
 
 def write(path, *rows):

@@ -39,7 +39,7 @@ SLOW = [
 
 @pytest.mark.parametrize("text", SLOW, ids=range(len(SLOW)))
 def test_no_text_is_slow_to_read(text):
-    from llm_bridge.tasks import TASKS, get_task
+    from llm_bridge import TASKS, get_task
 
     readers = [get_task(name).extract for name in TASKS] + [get_task(name).settled for name in TASKS]
     for read in [extractor("last-number"), extractor("boxed"), extractor("text"), *readers]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from llm_bridge.tasks import TASKS, get_task, spellable
-from sharpening.errors import InputError
+from llm_bridge import TASKS, get_task
+from llm_bridge.tasks import spellable
+from sharpening import InputError
 
 
 class Characters:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge.tasks import Problem, Task, answer_ids, get_task, read_answers
-from sharpening.metrics import NO_ANSWER
+from llm_bridge import Problem, Task, get_task
+from llm_bridge.tasks import answer_ids, read_answers
+from sharpening import NO_ANSWER
 
 
 class Plain(Task):

@@ -16,16 +16,13 @@ import pytest
 import torch
 from tiny import weights
 
+from llm_bridge import Problem, RunSettings, get_task, load_model, majority_reward, measure
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.models.loading import load_model
-from llm_bridge.tasks import Problem, get_task, read_answers
-from llm_bridge.training.measure import measure
-from llm_bridge.training.reward_function import majority_reward, task_reward
-from llm_bridge.training.settings import RunSettings
+from llm_bridge.tasks import read_answers
+from llm_bridge.training.reward_function import task_reward
 from llm_bridge.training.trainer import grpo_trainer, schedule
-from sharpening.errors import InputError
-from sharpening.rewards import get_reward
+from sharpening import InputError, get_reward
 
 MODEL, TASK = "addition-uncertain", get_task("addition")
 SETTINGS = RunSettings(

@@ -10,10 +10,10 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.tasks import Problem, get_task
-from llm_bridge.verifiers import VERIFIERS, Verifier, get_verifier, register_verifier
+from llm_bridge import Problem, Verifier, get_task, get_verifier, register_verifier
+from llm_bridge.verifiers import VERIFIERS
 from llm_bridge.verifiers.constraints import UndefinedError, evaluate, parse_constraint
-from sharpening.errors import InputError
+from sharpening import InputError
 
 SYMBOLIC = get_verifier("symbolic")
 

@@ -9,13 +9,12 @@ from tiny import after_equals, markov_model, random_model, save
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llm_bridge.models.loading import LoadedModel, load_model
+from llm_bridge import LoadedModel, Problem, get_task, get_verifier, load_model
 from llm_bridge.sampling.rollouts import sample, sequence_log_probs
-from llm_bridge.tasks import Problem, get_task
-from llm_bridge.verifiers import VERIFIERS, get_verifier
+from llm_bridge.verifiers import VERIFIERS
 from llm_bridge.verifiers.asking import DIGITS, WORDS, form_for, question, yes_shares
 from llm_bridge.zoo.pretraining import character_tokenizer
-from sharpening.errors import InputError
+from sharpening import InputError
 
 ADDITION = get_task("addition")
 

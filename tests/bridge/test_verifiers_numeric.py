@@ -10,11 +10,10 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from llm_bridge import Problem, get_task, get_verifier
 from llm_bridge.answers.primitives import is_antiderivative, same_derivative
-from llm_bridge.tasks import Problem, get_task
-from llm_bridge.verifiers import get_verifier
 from llm_bridge.verifiers.search import solve
-from sharpening.errors import InputError
+from sharpening import InputError
 
 SYMBOLIC, TEACHER, INTEGRALS = (get_verifier(name) for name in ("symbolic", "teacher", "antiderivative"))
 COUNTDOWN = get_task("countdown")

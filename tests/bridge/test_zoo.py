@@ -12,17 +12,15 @@ import torch
 from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llm_bridge import zoo
-from llm_bridge.models.built_in import DEFAULT_MODEL, built_in_folder, default_task, list_models, names
-from llm_bridge.models.loading import load_model
+from llm_bridge import built_in_folder, get_task, list_models, load_model, zoo
+from llm_bridge.models.built_in import DEFAULT_MODEL, default_task, names
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
-from llm_bridge.tasks import get_task, read_answers, spellable
+from llm_bridge.tasks import read_answers, spellable
 from llm_bridge.zoo import RECIPES, import_gguf
 from llm_bridge.zoo.lessons import MISCONCEPTIONS
 from llm_bridge.zoo.pretraining import Lessons, build_model, character_tokenizer, fresh_model, without_carry
-from sharpening.errors import InputError
-from sharpening.metrics import group_metrics
+from sharpening import InputError, group_metrics
 
 ALL = list(RECIPES)
 

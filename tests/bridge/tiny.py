@@ -6,7 +6,7 @@ import math
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from llm_bridge.models.loading import LoadedModel
+from llm_bridge import LoadedModel
 from llm_bridge.zoo.pretraining import character_tokenizer
 
 WIDTH = 32

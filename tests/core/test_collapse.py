@@ -7,9 +7,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sharpening.collapse import CRITERIA, Criterion, Outcome, collapse_step, collapse_steps
-from sharpening.errors import InputError
-from sharpening.trajectory import METRICS, Trajectory
+from sharpening import (
+    CRITERIA,
+    METRICS,
+    Criterion,
+    InputError,
+    Outcome,
+    Trajectory,
+    collapse_step,
+    collapse_steps,
+)
 
 SCALE = {"reward_accuracy": 1.0, "lm_loss": 1.5, "accuracy": 1.0, "mode_retention": 1.0, "excess_kl": 4.0}
 WITHOUT_PEAK = sorted(set(CRITERIA) - {"accuracy_peak"})

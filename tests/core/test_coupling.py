@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpening.coupling import CompoundSymmetric, NoCoupling, fit_compound_symmetric
-from sharpening.errors import InputError
+from sharpening import CompoundSymmetric, InputError, NoCoupling, fit_compound_symmetric
 
 DIRECTIONS = np.array([[1.0, -1.0, 0.0], [0.5, 0.0, -0.5], [0.0, 2.0, -2.0]])
 

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.rewards import get_reward
-from sharpening.simulation.flow import flow
-from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    InputError,
+    KLProx,
+    NaturalGradient,
+    Population,
+    SoftmaxGradient,
+    flow,
+    get_reward,
+)
 
 STARTS = np.log([[0.6, 0.4], [0.97, 0.03], [0.5, 0.5], [1.0, 1e-300], [0.2, 0.8]])
 TIMES = np.array([0.0, 0.3, 1.0, 1.3, 1.5, 40.0])

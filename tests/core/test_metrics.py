@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.errors import InputError
-from sharpening.metrics import (
+from sharpening import (
     NO_ANSWER,
+    InputError,
     distinct_answers,
     exact_metrics,
     exact_vote,

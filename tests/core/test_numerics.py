@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.rewards import get_reward
-from sharpening.simulation.run import simulate
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    InputError,
+    KLProx,
+    NaturalGradient,
+    Population,
+    SoftmaxGradient,
+    get_reward,
+    simulate,
+)
 from sharpening.testing import policies, populations
-from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 UPDATES = {
     "GRPO": lambda h: GRPO(h),

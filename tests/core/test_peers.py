@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from sharpening import NaturalGradient, Reward, RewardCard, flow
 from sharpening.metrics import as_arrays
-from sharpening.rewards import Reward, RewardCard
-from sharpening.simulation.flow import flow
-from sharpening.updates import NaturalGradient
 
 analytical = pytest.importorskip(
     "egttools.analytical", reason="EGTTools is not installed (pip install egttools)"

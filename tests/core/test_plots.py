@@ -7,10 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from sharpening.collapse import collapse_steps
-from sharpening.errors import InputError
+from sharpening import InputError, Trajectory, collapse_steps
 from sharpening.plots import THEMES, figure_bytes, plot_collapse_steps, plot_trajectories, plot_trajectory
-from sharpening.trajectory import Trajectory
 
 
 def fall(middle, names=("accuracy", "reward_accuracy", "mode_retention", "excess_kl", "majority_ratio")):

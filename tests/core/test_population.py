@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.errors import InputError
-from sharpening.metrics import exact_metrics, summarize
-from sharpening.population import Population
+from sharpening import CompoundSymmetric, InputError, Population, exact_metrics, summarize
 from sharpening.testing import answer_groups, populations
 
 THREE = Population(

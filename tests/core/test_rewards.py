@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.errors import InputError
-from sharpening.metrics import NO_ANSWER, exact_metrics, group_metrics
-from sharpening.rewards import (
-    BRANCHES,
+from sharpening import (
+    NO_ANSWER,
     REWARDS,
+    InputError,
     MajorityReward,
     RewardCard,
     TrajectoryEntropyReward,
     TrueReward,
+    exact_metrics,
+    group_metrics,
     list_rewards,
 )
+from sharpening.rewards import BRANCHES
 
 answer_groups = (
     st.integers(2, 9)

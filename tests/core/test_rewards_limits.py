@@ -8,7 +8,7 @@ A divided by its standard deviation for GRPO.
 import numpy as np
 import pytest
 
-from sharpening.rewards import REWARDS, get_reward
+from sharpening import REWARDS, get_reward
 
 PRIOR = np.array([[0.35, 0.25, 0.22, 0.18], [0.1, 0.3, 0.25, 0.35]])
 REFERENCE = np.array([[0.1, 0.2, 0.3, 0.4], [0.25, 0.4, 0.3, 0.05]])

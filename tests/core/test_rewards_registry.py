@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reward_oracle import GROUP, group, random_case, token_table
 from reward_oracle_exact import EXACT, exact, random_policies
 
-from sharpening.metrics import NO_ANSWER
-from sharpening.rewards import NEEDS, REWARDS, TokenStatistics, get_reward
+from sharpening import NO_ANSWER, REWARDS, TokenStatistics, get_reward
+from sharpening.rewards import NEEDS
 from sharpening.testing import policies
 
 SPECS = sorted(GROUP)

@@ -6,20 +6,21 @@ import jax
 import numpy as np
 import pytest
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.population import Population
-from sharpening.rewards import (
+from sharpening import (
+    GRPO,
     REWARDS,
+    CompoundSymmetric,
+    KLProx,
     MajorityReward,
+    Population,
     Reward,
     RewardCard,
     get_reward,
     list_rewards,
     register_reward,
-    registry,
+    simulate,
 )
-from sharpening.simulation.run import simulate
-from sharpening.updates import GRPO, KLProx
+from sharpening.rewards import registry
 
 with np.errstate(divide="ignore"):
     HARD = Population(

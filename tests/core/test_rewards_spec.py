@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.errors import InputError
-from sharpening.rewards import (
+from sharpening import (
     REWARDS,
     HybridGatedReward,
     HybridReward,
     HybridScheduledReward,
+    InputError,
     JudgeReward,
     MajorityReward,
     NoisyVerifierReward,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from reward_oracle import random_case, token_table
 
-from sharpening.errors import InputError
-from sharpening.rewards import TokenStatistics, get_reward
+from sharpening import InputError, TokenStatistics, get_reward
 from sharpening.testing import policies
 
 FIELDS = ("log_prob", "entropy", "uniform_cross_entropy", "gap")

@@ -10,8 +10,7 @@ import pytest
 from reward_oracle import group, random_case, token_table
 from reward_oracle_exact import exact, random_policies
 
-from sharpening.metrics import NO_ANSWER
-from sharpening.rewards import REWARDS, TokenStatistics, get_reward
+from sharpening import NO_ANSWER, REWARDS, TokenStatistics, get_reward
 
 READS_ANSWERS = [name for name in sorted(REWARDS) if "answers" in REWARDS[name].card.needs]
 VOTES = [

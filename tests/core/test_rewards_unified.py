@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from reward_oracle import elected, log_likelihood, mean, policies, random_case, token_table
 
-from sharpening.errors import InputError
-from sharpening.rewards import GRANULARITIES, PSI, REWARDS, TokenStatistics, UnifiedForm, get_reward
+from sharpening import REWARDS, InputError, TokenStatistics, UnifiedForm, get_reward
+from sharpening.rewards import GRANULARITIES, PSI
 
 TOKEN_ANCHORS = {
     "uniform over the vocabulary": lambda probs, token: [1 / len(probs)] * len(probs),

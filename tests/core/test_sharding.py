@@ -11,10 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.simulation.run import simulate
-from sharpening.updates import GRPO
+from sharpening import GRPO, InputError, Population, simulate
 
 CODE = """
 import json, jax, numpy as np

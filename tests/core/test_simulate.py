@@ -6,12 +6,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sharpening.coupling import CompoundSymmetric, NoCoupling
-from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.simulation.run import simulate, simulate_many
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    InputError,
+    KLProx,
+    NaturalGradient,
+    NoCoupling,
+    Population,
+    SoftmaxGradient,
+    simulate,
+    simulate_many,
+)
 from sharpening.testing import populations
-from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 PRIOR = Population.synthetic(11, 12, 5, strength=1.0, coupling=CompoundSymmetric(0.7, 0.9))
 SAMPLED = dict(num_steps=15, method="sampled", dataset_size=7, prompts_per_step=4, rollouts=6)

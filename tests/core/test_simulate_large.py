@@ -6,11 +6,18 @@ import jax
 import numpy as np
 import pytest
 
-from sharpening.coupling import CompoundSymmetric, NoCoupling
-from sharpening.population import Population
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    KLProx,
+    NaturalGradient,
+    NoCoupling,
+    Population,
+    SoftmaxGradient,
+    simulate,
+    simulate_many,
+)
 from sharpening.simulation import blocks
-from sharpening.simulation.run import simulate, simulate_many
-from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
 PRIOR = Population.synthetic(3, 47, 6, strength=1.0)
 FACES = PRIOR.log_probs.copy()

@@ -6,11 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.population import Population
-from sharpening.simulation.run import simulate
+from sharpening import GRPO, CompoundSymmetric, Population, simulate
 from sharpening.simulation.sampling import epoch_schedule, sample_answers, sample_prompts
-from sharpening.updates import GRPO
 
 PRIOR = Population.synthetic(11, 12, 5, strength=1.0, coupling=CompoundSymmetric(0.7, 0.9))
 WEIGHTED = PRIOR.replace(weights=np.arange(1.0, 13.0))

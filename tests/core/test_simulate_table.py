@@ -5,11 +5,7 @@ later, no coupling never.
 import numpy as np
 import pytest
 
-from sharpening.collapse import Outcome, collapse_step
-from sharpening.coupling import CompoundSymmetric
-from sharpening.population import Population
-from sharpening.simulation.run import simulate_many
-from sharpening.updates import GRPO
+from sharpening import GRPO, CompoundSymmetric, Outcome, Population, collapse_step, simulate_many
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import sharpening.plots.theorems.uncoupled as uncoupled
 import sharpening.plots.theorems.verifiers as verifiers
 from sharpening import (
     GRPO,
+    CompoundSymmetric,
     HybridReward,
     InputError,
     KLProx,
@@ -24,7 +25,6 @@ from sharpening import (
     TrajectoryEntropyReward,
     list_theorems,
 )
-from sharpening.coupling import CompoundSymmetric
 from sharpening.plots.theorems import figure_caption, figure_names, theorem_figure
 from sharpening.plots.theorems.canvas import picture
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sharpening.errors import InputError
-from sharpening.trajectory import METRICS, Trajectory, write_json
+from sharpening import METRICS, InputError, Trajectory
+from sharpening.trajectory import write_json
 
 values = st.floats(allow_infinity=False, width=64)
 names = st.sampled_from([*METRICS, "train_accuracy"])

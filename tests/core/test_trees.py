@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.errors import InputError
+from sharpening import InputError, TreePopulation, TreeShape, by_last_tokens, by_run_length
 from sharpening.testing import policies
-from sharpening.trees import TreePopulation, TreeShape, by_last_tokens, by_run_length
 from sharpening.trees.passes import (
     edge_sums,
     edge_values,

@@ -9,23 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.simulation.run import simulate
-from sharpening.testing import policies
-from sharpening.trees import (
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    InputError,
+    KLProx,
     LeafStep,
+    NaturalGradient,
+    Population,
     TreeGradient,
     TreePopulation,
     TreeShape,
     by_last_tokens,
+    simulate,
     simulate_tree,
     train_tree,
 )
+from sharpening.testing import policies
 from sharpening.trees.passes import edge_values, leaf_log_probs
 from sharpening.trees.plan import Policies, TreePlan
-from sharpening.updates import GRPO, KLProx, NaturalGradient
 
 FLAT = Population.synthetic(3, 12, 5, strength=1.0, coupling=CompoundSymmetric(0.7, 0.5))
 SILENT = FLAT.replace(correct=FLAT.correct & (np.arange(5) < 4), no_answer=4)

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sharpening.trees import Objective, TreeGradient, TreePopulation, TreeShape, simulate_tree
+from sharpening import GRPO, Objective, TreeGradient, TreePopulation, TreeShape, simulate_tree
 from sharpening.trees.plan import Policies, TreePlan
-from sharpening.updates import GRPO
 
 SHAPE = TreeShape(2, 3)
 RNG = np.random.default_rng(6)

@@ -8,8 +8,7 @@ Laws of KL-prox steps are checked in NumPy on the masses of sequences, which is 
 import numpy as np
 import pytest
 
-from sharpening.trees import TreePopulation, TreeShape, thinking_prior, train_tree
-from sharpening.updates import KLProx, SoftmaxGradient
+from sharpening import KLProx, SoftmaxGradient, TreePopulation, TreeShape, thinking_prior, train_tree
 
 SHAPE = TreeShape(2, 5)
 LENGTHS = SHAPE.lengths

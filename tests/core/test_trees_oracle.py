@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.trees import TreePopulation, TreeShape, by_last_tokens, simulate_tree
-from sharpening.updates import GRPO, KLProx, SoftmaxGradient
+from sharpening import (
+    GRPO,
+    CompoundSymmetric,
+    KLProx,
+    SoftmaxGradient,
+    TreePopulation,
+    TreeShape,
+    by_last_tokens,
+    simulate_tree,
+)
 
 CONTENT, LENGTH, ENDS, PROMPTS = 2, 3, 1, 4
 SHAPE = TreeShape(CONTENT, LENGTH, ENDS)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from sharpening.errors import InputError
+from sharpening import InputError, Trajectory
 from sharpening.plots import figure_bytes
 from sharpening.plots.trees import plot_failure_modes
-from sharpening.trajectory import Trajectory
 
 STEP = np.arange(0, 21, 5)
 RUNS = {

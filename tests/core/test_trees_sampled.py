@@ -6,12 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sharpening.coupling import CompoundSymmetric
-from sharpening.rewards import REWARDS, get_reward
-from sharpening.trees import LeafStep, TreeGradient, TreePopulation, TreeShape, simulate_tree
+from sharpening import (
+    GRPO,
+    REWARDS,
+    CompoundSymmetric,
+    LeafStep,
+    NaturalGradient,
+    SoftmaxGradient,
+    TreeGradient,
+    TreePopulation,
+    TreeShape,
+    get_reward,
+    simulate_tree,
+)
 from sharpening.trees.leaf_rewards import exact_rewards, group_rewards
 from sharpening.trees.plan import Policies, TreePlan
-from sharpening.updates import GRPO, NaturalGradient, SoftmaxGradient
 
 SHAPE = TreeShape(2, 3)
 RNG = np.random.default_rng(2)

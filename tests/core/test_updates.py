@@ -7,11 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpening.errors import InputError
-from sharpening.metrics import majority_share, vote
-from sharpening.rewards import MajorityReward, TrajectoryEntropyReward, TrueReward
+from sharpening import (
+    GRPO,
+    UPDATES,
+    InputError,
+    KLProx,
+    MajorityReward,
+    NaturalGradient,
+    SoftmaxGradient,
+    TrajectoryEntropyReward,
+    TrueReward,
+    Update,
+    get_update,
+    majority_share,
+    vote,
+)
 from sharpening.testing import comonotone_rewards, policies
-from sharpening.updates import GRPO, UPDATES, KLProx, NaturalGradient, SoftmaxGradient, Update, get_update
 
 MAJORITY, TRAJECTORY_ENTROPY = MajorityReward(), TrajectoryEntropyReward()
 STEP_SIZES = st.sampled_from([1e-3, 0.1, 1.0, 30.0])

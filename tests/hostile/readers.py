@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_bridge import TASKS, Problem, get_task, get_verifier
 from llm_bridge.answers.arithmetic import parse_expression
 from llm_bridge.answers.extraction import extractor, last_box
 from llm_bridge.answers.formulas import parse_formula
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import last_number, number
-from llm_bridge.tasks import TASKS, Problem, equivalent, get_task
+from llm_bridge.tasks import equivalent
 from llm_bridge.tasks.votes import pool_labels, read_answers
-from llm_bridge.verifiers import get_verifier
 from llm_bridge.verifiers.constraints import parse_constraint
 from llm_bridge.verifiers.symbolic import read_answer, read_expression
-from sharpening.errors import InputError
+from sharpening import InputError
 
 REFERENCE = "7"
 MORE_REFERENCES = (

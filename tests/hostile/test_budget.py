@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from llm_bridge import Problem, Task, get_task
 from llm_bridge.answers.equivalence import at_most
 from llm_bridge.answers.guard import guard
-from llm_bridge.tasks import Problem, Task, equivalent, get_task
+from llm_bridge.tasks import equivalent
 from llm_bridge.tasks.votes import forget, pool_labels
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from corpus import CORPUS, armed
 
+from llm_bridge import read_log
 from llm_bridge.answers.guard import Guard
-from llm_bridge.logs import read_log
-from sharpening.errors import InputError
+from sharpening import InputError
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_bridge import get_task
 from llm_bridge.answers.numbers import number
-from llm_bridge.tasks import equivalent, get_task
+from llm_bridge.tasks import equivalent
 from llm_bridge.tasks.votes import pool_labels
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")

@@ -11,14 +11,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from llm_bridge import Problem, get_task, read_log
 from llm_bridge.answers.extraction import extractor
-from llm_bridge.logs import read_log
 from llm_bridge.logs.completions import read_verl
 from llm_bridge.logs.groups import groups_log
-from llm_bridge.tasks import Problem, equivalent, get_task, read_answers
-from sharpening.errors import InputError
-from sharpening.metrics import NO_ANSWER, group_metrics
-from sharpening.rewards import TokenStatistics, get_reward
+from llm_bridge.tasks import equivalent, read_answers
+from sharpening import NO_ANSWER, InputError, TokenStatistics, get_reward, group_metrics
 
 
 def written(folder, *answers, pattern="boxed"):

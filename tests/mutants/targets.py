@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 
 from mutants.equivalent import EQUIVALENT
-from sharpening.errors import InputError
+from sharpening import InputError
 
 REWARDS = tuple(
     f"tests/core/test_rewards{part}.py"

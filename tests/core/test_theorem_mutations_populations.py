@@ -12,17 +12,19 @@ from sharpening import (
     CompoundSymmetric,
     HybridReward,
     KLProx,
+    LowRankPlusDiagonal,
     MajorityReward,
     NaturalGradient,
+    SequentialTest,
     SoftmaxGradient,
     VerdictStatus,
+    certified_plan,
     exact_metrics,
     get_theorem,
     list_theorems,
     random_population,
+    vote_path,
 )
-from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.simulation.vote_path import vote_path
 from sharpening.theorems import (
     c1_speed_limit,
     c2_critical_size,
@@ -43,8 +45,6 @@ from sharpening.theorems import (
     x5_half_a_verifier,
     x6_gate,
 )
-from sharpening.verification.closed_form import certified_plan
-from sharpening.verification.sequential_test import SequentialTest
 
 OURS = (
     {f"U{n}" for n in (2, 3, 6)}

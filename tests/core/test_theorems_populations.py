@@ -12,26 +12,26 @@ from sharpening import (
     CompoundSymmetric,
     InputError,
     KLProx,
+    LowRankPlusDiagonal,
     NoCoupling,
     Population,
+    SequentialTest,
     SoftmaxGradient,
     VerdictStatus,
-    get_theorem,
-    simulate,
-)
-from sharpening.coupling import LowRankPlusDiagonal
-from sharpening.simulation.vote_path import (
-    adam_factors,
+    certified_plan,
+    compare_schedules,
     critical_ratio,
     critical_size,
     earliest_turn,
+    get_theorem,
+    simulate,
     vote_path,
 )
+from sharpening.simulation.vote_path import adam_factors
 from sharpening.testing import populations
 from sharpening.theorems.c7_coexistence import coexistence_point, two_group_drift
 from sharpening.theorems.u3_rise_then_fall import grpo_turns, peak_time, signed_law, two_group_peak
-from sharpening.verification.closed_form import certified_plan, compare_schedules, wrong_answers_before
-from sharpening.verification.sequential_test import SequentialTest
+from sharpening.verification.closed_form import wrong_answers_before
 from sharpening.verification.thresholds import gated_steps
 
 NAMES = [
