@@ -23,12 +23,12 @@ from llm_bridge.forecast.calibration.features import (
     NEED_LABELS,
     OUTCOME,
 )
+from llm_bridge.forecast.calibration.survival import KINDS
 from llm_bridge.report.words import VERDICTS, VOICES
 from sharpening import CRITERIA, METRICS, REWARDS, list_rewards, list_theorems
 from sharpening.rewards import BRANCHES, NEEDS
 from studies.critical import TASKS as SMOLLM2_TASKS
 from studies.figures import compare_table, provenance, runs_table
-from studies.fitting import KINDS
 from studies.smollm2_forecast import critical_rate, half_life, measured, measured_rates, middle_rate, pilots
 from studies.study import load_result
 

@@ -10,7 +10,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from studies.fitting import KINDS, calibration, readings
+from llm_bridge.forecast.calibration.fit import calibration
+from llm_bridge.forecast.calibration.survival import KINDS, SHIPPED
+from studies.fitting import readings
 from studies.judging import report
 from studies.study import RESULTS, load_result
 
@@ -36,8 +38,7 @@ def main(source: Path | None = None):
     }
     from llm_bridge.report.document import plain
 
-    target = Path(__file__).parents[1] / "llm_bridge" / "forecast" / "calibration" / "coefficients.json"
-    target.write_text(
+    SHIPPED.write_text(
         json.dumps(
             plain(told | {"heads": heads, "chances": chances, "rise": fitted["labelled"].rise.as_dict()}),
             indent=1,
@@ -45,7 +46,7 @@ def main(source: Path | None = None):
         + "\n"
     )
     (RESULTS / "calibration.json").write_text(json.dumps(plain(told | report(study)), indent=1) + "\n")
-    print(target, RESULTS / "calibration.json", sep="\n")
+    print(SHIPPED, RESULTS / "calibration.json", sep="\n")
 
 
 if __name__ == "__main__":

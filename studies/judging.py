@@ -9,18 +9,9 @@ import numpy as np
 
 from llm_bridge import Calibration, FailureTime, RunSettings
 from llm_bridge.forecast.calibration.features import read_for
-from studies.fitting import (
-    CRITERIA,
-    ENDS,
-    FAMILIES,
-    KINDS,
-    LEVEL,
-    calibration,
-    fit,
-    group_key,
-    probes_by_key,
-    readings,
-)
+from llm_bridge.forecast.calibration.fit import ENDS, LEVEL, calibration, fit
+from llm_bridge.forecast.calibration.survival import DATED, KINDS
+from studies.fitting import FAMILIES, group_key, probes_by_key, readings
 from studies.study import load_result
 
 
@@ -202,13 +193,13 @@ def report(study: dict) -> dict:
         "held_out_averaged": {
             kind: {name: judged(head, test) for name, head in mine} for kind, mine in heads.items()
         },
-        "in_turn": {kind: {name: in_turn(read, kind, name) for name in CRITERIA} for kind in KINDS},
-        "baselines": {name: baselines(test, of_label, name) for name in CRITERIA},
+        "in_turn": {kind: {name: in_turn(read, kind, name) for name in DATED} for kind in KINDS},
+        "baselines": {name: baselines(test, of_label, name) for name in DATED},
         "ends": {
             kind: {end: median_of([judged_end(mine, end, one) for one in tests]) for end in mine.chances}
             for kind, mine in fitted.items()
         },
-        "seeds": {name: seed_scatter(found, name) for name in CRITERIA},
+        "seeds": {name: seed_scatter(found, name) for name in DATED},
         "cost": cost_share(study, load_result("forecast_cost")),
         "points": [
             {

@@ -8,10 +8,10 @@ import numpy as np
 
 from llm_bridge import Kernel, Pilot, Prior, RunSettings, load_calibration
 from llm_bridge.forecast.calibration.features import Reading
+from llm_bridge.forecast.calibration.survival import KINDS
 from llm_bridge.forecast.calibration.voice import safe_learning_rate
 from sharpening.plots import Figure
 from sharpening.plots.theme import get_theme
-from studies.fitting import KINDS
 from studies.study import load_result
 
 KERNEL = Kernel()

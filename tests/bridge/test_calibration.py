@@ -9,7 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge import Calibration, Chance, FailureTime, Kernel, Pilot, Prior, Rise, RunSettings
+from llm_bridge import (
+    Calibration,
+    Chance,
+    FailureTime,
+    Kernel,
+    Pilot,
+    Prior,
+    Rise,
+    RunSettings,
+    load_calibration,
+)
+from llm_bridge.forecast.calibration.enough import (
+    EVENTS,
+    LEAST_RUNS,
+    chance_shortage,
+    failure_shortage,
+    rise_shortage,
+)
 from llm_bridge.forecast.calibration.features import (
     LABEL_FREE,
     LABELLED,
@@ -19,9 +36,12 @@ from llm_bridge.forecast.calibration.features import (
     OF_RATE,
     OUTCOME,
     Reading,
+    read_for,
 )
+from llm_bridge.forecast.calibration.fit import calibrated, chance, fit, rise
 from llm_bridge.forecast.calibration.outcome import verdict
-from llm_bridge.forecast.calibration.survival import lives
+from llm_bridge.forecast.calibration.own import fit_parts
+from llm_bridge.forecast.calibration.survival import DATED, KINDS, SHIPPED, lives
 from llm_bridge.forecast.calibration.voice import (
     SAFE,
     TRAINED_ON,
@@ -32,8 +52,10 @@ from llm_bridge.forecast.calibration.voice import (
     with_rise,
 )
 from llm_bridge.report.words import VERDICTS
-from studies.fitting import Group, calibrated, chance, fit, rise
+from sharpening.errors import InputError
+from studies.fitting import StudyGroup, readings
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
+from studies.study import load_result
 
 HEAD = FailureTime(
     "relative",
@@ -71,22 +93,22 @@ def pilot(scale: float = 1.0) -> Pilot:
 RISE = Rise(0.3, 0.1, 0.6, 0.9, 0.5, 20)
 
 
-def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None) -> Group:
+def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None) -> StudyGroup:
     """A prior's group for every three numbers; what is not told of the curve is flat."""
     start = list(start) * (len(end) if end else 1)
-    return Group(
-        f"prior {number // 3}",
-        "llama",
-        "addition",
-        str(number),
-        RunSettings(),
-        told,
-        steps,
-        horizon,
-        start,
-        list(end or start),
-        list(best or start),
-        list(peak or [0] * len(start)),
+    return StudyGroup(
+        prior=f"prior {number // 3}",
+        architecture="llama",
+        task="addition",
+        label=str(number),
+        settings=RunSettings(),
+        features=told,
+        steps=steps,
+        horizon=horizon,
+        start=start,
+        end=list(end or start),
+        best=list(best or start),
+        peak=list(peak or [0] * len(start)),
     )
 
 
@@ -258,6 +280,109 @@ class TestJudging:
         assert told["median_factor"] == pytest.approx(2.5), "2 and 3"
 
 
+class TestShipped:
+    @pytest.mark.parametrize(
+        ("kind", "criterion"), [("labelled", "relative"), ("label-free", "mode_retention")]
+    )
+    def test_the_committed_coefficients_are_the_fit_of_the_committed_runs(self, kind, criterion):
+        """The same six digits with the packages that the file names; other versions may round otherwise."""
+        chosen = [g for read in readings(load_result("ground-truth")) for g in read]
+        head = load_calibration(kind).heads[criterion]
+        intercept, weights, spread = fit(chosen, criterion, read_for(kind, criterion))
+        assert (intercept, spread) == (
+            pytest.approx(head.intercept, rel=1e-4),
+            pytest.approx(head.spread, rel=1e-4),
+        )
+        assert weights == pytest.approx(head.weights, rel=1e-4)
+
+    def test_peaks_too(self):
+        chosen = [g for read in readings(load_result("ground-truth")) for g in read]
+        found, told = rise(chosen), load_calibration("labelled").rise
+        assert found.as_dict() == pytest.approx(told.as_dict(), rel=1e-5)
+
+
+class TestFile:
+    """A calibration file is checked on load: what it does not hold, or should not, is told in one paragraph."""
+
+    @staticmethod
+    def changed(tmp_path, change):
+        told = json.loads(SHIPPED.read_text())
+        change(told)
+        file = tmp_path / "mine.json"
+        file.write_text(json.dumps(told))
+        return file
+
+    def test_a_copy_of_the_shipped_one_says_the_same_under_its_own_name(self, tmp_path):
+        file = self.changed(tmp_path, lambda told: told.update(note="keys that are not known may stand"))
+        for kind in KINDS:
+            mine, shipped = load_calibration(kind, file), load_calibration(kind)
+            assert (mine.heads, mine.chances, mine.rise) == (shipped.heads, shipped.chances, shipped.rise)
+            assert (shipped.origin.file, mine.origin.file) == ("shipped", str(file))
+            assert set(mine.heads) == set(DATED) and set(mine.chances) == set(KINDS[kind])
+
+    @pytest.mark.parametrize(
+        ("place", "value", "fragment"),
+        [
+            ("heads.labelled.relative.intercept", "3.0", "heads.labelled.relative.intercept"),
+            ("heads.labelled.relative.intercept", math.nan, "heads.labelled.relative.intercept"),
+            ("heads.labelled.relative.intercept", True, "heads.labelled.relative.intercept"),
+            ("heads.labelled.relative.spread", 0.0, "spread"),
+            ("heads.labelled.relative.spread", -1.0, "spread"),
+            ("heads.labelled.relative.low", 9.0, "high is below low"),
+            ("heads.labelled.relative.level", 90, "level"),
+            ("heads.labelled.relative.criterion", "half_life", "says that it is of half_life"),
+            ("heads.labelled.relative.extra", 1, "extra"),
+            ("heads.labelled.relative", None, "heads.labelled.relative"),
+            ("heads.labelled.nonsense", "same", "nonsense"),
+            ("heads.label-free.relative.weights", {"accuracy": 1.0}, "accuracy"),
+            ("heads.label-free.relative.weights", {"log_speed": 1.0}, "log_speed"),
+            ("heads.labelled.relative.weights.log_steps", 1e300, "log_steps"),
+            ("chances.labelled.better.weights.log_speed", 1.0, "log_speed"),
+            ("chances.labelled", {}, "better"),
+            ("rise.when", 7.0, "between low and high"),
+            ("rise", None, "rise"),
+            ("runs", 0, "runs"),
+            ("date", None, "date"),
+            ("heads", {}, "heads"),
+        ],
+    )
+    def test_a_broken_one_is_refused_by_the_place_that_is_broken(self, tmp_path, place, value, fragment):
+        def change(told):
+            *way, last = place.split(".")
+            for name in way:
+                told = told[name]
+            told[last] = told["relative"] if value == "same" else value
+
+        file = self.changed(tmp_path, change)
+        with pytest.raises(InputError) as caught:
+            load_calibration("labelled", file)
+        assert caught.value.argument == "calibration" and str(file) in str(caught.value)
+        assert fragment in str(caught.value) and "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "3", "null", '"text"', "{}", '{"schema": 1}', "[" * 100_000]
+    )
+    def test_what_is_no_calibration_at_all_is_refused(self, tmp_path, text):
+        file = tmp_path / "mine.json"
+        file.write_text(text)
+        with pytest.raises(InputError, match="sharpening calibrate"):
+            load_calibration("labelled", file)
+
+    @pytest.mark.parametrize("name", ["", "missing.json"])
+    def test_a_file_that_cannot_be_read_is_refused(self, tmp_path, name):
+        with pytest.raises(InputError, match="cannot be read"):
+            load_calibration("labelled", tmp_path / name)
+
+    def test_one_kind_alone_will_do_and_the_other_is_refused(self, tmp_path):
+        def change(told):
+            del told["heads"]["label-free"], told["chances"]["label-free"]
+
+        file = self.changed(tmp_path, change)
+        assert load_calibration("labelled", file).heads == load_calibration("labelled").heads
+        with pytest.raises(InputError, match="fit for labelled tasks alone"):
+            load_calibration("label-free", file)
+
+
 class TestVoice:
     def test_curves_break_where_the_calibration_says(self):
         settings = RunSettings(max_steps=400, eval_every=1)
@@ -309,7 +434,7 @@ class TestVoice:
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
 
 
-def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[Group]:
+def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[StudyGroup]:
     """Groups of three seeds from log T = 5.5 + 1.5 x − 0.7 y + 0.3 noise, censored at the horizon."""
     rng, found = np.random.default_rng(seed), []
     for i in range(count):
@@ -346,6 +471,27 @@ class TestFit:
         ]
         assert 0.8 < np.mean(held) < 0.98
 
+    def test_a_run_that_ended_early_is_censored_where_it_ended(self):
+        """Runs of the law below that stopped at step 100 or 200, unless they met the criterion before."""
+        groups = []
+        for number, one in enumerate(drawn(3)):
+            end = 100 if number % 2 else 200
+            steps = [step if step <= end else math.inf for step in one.steps["relative"]]
+            groups.append(replace(one, steps={"relative": steps}, seen=(end,) * 3))
+        _, weights, spread = fit(groups, "relative", LABEL_FREE)
+        assert weights["log_steps"] == pytest.approx(1.5, abs=0.25) and spread == pytest.approx(0.3, abs=0.15)
+        forgotten = fit([replace(one, seen=None) for one in groups], "relative", LABEL_FREE)
+        assert abs(forgotten[1]["log_steps"] - 1.5) > abs(weights["log_steps"] - 1.5)
+
+    def test_a_seed_of_which_nothing_can_be_told_is_left_out(self):
+        groups = drawn(4, 9)
+        unknown = [
+            replace(one, steps={"relative": [*one.steps["relative"], math.nan]}, end=[0.0] * 4)
+            for one in groups
+        ]
+        with_it, without = (calibrated(found, "relative", "label-free") for found in (unknown, groups))
+        assert with_it == without and with_it.runs == 27
+
     def test_ranks_treat_what_lies_beyond_the_horizon_as_one(self):
         assert censored_spearman([1, 2, 500, 900], [3, 4, math.inf, math.inf], [400] * 4) == pytest.approx(1)
         assert censored_spearman([2, 1, 900, 500], [3, 4, math.inf, math.inf], [400] * 4) < 1
@@ -359,3 +505,80 @@ class TestFit:
         else:
             wins = np.mean([(g > b) + 0.5 * (g == b) for g in good for b in bad])
             assert auroc(scores, truth) == pytest.approx(wins)
+
+
+class TestEnough:
+    """The least that a fit takes, and what is said where there is less."""
+
+    @pytest.mark.parametrize("copies", [1, 3])
+    def test_enough_is_enough_however_many_pilots_read_it(self, copies):
+        assert failure_shortage(drawn(0) * copies, "relative", "label-free") is None
+
+    @pytest.mark.parametrize(
+        ("change", "fragment"),
+        [
+            (lambda found: found[:6], "18 runs can tell it, and 20 are needed"),
+            (lambda found: found[:6] * 4, "18 runs can tell it"),
+            (
+                lambda found: [
+                    replace(one, steps={"relative": [20.0 + one.horizon] * 10}) for one in found[:4]
+                ],
+                "4 models or settings, and 5",
+            ),
+            (lambda found: [replace(one, features=found[0].features) for one in found], "no feature"),
+            (
+                lambda found: [replace(one, steps={"relative": [math.inf] * 3}) for one in found],
+                "0 of 180 runs met it, and 20 are needed",
+            ),
+            (
+                lambda found: [replace(one, steps={"relative": [10.0] * 3}) for one in found],
+                "did so at step 10",
+            ),
+            (
+                lambda found: [
+                    replace(one, steps={"relative": [10.0, 20.0, 30.0] if i < 30 else [math.inf] * 3})
+                    for i, one in enumerate(replace(one, prior=str(i // 30)) for i, one in enumerate(found))
+                ],
+                "without 0 0 runs met it",
+            ),
+            (lambda found: [replace(one, steps={"relative": [math.nan] * 3}) for one in found], "0 runs"),
+        ],
+    )
+    def test_less_is_told(self, change, fragment):
+        assert fragment in failure_shortage(change(drawn(0)), "relative", "label-free")
+
+    def test_a_chance_needs_both_ends(self):
+        told = [g.features for g in drawn(0)]
+        ends = lambda good: [  # noqa: E731
+            group(i, one, {"half_life": [50.0] * 3}, end=[0.1 if i < good else -0.1] * 3)
+            for i, one in enumerate(told)
+        ]
+        assert chance_shortage(ends(30), "better", "label-free") is None
+        assert chance_shortage(ends(EVENTS), "better", "label-free") is None
+        assert "12 of 180 runs did so, and 15 are needed" in chance_shortage(ends(4), "better", "label-free")
+        assert "6 of 180 runs did not" in chance_shortage(ends(58), "better", "label-free")
+        assert "0 runs can tell it" in chance_shortage(
+            [replace(one, start=[], end=[], best=[], peak=[]) for one in ends(30)], "better", "label-free"
+        )
+
+    def test_a_peak_needs_runs_that_rose_and_fell(self):
+        told = dict.fromkeys(MEANINGS, 0.0) | {"label_accuracy": 0.8}
+        risen = lambda count, half: [  # noqa: E731
+            group(i, told, {"half_life": [half]}, start=[0.4], best=[0.6], peak=[10]) for i in range(count)
+        ]
+        assert rise_shortage(risen(EVENTS, 100.0)) is None
+        assert "4 runs rose and lost half of it" in rise_shortage(risen(EVENTS - 1, 100.0))
+        assert "0 runs rose and lost half of it" in rise_shortage(risen(30, math.inf))
+
+    @pytest.mark.slow
+    def test_where_priors_are_few_settings_are_left_out(self):
+        """All of one model: the fit is the same, and the interval is that of settings left out in turn."""
+        one = [
+            replace(found, prior="mine", steps=dict.fromkeys(DATED, found.steps["relative"]))
+            for found in drawn(5, 8, 100_000)
+        ]
+        parts = {part.place: part for part in fit_parts([one])}
+        alone = [replace(found, prior=found.label) for found in one]
+        assert parts["label-free.relative"].part == calibrated(alone, "relative", "label-free")
+        assert parts["label-free.relative"].runs == 24 >= LEAST_RUNS
+        assert parts["label-free.better"].part is None and "24 runs" in parts["label-free.better"].short

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_bridge import Attractor, get_task
+from llm_bridge.forecast.calibration.survival import KINDS
 from studies.continents import Continents
 from studies.critical import FACTOR, LADDER, TASKS, bracket
-from studies.fitting import KINDS
 from studies.smollm2_forecast import BUDGET, critical_rate, half_life, measured_rates, middle_rate, pilots
 from studies.study import load_result
 

@@ -2,13 +2,27 @@
 with conformal intervals.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
 
 from llm_bridge.forecast.calibration.outcome import Chance, Rise
+
+DATED = ("relative", "half_life", "mode_retention", "excess_kl")
+"""The criteria that have a failure time."""
+
+KINDS = {"labelled": ("better", "rises", "beats_voting"), "label-free": ("better", "rises")}
+"""What is fitted apart, by what a forecast can read, and the chances that each has."""
+
+CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
+"""Rewards whose runs are in the ground truth."""
+
+SHIPPED = Path(__file__).parent / "coefficients.json"
+"""The calibration fitted on the ground truth."""
+
+FARTHEST = 300.0
+"""A failure time's log steps are cut off here."""
 
 _NORMAL = NormalDist()
 
@@ -34,9 +48,9 @@ class FailureTime:
 
     def median(self, features: dict[str, float]) -> float:
         """Steps until the criterion is met, in the median."""
-        return math.exp(
-            self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
-        )
+        log_steps = self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
+        # Far beyond any run either way, and still a number that can be multiplied.
+        return math.exp(max(-FARTHEST, min(FARTHEST, log_steps)))
 
     def probability(self, features: dict[str, float], horizon: float) -> float:
         """Chance that the criterion is met within `horizon` steps."""
@@ -62,17 +76,33 @@ class FailureTime:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which calibration speaks: its file ("shipped" for the one that comes with the package), its date, and
+    the number of runs that it was fitted on.
+    """
+
+    file: str
+    date: str
+    runs: int
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What turns features into a forecast: a failure time for each criterion, chances of how the run goes,
     and where it peaks.
 
     chances: "better" (accuracy at the end above that at the start), "rises" (at its best .03 above) and, with
-    labels, "beats_voting" (at its best above that of voting without training).
+    labels, "beats_voting" (at its best above that of voting without training). origin: where it was read.
     """
 
     heads: dict[str, FailureTime]
     chances: dict[str, Chance]
     rise: Rise
+    origin: "Origin | None" = None
 
     def chance(self, name: str, features: dict[str, float], horizon: float) -> float:
         """One of `chances` for a run of `horizon` steps."""
@@ -86,10 +116,12 @@ def lives(half_life: FailureTime, features: dict[str, float], horizon: float) ->
     return math.log(half_life.median(features) / horizon)
 
 
-def load_calibration(kind: str, file: Path = Path(__file__).parent / "coefficients.json") -> Calibration:
-    """The committed calibration for features that are "labelled" or "label-free"."""
-    told = json.loads(file.read_text())
-    heads = {name: FailureTime.from_dict(data) for name, data in told["heads"][kind].items()}
-    return Calibration(
-        heads, {name: Chance(**data) for name, data in told["chances"][kind].items()}, Rise(**told["rise"])
-    )
+def load_calibration(kind: str, file: Path = SHIPPED) -> Calibration:
+    """The calibration for features that are "labelled" or "label-free": the shipped one, or that of a file
+    which `sharpening calibrate` wrote.
+
+    Raises: InputError if the file cannot be read, is no calibration, or has none of this kind.
+    """
+    from llm_bridge.forecast.calibration.file import read_calibration
+
+    return read_calibration(file).calibration(kind, file)
