@@ -5,6 +5,7 @@
 import hashlib
 import inspect
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -138,7 +139,9 @@ class Request:
 
         command = {"measurement": "measure", "comparison": "compare"}.get(document["kind"], document["kind"])
         pilots = f" --pilots {document['pilots']}" if document.get("pilots", 0) > 1 else ""
-        return command_line(command, self.model, self.source[0], self.settings, self.source[1]) + pilots
+        file = (document.get("calibration") or {}).get("file", "shipped")
+        own = "" if file == "shipped" else f" --calibration {shlex.quote(file)}"
+        return command_line(command, self.model, self.source[0], self.settings, self.source[1]) + pilots + own
 
 
 def run_command(function: Callable) -> Callable:

@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from llm_bridge.forecast.schedule import ModelSchedule
 
 
-def run_forecast(request: Request, pilots: int = 1, voices: bool = False) -> ModelForecast:
-    """Forecast with progress on standard error; a report always shows the voices of theory."""
+def run_forecast(
+    request: Request, pilots: int = 1, voices: bool = False, calibration: Path | None = None
+) -> ModelForecast:
+    """Forecast with progress on standard error; a report always shows the voices of theory. calibration: a
+    file of `sharpening calibrate`, if not the shipped one.
+    """
+    own = {}
+    if calibration is not None:
+        # Before the seconds that loading torch takes.
+        from llm_bridge.forecast.calibration.file import check_calibration
+
+        check_calibration(calibration, request.settings.reward, request.task.labelled)
+        own = {"calibration": calibration}
     from llm_bridge.forecast.model import forecast_model
 
     with terminal_progress() as progress:
@@ -33,6 +44,7 @@ def run_forecast(request: Request, pilots: int = 1, voices: bool = False) -> Mod
             pilots=pilots,
             voices=voices or request.outputs.report is not None,
             progress=progress,
+            **own,
         )
 
 

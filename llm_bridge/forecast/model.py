@@ -1,6 +1,7 @@
 """`sharpening forecast`: probe a model, let the voices predict the run, say which one speaks and why."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.attractors import told as attractor_told
 from llm_bridge.forecast.calibration.features import Reading
-from llm_bridge.forecast.calibration.survival import load_calibration
+from llm_bridge.forecast.calibration.file import check_calibration
+from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, Calibration
 from llm_bridge.forecast.calibration.voice import pilot_voice, safe_learning_rate, safe_prompts, sensitivity
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
@@ -18,6 +20,7 @@ from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoke
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.tasks import spellable
 from llm_bridge.training.reward_function import check_reward
+from llm_bridge.training.run_folder import problems_digest
 from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import collapse_steps
 from sharpening.errors import InputError
@@ -31,27 +34,35 @@ which only says where the pilot begins: a forecast is to cost a twentieth of a r
 
 SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
 
-CALIBRATED = ("majority", "trajectory-entropy", "self-certainty")
-"""Rewards whose runs are in the ground truth."""
-
 
 @quiet_libraries()
 def forecast_model(
-    model: str, task, settings: RunSettings, *, pilots: int = 1, voices: bool = False, progress=None
+    model: str,
+    task,
+    settings: RunSettings,
+    *,
+    pilots: int = 1,
+    voices: bool = False,
+    calibration: Path = SHIPPED,
+    progress=None,
 ) -> ModelForecast:
     """What `settings` will do to `model` on `task`, before any training.
 
     pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost
     little where the run is long. voices: also ask the voices of theory, for comparison; where a pilot speaks
-    they change nothing, and cost up to two fifths of a forecast.
+    they change nothing, and cost up to two fifths of a forecast. calibration: the file that dates what pilots
+    see, the shipped one or one that `sharpening calibrate` wrote.
 
     Raises:
-        InputError: pilots below 1, or several for a reward without any; bad model or task, as `measure`
-            raises; a verified reward on a task without true answers, since the voices know a verifier by its
-            rates of true and false positives alone.
+        InputError: a calibration that does not speak about such a run; pilots below 1, or several for a
+            reward without any; bad model or task, as `measure` raises; a verified reward on a task without
+            true answers, since the voices know a verifier by its rates of true and false positives alone.
     """
     progress = progress or NullProgress()
     _check(task, settings, pilots)
+    fitted = None
+    if settings.reward in CALIBRATED or Path(calibration) != SHIPPED:
+        fitted = check_calibration(Path(calibration), settings.reward, task.labelled)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
     with fitting_threads(loaded):
@@ -73,7 +84,7 @@ def forecast_model(
             )
     moved = [pilot for pilot in run if not pilot.silent]
     silent = bool(run) and not moved
-    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward)
+    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward, fitted)
     theory = theory_voices(probe, settings, tuple(VOICES) if voices else (speaker,), progress)
     common = dict(
         model=model,
@@ -85,9 +96,11 @@ def forecast_model(
         coupling=probe.kernel.as_dict() | {"radius": _finite(probe.radius.radius)},
         prior=probe.prior.as_dict(),
         cost=probe.cost.as_dict(),
+        pilot_records=[pilot.as_dict() for pilot in run],
+        problems=problems_digest(task),
     )
     if moved:
-        return _calibrated(probe, moved, settings, theory, common)
+        return _calibrated(probe, moved, settings, theory, common, fitted)
     return _theoretical(probe, settings, theory, common, silent)
 
 
@@ -112,10 +125,9 @@ def _check(task, settings: RunSettings, pilots: int) -> None:
         )
 
 
-def _calibrated(probe, moved, settings, theory: dict, common: dict) -> ModelForecast:
+def _calibrated(probe, moved, settings, theory: dict, common: dict, calibration) -> ModelForecast:
     """The forecast in which the pilots speak, dated by the calibration."""
     reading = Reading.of(probe.prior, probe.kernel, moved)
-    calibration = load_calibration("labelled" if reading.labelled else "label-free")
     curve, steps, dated = pilot_voice(reading, moved[0], settings, calibration)
     code, reasons = calibrated_verdict(reading.at(settings), calibration, settings)
     head = spoken_head(calibration, settings, labelled=reading.labelled)
@@ -135,6 +147,7 @@ def _calibrated(probe, moved, settings, theory: dict, common: dict) -> ModelFore
         sensitivity=rows,
         safe_learning_rate=safe,
         pilots=len(moved),
+        calibration=calibration.origin.as_dict(),
     )
 
 
@@ -181,12 +194,20 @@ WHY = (
     " runs; how good they are on families of models and tasks left out of the fit is told in the page on how"
     " a forecast is made"
 )
+WHY_OWN = (
+    "it has seen what this model does under this reward's own updates, and its dates are fitted on the {runs}"
+    " measured runs of the calibration {file} of {date}, not on those that the package was judged by; how good"
+    " they are on other models and tasks only further runs can tell"
+)
 
 
-def speaker_for(reward: str) -> tuple[str, str]:
-    """The voice that speaks about runs with this reward, and why."""
+def speaker_for(reward: str, calibration: Calibration | None = None) -> tuple[str, str]:
+    """The voice that speaks about runs with this reward, and why; calibration: what dates them, if not the
+    shipped one.
+    """
     if reward in CALIBRATED:
-        return SPEAKER, WHY
+        own = calibration is not None and calibration.origin.file != "shipped"
+        return SPEAKER, WHY_OWN.format(**calibration.origin.as_dict()) if own else WHY
     if get_reward(reward).card.branch.startswith("intrinsic"):
         return (
             "radius",

@@ -40,7 +40,9 @@ class ModelForecast:
     without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
     would change, one row each (setting, median step of the criterion, chance that it is met within the
     budget); `safe_learning_rate`: the largest one whose chance of collapse within the budget is small (None
-    where it is not known). `pilots`: copies whose pilots speak.
+    where it is not known). `pilots`: copies whose pilots speak. `pilot_records`: what every pilot saw, silent
+    ones included, and `problems`: what tells the data set; both for `sharpening calibrate`. `calibration`:
+    which one dates the steps (None where none does).
     """
 
     model: str
@@ -60,6 +62,9 @@ class ModelForecast:
     sensitivity: list[dict] = field(default_factory=list)
     safe_learning_rate: float | None = None
     pilots: int = 0
+    pilot_records: list[dict] = field(default_factory=list)
+    problems: str | None = None
+    calibration: dict | None = None
 
     @property
     def trajectory(self) -> "Trajectory":

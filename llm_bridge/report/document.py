@@ -58,6 +58,9 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "sensitivity": forecast.sensitivity,
             "safe_learning_rate": forecast.safe_learning_rate,
             "pilots": forecast.pilots,
+            "pilot_records": forecast.pilot_records,
+            "problems": forecast.problems,
+            "calibration": forecast.calibration,
             "speaker": forecast.speaker,
             "why_speaker": forecast.why_speaker,
             "voices": {

@@ -48,6 +48,16 @@ def forecast(
         ),
     ] = 1,
     voices: VoicesOption = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="Date the forecast by your own runs: a file that `sharpening calibrate` wrote. Default: the"
+            " calibration that comes with the package.",
+            show_default=False,
+        ),
+    ] = None,
 ):
     """Forecast, before any training, when the reward will break the model."""
     from llm_bridge.cli.runs import run_forecast
@@ -56,7 +66,7 @@ def forecast(
 
     with request.outputs.reserved():
         request.check()
-        found = run_forecast(request, pilots, voices)
+        found = run_forecast(request, pilots, voices, calibration)
         request.deliver(
             forecast_document(found), lambda console: print_forecast(console, found), forecast=found
         )
