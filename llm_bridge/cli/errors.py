@@ -27,6 +27,17 @@ _EXTRAS = {
     "huggingface_hub",
     "pyarrow",
     "openai",
+    "pydantic",
+    "lifelines",
+    "pandas",
+    "sklearn",
+}
+_EXTRA_OF = {
+    "gguf": "gguf",
+    "openai": "served",
+    "lifelines": "calibrate",
+    "pandas": "calibrate",
+    "sklearn": "calibrate",
 }
 _DISK_ERRORS = {
     errno.ENOSPC,
@@ -66,7 +77,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _EXTRAS:
             raise error
-        extra = {"gguf": "gguf", "openai": "served"}.get(error.name, "llm")
+        extra = _EXTRA_OF.get(error.name, "llm")
         return complain(
             f"This needs the package {error.name}, which is not installed. Install it with: pip install"
             f" 'sharpening[{extra}]'"

@@ -52,7 +52,7 @@ from llm_bridge.forecast.calibration.voice import (
     with_rise,
 )
 from llm_bridge.report.words import VERDICTS
-from sharpening.errors import InputError
+from sharpening import InputError
 from studies.fitting import StudyGroup, readings
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
 from studies.study import load_result
@@ -570,15 +570,15 @@ class TestEnough:
         assert "4 runs rose and lost half of it" in rise_shortage(risen(EVENTS - 1, 100.0))
         assert "0 runs rose and lost half of it" in rise_shortage(risen(30, math.inf))
 
-    @pytest.mark.slow
     def test_where_priors_are_few_settings_are_left_out(self):
         """All of one model: the fit is the same, and the interval is that of settings left out in turn."""
         one = [
-            replace(found, prior="mine", steps=dict.fromkeys(DATED, found.steps["relative"]))
+            replace(found, prior="mine", steps=dict.fromkeys(DATED, [math.nan] * 3) | found.steps)
             for found in drawn(5, 8, 100_000)
         ]
         parts = {part.place: part for part in fit_parts([one])}
         alone = [replace(found, prior=found.label) for found in one]
         assert parts["label-free.relative"].part == calibrated(alone, "relative", "label-free")
         assert parts["label-free.relative"].runs == 24 >= LEAST_RUNS
+        assert parts["label-free.half_life"].short == "0 runs can tell it, and 20 are needed"
         assert parts["label-free.better"].part is None and "24 runs" in parts["label-free.better"].short

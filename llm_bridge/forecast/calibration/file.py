@@ -20,7 +20,7 @@ from llm_bridge.forecast.calibration.survival import (
 from sharpening.errors import InputError
 
 LARGEST = 1e6
-"""No intercept or weight of a fit is larger."""
+"""No intercept or weight of a fit is larger, nor any setting of a run."""
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 Coefficient = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
