@@ -81,6 +81,9 @@ class UnifiedForm:
         return PSI_TEXT.get(self.psi, "{}").format(inner)
 
 
+_TEXTS = ("name", "branch", "limit", "failure_mode", "source", "title", "formula", "unit", "sign")
+
+
 @dataclass(frozen=True)
 class RewardCard:
     """What one must know of a reward before using it.
@@ -107,6 +110,14 @@ class RewardCard:
     verifier: str | None = None
 
     def __post_init__(self):
+        for field in (*_TEXTS, "known_as", "needs"):
+            value = getattr(self, field)
+            texts = value if isinstance(value, tuple) and field in ("known_as", "needs") else (value,)
+            if (field in ("known_as", "needs")) != isinstance(value, tuple) or not all(
+                isinstance(text, str) for text in texts
+            ):
+                rule = "it is a tuple of texts" if field in ("known_as", "needs") else "it is a text"
+                raise InputError(field, value, rule)
         if self.branch not in BRANCHES:
             raise InputError("branch", self.branch, f"known branches are {', '.join(BRANCHES)}")
         if not self.needs or set(self.needs) - set(NEEDS):
@@ -184,6 +195,10 @@ class Reward:
         raise NotImplementedError
 
     def _need(self, argument: str, value):
+        if value is None and argument in ("correct", "is_correct") and not _labelled(self.card):
+            rule = f"the reward {self.name!r} reads it, and its card does not list labels"
+            fix = "List 'labels' in the `needs` of its card, under a branch that is not intrinsic"
+            raise InputError(argument, None, rule, fix)
         if value is None:
             raise InputError(argument, None, f"the reward {self.name!r} reads it", f"Give {argument}")
 
@@ -195,6 +210,10 @@ class Reward:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _labelled(card: RewardCard) -> bool:
+    return bool({"labels", "verdicts"} & set(card.needs))
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,9 @@ package.
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import entry_points
+from types import ModuleType
 
 from sharpening.errors import InputError
 from sharpening.rewards.base import Reward, RewardCard
@@ -17,7 +19,7 @@ REWARDS: dict[str, Reward] = {}
 def register_reward(cls: type[Reward]) -> type[Reward]:
     """Class decorator: put one instance, with default settings, into REWARDS under `cls.card.name`.
 
-    Raises: InputError if the card is missing or the name belongs to another class.
+    Raises: InputError if the card is missing, the name belongs to another class, or a setting has no default.
     """
     card = getattr(cls, "card", None)
     if not isinstance(card, RewardCard):
@@ -28,18 +30,43 @@ def register_reward(cls: type[Reward]) -> type[Reward]:
         cls.__qualname__,
     ):
         raise InputError("name", card.name, f"{type(known).__name__} already has it", "Choose another name")
-    REWARDS[card.name] = cls()
+    try:
+        REWARDS[card.name] = cls()
+    except TypeError as error:
+        rule = f"{cls.__name__}() must give the reward with its default settings: {error}"
+        raise InputError("reward", cls.__name__, rule, "Give every setting a default") from error
     return cls
 
 
 def load_entry_points() -> None:
     """Import and register the rewards that other packages announce in the entry-point group
     `sharpening.rewards`.
+
+    Warns: UserWarning naming an entry point that fails, gives no reward or registers a name that is taken: it
+    is skipped, and the others work.
     """
     for entry in entry_points(group=ENTRY_POINTS):
-        loaded = entry.load()
-        if isinstance(loaded, type) and issubclass(loaded, Reward):
-            register_reward(loaded)
+        known = dict(REWARDS)
+        try:
+            loaded = entry.load()
+            if isinstance(loaded, type) and issubclass(loaded, Reward):
+                register_reward(loaded)
+            elif REWARDS.keys() == known.keys() and not isinstance(loaded, ModuleType):
+                raise InputError("reward", loaded, "it is a subclass of sharpening.Reward")
+        except (Exception, SystemExit) as error:
+            REWARDS.clear()
+            REWARDS.update(known)
+            warnings.warn(_skipped(entry, error), UserWarning, stacklevel=3)
+
+
+def _skipped(entry, error: BaseException) -> str:
+    name, value = getattr(entry, "name", "?"), getattr(entry, "value", "")
+    package = getattr(getattr(entry, "dist", None), "name", "")
+    where = f" ({value})" * bool(value) + f" of the package {package}" * bool(package)
+    return (
+        f"the rewards of the entry point {name!r}{where} are left out: {type(error).__name__}: {error}."
+        " Mend or uninstall that package; all other rewards work"
+    )
 
 
 def _named(name: str) -> list[Reward]:
