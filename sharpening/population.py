@@ -13,6 +13,7 @@ from sharpening.coupling import Coupling, NoCoupling
 from sharpening.errors import InputError
 
 _NORMALISATION_TOLERANCE = 1e-6
+_ROUNDING = 1e-13  # a row so close to normalised is as exact as float64 says it, and is left as it is
 
 
 def _normalise(logits: np.ndarray) -> np.ndarray:
@@ -33,8 +34,10 @@ def _checked_log_probs(values: object) -> np.ndarray:
     worst = float(np.abs(total).max())
     if not worst <= _NORMALISATION_TOLERANCE:
         told = f"rows whose log-sum-exp is up to {worst:.3g}"
-        raise InputError("log_probs", told, "every row is a log-distribution", "Use Population.from_logits")
-    return log_probs
+        rule = f"every row is a log-distribution, to within {_NORMALISATION_TOLERANCE:g}"
+        raise InputError("log_probs", told, rule, "Use Population.from_logits")
+    off = np.abs(total) > _ROUNDING
+    return np.where(off[:, None], _normalise(log_probs), log_probs) if off.any() else log_probs
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,8 @@ class Population:
     """Policies over answers for many prompts. An answer index means the same label for every prompt: the
     shared part of a coupling moves labels.
 
-    `log_probs` (prompts, answers), nats, rows normalised to within 1e-6; `correct` (prompts, answers) bool,
+    `log_probs` (prompts, answers), nats: rows whose log-sum-exp is 0 to within 1e-6, as float32 leaves them,
+    and which are normalised again in float64 where they are off by more than 1e-13; `correct` (prompts, answers) bool,
     or None without labels; `weights` (prompts,) >= 0, normalised to sum 1, or None for equal ones;
     `answer_names`, one a column; `coupling` between prompts; `no_answer`: the column that stands for "no
     answer" (never wins a vote, never earns reward, never correct), or None. `questions` (prompts,) int:
