@@ -30,6 +30,7 @@ from llm_bridge.exact.distribution import ExactModel
 from llm_bridge.exact.kernel import jacobian, pull_back
 from sharpening.errors import InputError
 from sharpening.rewards import Reward, get_reward
+from sharpening.rewards.asking import exact_rewards
 from sharpening.simulation.precision import precision_context
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient, Update
 
@@ -79,7 +80,7 @@ class ExactTraining:
             self._initial.setdefault(prompt, row)
         initial = np.stack([self._initial[prompt] for prompt in prompts])
         with precision_context("float64"):
-            rewards = np.asarray(self.reward.exact(before, correct, no_answer=before.shape[1] - 1))
+            rewards = np.asarray(exact_rewards(self.reward, before, correct, no_answer=before.shape[1] - 1))
             tabular = np.asarray(self.update.step(before, rewards, initial))
             direction = np.asarray(self.update.direction(before, rewards, initial))
         missed = 0.0

@@ -12,6 +12,7 @@ from llm_bridge.tasks import Problem, read_answers
 from sharpening.errors import InputError
 from sharpening.metrics import NO_ANSWER, as_arrays
 from sharpening.rewards import HybridScheduledReward, NoisyVerifierReward, Reward, get_reward
+from sharpening.rewards.asking import check_form, group_rewards, reads_labels
 
 OF_THE_MODEL = {"tokens", "reference_log_probs", "previous_log_probs", "states", "voters"}
 """Signals that take a model to make."""
@@ -53,6 +54,7 @@ def check_reward(spec: str, task) -> None:
     """Raise InputError, before any work, if the task cannot give what the reward reads."""
     reward = get_reward(spec)
     needs, part = set(reward.card.needs), verified_part(reward)
+    check_form(reward, "group")
     if "labels" in needs and not task.labelled:
         raise InputError(
             "reward",
@@ -161,7 +163,7 @@ class TaskReward:
     @property
     def asks_a_verifier(self) -> bool:
         """Whether it reads labels or verdicts at all."""
-        return bool({"labels", "verdicts"} & self.needs)
+        return reads_labels(self.reward)
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -231,9 +233,8 @@ class TaskReward:
             correct = correct & asked
             if self.verifier is not None:
                 signals["verdicts"] = self._verdicts(problems, answers, texts, asked)
-        rewards = drawn(reward, NoisyVerifierReward, _Noisy, uniforms[1]).group(
-            answers.ids, correct, **signals
-        )
+        noisy = drawn(reward, NoisyVerifierReward, _Noisy, uniforms[1])
+        rewards = group_rewards(noisy, answers.ids, correct, **signals)
         return np.asarray(rewards, dtype=np.float64)[:, : len(texts[0])]
 
     def _verdicts(self, problems, answers, texts, asked):
@@ -283,7 +284,7 @@ def matters(reward: Reward, answers, signals) -> np.ndarray:
     """
     coins = np.random.default_rng(0).random(answers.shape) < 0.5
     tried = [
-        np.asarray(reward.group(answers, said, **signals | {"verdicts": said.astype(float)}))
+        np.asarray(group_rewards(reward, answers, said, **signals | {"verdicts": said.astype(float)}))
         for said in (np.zeros_like(coins), np.ones_like(coins), coins, ~coins)
     ]
     return (tried[0] != tried[1]) | (tried[2] != tried[3])
@@ -298,7 +299,9 @@ class _Noisy(Reward):
         self.mean, self.uniforms, self.card = mean, uniforms, mean.card
 
     def group(self, answers, is_correct=None, **signals):
-        xp, mean, uniforms = as_arrays(self.mean.group(answers, is_correct, **signals), self.uniforms)
+        xp, mean, uniforms = as_arrays(
+            group_rewards(self.mean, answers, is_correct, **signals), self.uniforms
+        )
         return xp.astype(uniforms < mean, mean.dtype)
 
 
@@ -312,7 +315,8 @@ class _Scheduled(Reward):
 
     def group(self, answers, is_correct=None, **signals):
         either = (
-            replace(self.mean, share=share).group(answers, is_correct, **signals) for share in (1.0, 0.0)
+            group_rewards(replace(self.mean, share=share), answers, is_correct, **signals)
+            for share in (1.0, 0.0)
         )
         xp, outside, inside, uniforms = as_arrays(*either, self.uniforms)
         return xp.where(uniforms < self.mean.share, outside, inside)

@@ -23,13 +23,15 @@ class Property:
     """`broken(subject, case)`: a sentence if the case breaks the property, "" if it does not, None if it says
     nothing about it.
 
-    `reads`: signals that the property needs varied besides those that the reward reads.
+    `always`: asked too of cases for which the reward gives no finite numbers. `reads`: signals that the
+    property needs varied besides those that the reward reads.
     """
 
     name: str
     meaning: str
     broken: Callable[[Subject, Case], str | None]
     reads: frozenset[str] = frozenset()
+    always: bool = False
 
 
 def _close(one: np.ndarray, other: np.ndarray) -> bool:
@@ -68,9 +70,11 @@ def _alone(subject: Subject, case: Case) -> str:
     return ""
 
 
-def _label_free(subject: Subject, case: Case) -> str:
+def _label_free(subject: Subject, case: Case) -> str | None:
     if "correct" not in subject.reads:
-        return ""
+        return subject.secret_labels(case)
+    if _finite(subject, case):
+        return None
     rewards, wrong = (
         subject.rewards(case),
         Case(case.weights, (False,) * len(case.correct), case.clusters, case.reference),
@@ -216,7 +220,7 @@ PROPERTIES = (
     Property("finite", "every possible answer of every policy earns a finite number", _finite),
     Property("invariant to relabelling", "exchanging answers exchanges their rewards and nothing else", _relabelling),
     Property("prompt by prompt", "a prompt's rewards do not depend on the prompts beside it", _alone),
-    Property("label-free", "the same reward whatever answers are correct", _label_free),
+    Property("label-free", "the same reward whatever answers are correct", _label_free, always=True),
     Property("constant on one-token answers", "all answers earn the same, so no step moves a flat policy", _constant),
     Property("nothing for no answer", 'giving no answer earns no more than the worst answer', _silence),
     Property("comonotone", "the reward is a nondecreasing function of the answer's mass (theory: S4)", _comonotone),

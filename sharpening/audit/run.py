@@ -29,7 +29,8 @@ def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int
     nothing for no answer; comonotone; mode-monotone, majorizing and order-preserving, each under a KL-prox (=
     natural-gradient) and a softmax-gradient (= GRPO) step of sizes 0.1, 1, 10 and 100; fixes on the mode; on
     the heaviest cluster; and, of token rewards, sensitive to tokens, to length (and which is preferred),
-    fixes on a token pattern.
+    fixes on a token pattern. A reward that reads labels although its card does not list them is not
+    label-free, and the evidence says so.
 
     Raises: InputError if it is no reward, or cases < 0. Source: theory S4, S5, S7, S8.
 
@@ -44,7 +45,7 @@ def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int
     sane = _finding(PROPERTIES[0], subject, _cases(subject.reads, cases, seed))
     findings = [sane]
     findings += [
-        _finding(one, subject, _usable(subject, _cases(subject.reads | one.reads, cases, seed)))
+        _finding(one, subject, _usable(one, subject, _cases(subject.reads | one.reads, cases, seed)))
         for one in PROPERTIES[1:]
     ]
     findings += token_findings(subject.reward, cases, seed)
@@ -56,8 +57,8 @@ def _cases(reads: frozenset[str], cases: int, seed: int) -> Iterable[Case]:
     yield from random_cases(seed, cases)
 
 
-def _usable(subject: Subject, cases: Iterable[Case]) -> Iterable[Case]:
-    return (case for case in cases if not PROPERTIES[0].broken(subject, case))
+def _usable(one: Property, subject: Subject, cases: Iterable[Case]) -> Iterable[Case]:
+    return (case for case in cases if one.always or not PROPERTIES[0].broken(subject, case))
 
 
 def _finding(one: Property, subject: Subject, cases: Iterable[Case]) -> Finding:
@@ -73,7 +74,7 @@ def _finding(one: Property, subject: Subject, cases: Iterable[Case]) -> Finding:
 
 
 def _counterexample(one: Property, subject: Subject, case: Case, tried: int) -> Finding:
-    usable = lambda other: one is PROPERTIES[0] or not PROPERTIES[0].broken(subject, other)  # noqa: E731
+    usable = lambda other: one is PROPERTIES[0] or one.always or not PROPERTIES[0].broken(subject, other)  # noqa: E731
     case = shrink(case, lambda other: usable(other) and bool(one.broken(subject, other)))
     reads = subject.reads | one.reads
     example = {"weights": case.weights}

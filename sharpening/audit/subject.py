@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from sharpening.audit.cases import Case, log_of
+from sharpening.audit.text import numbers
 from sharpening.errors import InputError
-from sharpening.rewards import Reward, get_reward
+from sharpening.rewards import Reward, TokenStatistics, get_reward
+from sharpening.rewards.asking import listed, reads_labels
 
 SIGNALS = {
     "correct": "labels",
@@ -35,7 +37,7 @@ class Subject:
             needs = set(self.reward.card.needs)
             self.needs = frozenset(needs)
             self.reads = frozenset(name for name, need in SIGNALS.items() if need in needs) | {"no_answer"}
-            self.reads |= {"correct"} if "verdicts" in needs else set()
+            self.reads |= {"correct"} if reads_labels(self.reward) else set()
             self.reads |= {"step"} if "step" in needs else set()
         elif callable(reward):
             self.reward, self._call, self.needs = None, reward, frozenset()
@@ -83,6 +85,47 @@ class Subject:
             self._known[key] = self.batch([case], silent=silent)[0]
         return self._known[key]
 
+    def secret_labels(self, case: Case) -> str:
+        """A sentence if the reward reads which answers are correct although its card does not list that, ""
+        if not: its forms are asked twice, with the case's labels and with none correct.
+        """
+        if self.reward is None or reads_labels(self.reward):
+            return ""
+        possible = np.flatnonzero(case.log_probs > -np.inf)
+        right = ", ".join(str(a) for a in np.flatnonzero(case.correct))
+        for form, ask in (("exact", self._exact_with), ("group", self._group_with)):
+            found = [
+                _tried(ask, case, labels)
+                for labels in (np.array(case.correct), np.zeros(len(case.correct), bool))
+            ]
+            if all(rewards is not None for rewards in found):
+                with_labels, without = (rewards[possible] for rewards in found)
+                if not np.allclose(with_labels, without, rtol=1e-9, atol=1e-9, equal_nan=True):
+                    return (
+                        f"its `{form}` reads labels, and its card does not list them: r ="
+                        f" {numbers(found[0])} if answer {right} is correct, {numbers(found[1])} if none is"
+                    )
+        return ""
+
+    def _exact_with(self, case: Case, labels: np.ndarray) -> np.ndarray:
+        told = listed(
+            self.reward, {name: value for name, value in _signals([case]).items() if name != "correct"}
+        )
+        return self.reward.exact(case.log_probs[None], labels[None], no_answer=None, **told)
+
+    def _group_with(self, case: Case, labels: np.ndarray) -> np.ndarray:
+        signals, columns = _signals([case]), np.arange(len(case.weights))[None]
+        at_first = signals["reference"]
+        told = {
+            "tokens": TokenStatistics.of_categorical(case.log_probs[None], columns),
+            "reference_log_probs": at_first,
+            "previous_log_probs": at_first,
+            "clusters": signals["clusters"],
+            "states": np.zeros((*columns.shape, 0), columns.dtype),
+            "step": 0,
+        }
+        return self.reward.group(columns, labels[None], **listed(self.reward, told))
+
     def at(self, case: Case, log_probs: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """Rewards of the case's answers under another policy and the one before it, (answers,), for the steps
         after the first.
@@ -107,6 +150,15 @@ def _signals(cases: list[Case]) -> dict:
         "previous": reference,
         "step": 0,
     }
+
+
+def _tried(ask: Callable, case: Case, labels: np.ndarray) -> np.ndarray | None:
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(ask(case, labels), dtype=np.float64)
+    except Exception:
+        return None
+    return found[0] if found.shape == (1, len(case.weights)) else None
 
 
 def _parameters(function: Callable) -> list[str]:

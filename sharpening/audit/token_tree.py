@@ -12,6 +12,7 @@ import numpy as np
 from sharpening.audit.steps import kl_prox, log_sum
 from sharpening.metrics import NO_ANSWER
 from sharpening.rewards import Reward
+from sharpening.rewards.asking import group_rewards
 from sharpening.rewards.tokens import TokenStatistics
 
 # token 2 ends; a leaf's answer is its last word
@@ -84,14 +85,13 @@ def statistics(nodes: np.ndarray) -> TokenStatistics:
 def rewards(reward: Reward, nodes: np.ndarray, start: np.ndarray, previous: np.ndarray) -> np.ndarray:
     """Rewards of all completions, (7,); answer a is the correct one."""
     signals = {
+        "tokens": statistics(nodes),
         "reference_log_probs": leaf_log_probs(start)[None],
         "previous_log_probs": leaf_log_probs(previous)[None],
         "step": 0,
     }
-    given = {name: value for name, value in signals.items() if name in reward.card.needs}
-    return np.asarray(
-        reward.group(ANSWERS[None], ANSWERS[None] == 0, tokens=statistics(nodes), **given), dtype=np.float64
-    )[0]
+    found = group_rewards(reward, ANSWERS[None], ANSWERS[None] == 0, finite=False, **signals)
+    return np.asarray(found, dtype=np.float64)[0]
 
 
 def pattern_that_wins(reward: Reward, tree: TreeCase) -> str | None:

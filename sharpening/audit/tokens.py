@@ -15,6 +15,7 @@ from sharpening.audit.report import Finding
 from sharpening.audit.text import number, policy
 from sharpening.audit.token_tree import TreeCase, pattern_that_wins, random_trees, shrink_tree
 from sharpening.rewards import Reward
+from sharpening.rewards.asking import group_rewards
 from sharpening.rewards.tokens import TokenStatistics
 
 READ_PER_TOKEN = frozenset({"tokens", "reference_log_probs", "previous_log_probs"})
@@ -60,9 +61,8 @@ def rewards_of(reward: Reward, completions: list[Completion]) -> np.ndarray:
     tokens = statistics(completions)
     same = np.zeros((1, len(completions)), dtype=np.int64)
     uniform = -tokens.lengths * np.log(tokens.vocab_size)
-    signals = {"reference_log_probs": uniform, "previous_log_probs": uniform, "step": 0}
-    given = {name: value for name, value in signals.items() if name in reward.card.needs}
-    return np.asarray(reward.group(same, same == 0, tokens=tokens, **given), dtype=np.float64)[0]
+    signals = {"tokens": tokens, "reference_log_probs": uniform, "previous_log_probs": uniform, "step": 0}
+    return np.asarray(group_rewards(reward, same, same == 0, finite=False, **signals), dtype=np.float64)[0]
 
 
 def _policies(cases: int, seed: int) -> Iterator[tuple[tuple[float, ...], int]]:

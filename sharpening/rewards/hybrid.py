@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sharpening.metrics import NO_ANSWER, as_arrays
+from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.majority import MajorityReward
 from sharpening.rewards.nested import needs_of
@@ -61,16 +62,16 @@ class HybridReward(Reward):
         """r (prompts, answers) under infinitely many rollouts. Raises: InputError as its parts'."""
         known = dict(no_answer=no_answer, **signals)
         xp, verdict, vote = as_arrays(
-            self.external.exact(log_probs, correct, **known),
-            self.intrinsic.exact(log_probs, correct, **known),
+            exact_rewards(self.external, log_probs, correct, **known, finite=False),
+            exact_rewards(self.intrinsic, log_probs, correct, **known, finite=False),
         )
         return self._mix(silence(xp, self.fpr + (self.tpr - self.fpr) * verdict, no_answer), vote)
 
     def group(self, answers, is_correct=None, **signals):
         """r (prompts, rollouts), the mean over the verifier's noise. Raises: InputError as its parts'."""
         verdict, vote = (
-            self.external.group(answers, is_correct, **signals),
-            self.intrinsic.group(answers, is_correct, **signals),
+            group_rewards(self.external, answers, is_correct, **signals, finite=False),
+            group_rewards(self.intrinsic, answers, is_correct, **signals, finite=False),
         )
         xp, verdict, vote, answers = as_arrays(verdict, vote, answers)
         accepted = self.fpr + (self.tpr - self.fpr) * verdict

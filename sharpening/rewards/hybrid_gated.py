@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sharpening.metrics import as_arrays, exact_vote, vote
+from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.majority import MajorityReward
 from sharpening.rewards.nested import needs_of
@@ -53,8 +54,8 @@ class HybridGatedReward(Reward):
         """r (prompts, answers) under infinitely many rollouts. Raises: InputError as its parts'."""
         known = dict(no_answer=no_answer, **signals)
         inside, outside = (
-            self.intrinsic.exact(log_probs, correct, **known),
-            self.external.exact(log_probs, correct, **known),
+            exact_rewards(self.intrinsic, log_probs, correct, **known, finite=False),
+            exact_rewards(self.external, log_probs, correct, **known, finite=False),
         )
         xp, log_probs, inside, outside = as_arrays(log_probs, inside, outside)
         leads = exact_vote(log_probs, no_answer)[0]
@@ -64,8 +65,8 @@ class HybridGatedReward(Reward):
     def group(self, answers, is_correct=None, **signals):
         """r (prompts, rollouts). Raises: InputError as its parts', and below 2 rollouts."""
         inside, outside = (
-            self.intrinsic.group(answers, is_correct, **signals),
-            self.external.group(answers, is_correct, **signals),
+            group_rewards(self.intrinsic, answers, is_correct, **signals, finite=False),
+            group_rewards(self.external, answers, is_correct, **signals, finite=False),
         )
         xp, inside, outside, answers = as_arrays(inside, outside, answers)
         ratio = xp.astype(xp.max(vote(answers).counts, axis=1), inside.dtype) / answers.shape[1]

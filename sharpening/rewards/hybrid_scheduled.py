@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sharpening.errors import InputError
 from sharpening.metrics import as_arrays
+from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.majority import MajorityReward
 from sharpening.rewards.nested import needs_of
@@ -68,8 +69,8 @@ class HybridScheduledReward(Reward):
         known = dict(no_answer=no_answer, step=step, **signals)
         return self._mix(
             step,
-            self.external.exact(log_probs, correct, **known),
-            self.intrinsic.exact(log_probs, correct, **known),
+            exact_rewards(self.external, log_probs, correct, **known, finite=False),
+            exact_rewards(self.intrinsic, log_probs, correct, **known, finite=False),
         )
 
     def group(self, answers, is_correct=None, *, step=None, **signals):
@@ -77,6 +78,6 @@ class HybridScheduledReward(Reward):
         known = dict(step=step, **signals)
         return self._mix(
             step,
-            self.external.group(answers, is_correct, **known),
-            self.intrinsic.group(answers, is_correct, **known),
+            group_rewards(self.external, answers, is_correct, **known, finite=False),
+            group_rewards(self.intrinsic, answers, is_correct, **known, finite=False),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sharpening.metrics import NO_ANSWER, as_arrays
+from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.rewards.base import Reward, RewardCard
 from sharpening.rewards.nested import needs_of
 from sharpening.rewards.registry import register_reward
@@ -51,13 +52,15 @@ class NoisyVerifierReward(Reward):
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **signals):
         """r (prompts, answers). Raises: InputError as the verifier's."""
-        verdict = self.verifier.exact(log_probs, correct, no_answer=no_answer, **signals)
+        verdict = exact_rewards(
+            self.verifier, log_probs, correct, no_answer=no_answer, **signals, finite=False
+        )
         xp, verdict = as_arrays(verdict)
         return silence(xp, self.fpr + (self.tpr - self.fpr) * verdict, no_answer)
 
     def group(self, answers, is_correct=None, **signals):
         """r (prompts, rollouts). Raises: InputError as the verifier's."""
-        verdict = self.verifier.group(answers, is_correct, **signals)
+        verdict = group_rewards(self.verifier, answers, is_correct, **signals, finite=False)
         xp, verdict, answers = as_arrays(verdict, answers)
         noisy = self.fpr + (self.tpr - self.fpr) * verdict
         return xp.where(answers != NO_ANSWER, noisy, xp.zeros_like(noisy))

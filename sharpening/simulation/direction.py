@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from sharpening.metrics import NO_ANSWER
+from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.rewards.tokens import TokenStatistics
+from sharpening.simulation.blame import watch_rewards
 from sharpening.simulation.plan import Plan
 from sharpening.simulation.sampling import sample_columns
 from sharpening.updates.policy import Policy
@@ -17,6 +19,19 @@ from sharpening.updates.policy import Policy
 def _wanted(plan: Plan, **signals) -> dict:
     """The signals that the reward's card lists."""
     return {name: make() for name, make in signals.items() if name in plan.reward.card.needs}
+
+
+def _loud(plan: Plan, rewards, log_probs: jax.Array, step) -> jax.Array:
+    """The rewards in the policies' precision, with NaN for -infinity, which a step would take for an answer
+    that became impossible: so whatever is not finite ends in curves of NaN.
+    """
+    rewards = jnp.asarray(rewards, log_probs.dtype)
+    if plan.watch:
+        possible = (
+            None if rewards.shape != log_probs.shape or plan.method == "sampled" else log_probs > -jnp.inf
+        )
+        watch_rewards(rewards, log_probs, possible, step)
+    return jnp.where(rewards == -jnp.inf, jnp.nan, rewards)
 
 
 def exact_direction(
@@ -33,8 +48,8 @@ def exact_direction(
         step=lambda: step,
     )
     signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
-    rewards = plan.reward.exact(policy.log_probs, correct, no_answer=plan.no_answer, **signals)
-    rewards = jnp.asarray(rewards, policy.log_probs.dtype)
+    rewards = exact_rewards(plan.reward, policy.log_probs, correct, no_answer=plan.no_answer, **signals)
+    rewards = _loud(plan, rewards, policy.log_probs, step)
     if hasattr(update, "policy_direction"):
         return update.policy_direction(policy, rewards, reference)
     return update.direction(policy.log_probs, rewards, reference)
@@ -57,8 +72,7 @@ def sampled_direction(
         questions=lambda: questions,
         step=lambda: step,
     )
-    rewards = plan.reward.group(answers, is_correct, **signals)
-    rewards = jnp.asarray(rewards, log_probs.dtype)
+    rewards = _loud(plan, group_rewards(plan.reward, answers, is_correct, **signals), log_probs, step)
     if hasattr(update, "policy_group_direction"):
         return update.policy_group_direction(policy, columns, rewards, reference)
     return update.group_direction(log_probs, columns, rewards, reference)

@@ -14,7 +14,9 @@ from sharpening.coupling import NoCoupling
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import Reward, get_reward
+from sharpening.rewards.asking import check_form, check_labelled, exact_rewards
 from sharpening.simulation.precision import precision_context
+from sharpening.simulation.settings import check_hashable
 from sharpening.updates import Update
 
 # nats per unit of time: losers that fall so fast, and hold less than its inverse, are 2e-12 or less before
@@ -63,11 +65,13 @@ def flow(
     opaque = jax.tree_util.all_leaves([update])
     with precision_context("float64"):
         correct = None if population.correct is None else jnp.asarray(population.correct)
+        start = jnp.asarray(population.log_probs)
+        exact_rewards(reward, start, correct, no_answer=population.no_answer, reference=start)
         logits, end, failed = _paths(
             reward,
             update if opaque else None,
             population.no_answer,
-            jnp.asarray(population.log_probs),
+            start,
             correct,
             None if opaque else update,
             float(population.coupling.private),
@@ -78,6 +82,7 @@ def flow(
         logits, end, failed = np.asarray(logits), np.asarray(end), np.asarray(failed)
     if failed.any():
         rule = f"prompt {int(failed.argmax())} needs more than {_MAX_STEPS} steps of the integrator"
+        rule += ", as it also would where its reward stops being finite"
         raise InputError(
             "times",
             times.tolist(),
@@ -110,10 +115,9 @@ def _checked(population: Population, reward: Reward, update: Update, times) -> n
         raise InputError(
             "reward", reward.name, "a reward that depends on the step or the previous policy has no flow"
         )
-    if {"labels", "verdicts"} & set(reward.card.needs) and population.correct is None:
-        raise InputError(
-            "population", "one without labels", f"the reward {reward.name!r} reads which answers are correct"
-        )
+    check_form(reward, "exact")
+    check_hashable(reward)
+    check_labelled("population", reward, population.correct)
     return times
 
 
@@ -134,12 +138,15 @@ def _velocity(reward, no_answer, start, correct, update, private):
     """dz/dt of one prompt as a function of how far its logits have moved from `start`; 0 for impossible
     answers.
     """
-    signals = {"reference": start[None]} if "reference_log_probs" in reward.card.needs else {}
 
     def velocity(moved):
         log_probs = jax.nn.log_softmax(start + moved)[None]
-        rewards = reward.exact(
-            log_probs, None if correct is None else correct[None], no_answer=no_answer, **signals
+        rewards = exact_rewards(
+            reward,
+            log_probs,
+            None if correct is None else correct[None],
+            no_answer=no_answer,
+            reference=start[None],
         )
         direction = update.direction(log_probs, jnp.asarray(rewards, log_probs.dtype), start[None])[0]
         return private * jnp.where(start > -jnp.inf, direction, 0.0)

@@ -17,7 +17,7 @@ class Plan:
 
     `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
     `full`: every answer is possible for every prompt, so that none is masked. `rephrasings`: prompts that are
-    drawn together, as wordings of one question.
+    drawn together, as wordings of one question. `watch`: report rewards that are not finite (`blame`).
     """
 
     method: str
@@ -30,6 +30,7 @@ class Plan:
     update: Any = None
     full: bool = False
     rephrasings: int = 1
+    watch: bool = False
 
 
 class Arrays(NamedTuple):

@@ -15,9 +15,11 @@ from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import REWARDS, Reward, get_reward
 from sharpening.simulation import blocks
+from sharpening.simulation.blame import check_finite
 from sharpening.simulation.blocks import run_blocks
 from sharpening.simulation.devices import share_out
 from sharpening.simulation.loop import run_loop
+from sharpening.simulation.plan import Plan
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import Settings
 from sharpening.trajectory import Trajectory, evaluation_steps
@@ -88,8 +90,11 @@ def simulate(
     >>> bool(small[-1] > 0.3), bool(fresh[-1] < 0.1)
     (True, True)
 
-    Raises: InputError for unknown names, sizes that do not fit, or a reward that needs labels the population
-    lacks. Source: theory C.
+    Warns: UserWarning where no evaluated policy can move: fresh prompts without coupling.
+
+    Raises: InputError for unknown names, sizes that do not fit, a reward that needs labels the population
+    lacks, or one that gives another shape than asked for, no real or finite numbers, or cannot be traced by
+    JAX. Source: theory C.
     """
     settings = Settings(
         num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, optimizer, precision
@@ -137,6 +142,7 @@ def _simulate(
 ) -> list[Trajectory]:
     reward = get_reward(reward) if isinstance(reward, str) else _canonical(reward)
     settings.check(population, reward, update)
+    settings.warn_if_still(population.coupling)
     trained = settings.trained(population)
     plan = settings.plan(population, reward, update if _is_opaque(update) else None)
     steps = evaluation_steps(settings.num_steps, settings.eval_every)
@@ -145,22 +151,21 @@ def _simulate(
         stacked = jnp.stack([_key(key) for key in keys])
         schedules = settings.schedules(population, stacked, plan.rephrasings)
         moving = None if plan.update is not None else update
+        parts = (arrays, moving, population.coupling)
         if blocks.apply(plan, arrays, population.coupling):
-            alone = run_blocks(plan, arrays, moving, population.coupling, steps, settings.precision)
+            alone = run_blocks(plan, *parts, steps, settings.precision)
             curves = {name: np.repeat(values, len(keys), axis=0) for name, values in alone.items()}
         else:
-            curves = run_loop(
-                plan,
-                arrays,
-                moving,
-                population.coupling,
-                jnp.asarray(steps, jnp.int32),
-                stacked,
-                schedules,
-                together=together,
-            )
+            looped = (jnp.asarray(steps, jnp.int32), stacked, schedules)
+            curves = run_loop(plan, *parts, *looped, together=together)
         curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
-    _check_finite(curves, settings.precision)
+        check_finite(
+            curves,
+            reward,
+            lambda: _watched(plan, parts, steps, stacked, schedules, curves),
+            fix="Use a smaller step size"
+            + ("" if settings.precision == "float64" else " or precision='float64'"),
+        )
     evaluated = (
         population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
     )
@@ -192,17 +197,14 @@ def _is_opaque(update: object) -> bool:
     return jax.tree_util.all_leaves([update])
 
 
-def _check_finite(curves: dict[str, np.ndarray], precision: str) -> None:
-    bad = [name for name, values in curves.items() if not np.isfinite(values).all()]
-    if bad:
-        fix = (
-            "Use a smaller step size"
-            if precision == "float64"
-            else "Use a smaller step size or precision='float64'"
-        )
-        raise InputError(
-            "update", "a step size at which logits overflow", f"{', '.join(bad)} are not finite", fix
-        )
+def _watched(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, schedules, curves: dict):
+    """The run that first came out not finite again, as far as it has to go, with its rewards watched."""
+    ill = ~np.logical_and.reduce([np.isfinite(values) for values in curves.values()])
+    run = int(ill.any(axis=1).argmax())
+    one = slice(run, run + 1)
+    until = jnp.asarray(steps[: int(ill[run].argmax()) + 1], jnp.int32)
+    mine = None if schedules is None else schedules[one]
+    return run_loop(dataclasses.replace(plan, watch=True), *parts, until, keys[one], mine, together=1)
 
 
 def _key(key) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import Reward
+from sharpening.rewards.asking import check_form, check_labelled
 from sharpening.simulation.plan import Plan
 from sharpening.simulation.sampling import epoch_schedule
 from sharpening.updates import Update
@@ -59,13 +61,9 @@ class Settings:
             raise InputError(
                 "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
             )
-        if {"labels", "verdicts"} & set(reward.card.needs) and population.correct is None:
-            raise InputError(
-                "population",
-                "one without labels",
-                f"the reward {reward.name!r} reads which answers are correct",
-                "Give `correct`",
-            )
+        check_form(reward, "group" if self.method == "sampled" else "exact")
+        check_hashable(reward)
+        check_labelled("population", reward, population.correct)
         size, total = self.dataset_size, population.num_prompts
         wordings = rephrasings(population, reward)
         for name in ("prompts_per_step", "dataset_size"):
@@ -92,6 +90,24 @@ class Settings:
             raise InputError("dataset_size", size, rule, "Use a larger population or a smaller dataset_size")
         if not (population.prompt_weights[:size].sum() > 0 and population.prompt_weights[size:].sum() > 0):
             raise InputError("dataset_size", size, "trained and evaluated prompts both need some weight")
+
+    def stands_still(self, coupling) -> bool:
+        """Whether no evaluated policy can move: prompts are fresh, and none moves another."""
+        if self.dataset_size is not None or self.method == "exact":
+            return False
+        return not (coupling.features.any() if hasattr(coupling, "features") else coupling.shared)
+
+    def warn_if_still(self, coupling) -> None:
+        """A UserWarning, which says why and what to do, if the curves are constant by construction."""
+        if self.stands_still(coupling):
+            warnings.warn(
+                f"the curves are constant by construction: with method={self.method!r} and no dataset_size every"
+                " prompt is fresh, and these prompts are not coupled, so no step reaches a prompt that is"
+                " evaluated. Give dataset_size, or a population with a coupling whose shared part is above 0, such"
+                " as CompoundSymmetric(private=1.0, shared=0.1)",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def trained(self, population: Population) -> int:
         """How many prompts keep a private part: the data set, or the whole population for "exact" without
@@ -133,6 +149,16 @@ class Settings:
             full=bool(np.isfinite(population.log_probs).all()),
             rephrasings=rephrasings(population, reward),
         )
+
+
+def check_hashable(reward: Reward) -> None:
+    """InputError if the reward cannot be a key, which compiled loops are kept under."""
+    try:
+        hash(reward)
+    except TypeError:
+        rule = "it cannot be hashed, and simulations keep their compiled loops by the reward"
+        fix = "Make it a frozen dataclass whose settings are numbers, texts, tuples or rewards"
+        raise InputError("reward", reward.name, rule, fix) from None
 
 
 def rephrasings(population: Population, reward: Reward) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import Reward, get_reward
+from sharpening.rewards.asking import NotFiniteError, exact_rewards
 from sharpening.theorems.claims import Claim, Witness
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class Case:
         """Exact rewards of the population's answers, (prompts, answers)."""
         population = self.population
         return np.asarray(
-            self.reward.exact(population.log_probs, population.correct, no_answer=population.no_answer)
+            exact_rewards(
+                self.reward, population.log_probs, population.correct, no_answer=population.no_answer
+            )
         )
 
     def restricted(self) -> Population:
@@ -61,6 +64,7 @@ class VerdictStatus(enum.Enum):
 
     HOLDS = "holds"
     VIOLATED = "assumption violated"
+    NOT_FINITE = "not finite"
     FAILS = "fails"
 
     @property
@@ -69,6 +73,9 @@ class VerdictStatus(enum.Enum):
         return {
             VerdictStatus.HOLDS: "Every claim held wherever the assumptions do.",
             VerdictStatus.VIOLATED: "No prompt meets the assumptions, so the theorem says nothing here.",
+            VerdictStatus.NOT_FINITE: (
+                "A reward or a quantity is not a finite number, so nothing can be said of the theorem here."
+            ),
             VerdictStatus.FAILS: "A claim is false although the assumptions hold: the witness shows where.",
         }[self]
 
@@ -77,7 +84,7 @@ class VerdictStatus(enum.Enum):
 class Verdict:
     """The answer of one check. `prompts`: on how many prompts the assumptions held; `violated`: assumption ->
     on how many it did not, each prompt counted at the first one it breaks; `witness`: the worst broken claim,
-    or None.
+    or None. `reason`: what is not finite, where that is how the check ended.
     """
 
     theorem: str
@@ -85,6 +92,7 @@ class Verdict:
     prompts: int
     violated: dict[str, int]
     witness: Witness | None = None
+    reason: str = ""
 
     def as_dict(self) -> dict:
         """Plain data for JSON."""
@@ -147,7 +155,7 @@ class Theorem:
             raise InputError("step_size", step_size, "it must be a finite number > 0")
         with precision_context("float64"):
             verdicts = [
-                self._check(Case(population, float(step_size), one, _everywhere(population)))
+                self._checked(Case(population, float(step_size), one, _everywhere(population)))
                 for one in self._chosen(reward)
             ]
         return min(verdicts, key=lambda verdict: _ORDER.index(verdict.status))
@@ -180,6 +188,14 @@ class Theorem:
             )
         return [reward]
 
+    def _checked(self, case: Case) -> Verdict:
+        try:
+            if self.any_reward:
+                case.rewards()
+            return self._check(case)
+        except NotFiniteError as error:
+            return Verdict(self.name, VerdictStatus.NOT_FINITE, 0, {}, reason=str(error))
+
     def _check(self, case: Case) -> Verdict:
         applies, violated = case.applies, {}
         for assumption in self.assumptions:
@@ -193,19 +209,24 @@ class Theorem:
         if not applies.any():
             return Verdict(self.name, VerdictStatus.VIOLATED, 0, violated)
         case = dataclasses.replace(case, applies=applies)
-        worst, witness = 0.0, None
+        worst, witness, unclear = 0.0, None, ""
         for claim in self.claims(case):
             excess = claim.excess
             if excess.ndim:
                 excess = np.where(applies.reshape(-1, *[1] * (excess.ndim - 1)), excess, -np.inf)
+            unclear = unclear or (f"{claim.what}: not a number" if np.isnan(excess).any() else "")
+            excess = np.where(np.isnan(excess), -np.inf, excess)
             if excess.size and excess.max() > worst:
                 worst = float(excess.max())
                 witness = _witness(case, claim, np.unravel_index(int(excess.argmax()), excess.shape))
-        status = VerdictStatus.HOLDS if witness is None else VerdictStatus.FAILS
-        return Verdict(self.name, status, int(applies.sum()), violated, witness)
+        told = (int(applies.sum()), violated, witness)
+        if witness is not None:
+            return Verdict(self.name, VerdictStatus.FAILS, *told)
+        status = VerdictStatus.NOT_FINITE if unclear else VerdictStatus.HOLDS
+        return Verdict(self.name, status, *told, reason=unclear)
 
 
-_ORDER = (VerdictStatus.FAILS, VerdictStatus.HOLDS, VerdictStatus.VIOLATED)
+_ORDER = (VerdictStatus.FAILS, VerdictStatus.NOT_FINITE, VerdictStatus.HOLDS, VerdictStatus.VIOLATED)
 
 
 def _everywhere(population: Population) -> np.ndarray:

@@ -14,7 +14,7 @@ class Claim:
     """`found` equals `wanted` to within `slack`, or is at most `wanted` + `slack`.
 
     Shapes: (prompts, ...) for a claim about each prompt, () for one about the whole population. Equal
-    infinities agree; a NaN breaks the claim.
+    infinities agree; a NaN says nothing, for or against.
     """
 
     what: str
@@ -41,13 +41,13 @@ class Claim:
 
     @property
     def excess(self) -> np.ndarray:
-        """By how much the claim is missed, over the slack; <= 0 where it holds, infinity for a NaN; the shape
-        of `found`.
+        """By how much the claim is missed, over the slack; <= 0 where it holds, NaN where either is NaN; the
+        shape of `found`.
         """
         with np.errstate(invalid="ignore"):
             gap = np.where(self.found == self.wanted, 0.0, self.found - self.wanted)
         gap = np.abs(gap) if self.relation == "equals" else gap
-        return np.where(np.isnan(gap), np.inf, gap - self.slack)
+        return gap - self.slack
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sharpening.rewards import Reward
+from sharpening.rewards.asking import exact_rewards
 from sharpening.updates import Update
 
 
@@ -47,7 +48,7 @@ def take_step(
     update: Update, reward: Reward, log_probs: np.ndarray, *, correct=None, reference=None, no_answer=None
 ) -> np.ndarray:
     """One exact step of `update` on `reward`, (prompts, answers), nats."""
-    rewards = np.asarray(reward.exact(log_probs, correct, no_answer=no_answer))
+    rewards = np.asarray(exact_rewards(reward, log_probs, correct, no_answer=no_answer))
     return np.asarray(update.step(log_probs, rewards, reference))
 
 

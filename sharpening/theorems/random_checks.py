@@ -24,8 +24,9 @@ LOWEST = float(np.log(1e-300))
 @dataclass(frozen=True)
 class TheoremReport:
     """One theorem on many random populations: in how many it held, in how many no prompt met its assumptions,
-    in how many it failed; `prompts`: on how many prompts it was tried in all; `witness`: of the first
-    failure, found in population `failed_case`; `derivation`: what SymPy was asked, and whether it came out.
+    in how many it failed, in how many a number was not finite (`not_finite`); `prompts`: on how many prompts
+    it was tried in all; `witness`: of the first failure, found in population `failed_case`; `derivation`:
+    what SymPy was asked, and whether it came out.
     """
 
     name: str
@@ -37,16 +38,19 @@ class TheoremReport:
     derivation: dict[str, bool]
     witness: Witness | None = None
     failed_case: int | None = None
+    not_finite: int = 0
 
     @property
     def ok(self) -> bool:
-        """No failure, in numbers or symbols."""
-        return self.failed == 0 and all(self.derivation.values())
+        """No failure and nothing that is not finite, in numbers or symbols."""
+        return not self.failed and not self.not_finite and all(self.derivation.values())
 
     @property
     def outcome(self) -> str:
-        """ "holds", "fails" or "not tested" (no population met the assumptions)."""
-        return "fails" if not self.ok else "holds" if self.held else "not tested"
+        """ "holds", "fails", "not finite" or "not tested" (no population met the assumptions)."""
+        if self.failed or not all(self.derivation.values()):
+            return "fails"
+        return "not finite" if self.not_finite else "holds" if self.held else "not tested"
 
     def as_dict(self) -> dict:
         """Plain data for JSON."""
@@ -139,4 +143,5 @@ def _report(theorem, verdicts) -> TheoremReport:
         theorem.verify(),
         None if first is None else verdicts[first].witness,
         first,
+        count(VerdictStatus.NOT_FINITE),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.rewards.asking import exact_rewards
 from sharpening.theorems.assumptions import COMONOTONE, comonotone_rows
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
@@ -60,7 +61,7 @@ class KLBudget(Theorem):
             sharpening, now = np.ones(len(start), dtype=bool), start
             for k in range(1, STEPS + 1):
                 rewards = np.asarray(
-                    case.reward.exact(now, population.correct, no_answer=population.no_answer)
+                    exact_rewards(case.reward, now, population.correct, no_answer=population.no_answer)
                 )
                 sharpening &= comonotone_rows(now, rewards)
                 now = np.asarray(update.step(now, rewards))

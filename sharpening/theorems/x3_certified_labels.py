@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.rewards import TrueReward
 from sharpening.theorems.assumptions import LABELLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
@@ -18,16 +19,6 @@ from sharpening.verification.sequential_test import SequentialTest
 from sharpening.verification.thresholds import uniform_share
 
 TESTS = ((0.9, 0.1, 0.05, 0.05), (0.8, 0.4, 0.2, 0.1), (0.6, 0.0, 0.05, 0.05), (1.0, 0.4, 0.01, 0.05))
-
-
-class _Label:
-    """r = 1 for the certified label, 0 for everything else."""
-
-    def __init__(self, label: np.ndarray):
-        self.label = label
-
-    def exact(self, log_probs, correct=None, *, no_answer=None):
-        return self.label.astype(np.float64)
 
 
 @register_theorem
@@ -136,7 +127,7 @@ class CertifiedLabels(Theorem):
         )
         start, label = population.log_probs, population.correct
         (after,) = path(
-            KLProx(1 / case.step_size), _Label(label), start, 1, correct=label, no_answer=population.no_answer
+            KLProx(1 / case.step_size), TrueReward(), start, 1, correct=label, no_answer=population.no_answer
         )
         odds = lambda log_probs: log_mass(log_probs, label) - log_mass(log_probs, ~label)  # noqa: E731
         with np.errstate(invalid="ignore"):

@@ -16,7 +16,8 @@ import numpy as np
 
 from sharpening.errors import InputError
 from sharpening.metrics import NO_ANSWER
-from sharpening.rewards import Reward
+from sharpening.rewards import Reward, asking
+from sharpening.simulation.blame import watch_rewards
 from sharpening.trees.passes import leaf_log_probs
 from sharpening.trees.plan import Policies, TreePlan
 from sharpening.trees.statistics import answer_log_masses, answers_after_prefixes, leaf_statistics
@@ -71,10 +72,15 @@ def exact_rewards(plan: TreePlan, columns: jax.Array, now: Policies, step: jax.A
         step=lambda: step,
     )
     signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
-    of_answers = plan.reward.exact(
-        answer_log_masses(leaves, columns, plan.num_columns), now.correct, no_answer=plan.no_answer, **signals
+    of_answers = asking.exact_rewards(
+        plan.reward,
+        answer_log_masses(leaves, columns, plan.num_columns),
+        now.correct,
+        no_answer=plan.no_answer,
+        **signals,
     )
-    return jnp.asarray(of_answers, leaves.dtype)[:, columns]
+    of_leaves = jnp.asarray(of_answers, leaves.dtype)[:, columns]
+    return jnp.where(jnp.isfinite(of_leaves) | (leaves > -jnp.inf), of_leaves, 0.0)
 
 
 def group_rewards(
@@ -97,7 +103,18 @@ def group_rewards(
         ),
         step=lambda: step,
     )
-    return jnp.asarray(reward.group(answers[drawn], is_correct, **signals), leaves.dtype)
+    found = asking.group_rewards(reward, answers[drawn], is_correct, **signals)
+    return jnp.asarray(found, leaves.dtype)
+
+
+def loud(plan: TreePlan, now: Policies, step: jax.Array, rewards: jax.Array, moves: jax.Array) -> jax.Array:
+    """The moves of the node logits, NaN for a prompt whose rewards are not finite: a step on sequences would
+    keep its policies as they are. Reports such steps where the plan says so.
+    """
+    if plan.watch:
+        watch_rewards(rewards, now.log_probs, None, step)
+    sound = jnp.isfinite(rewards).all(axis=1).reshape(-1, *[1] * (moves.ndim - 1))
+    return jnp.where(sound, moves, jnp.nan)
 
 
 def _wanted(reward: Reward, **signals: Callable) -> dict:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from sharpening.metrics import summarize
 from sharpening.simulation.sampling import draw_prompts, sample_answers
-from sharpening.trees.leaf_rewards import exact_rewards, group_rewards
+from sharpening.trees.leaf_rewards import exact_rewards, group_rewards, loud
 from sharpening.trees.metrics import tree_metrics, with_perplexity
 from sharpening.trees.passes import leaf_log_probs
 from sharpening.trees.plan import Policies, TreeArrays, TreePlan, TreeState
@@ -64,9 +64,12 @@ def training_step(
     )
     if plan.method == "sampled":
         drawn = sample_answers(uniform, leaf_log_probs(plan.shape, now.log_probs))
-        moves = update.group_move(plan, now, drawn, group_rewards(plan, arrays.columns, now, step, drawn))
+        rewards = group_rewards(plan, arrays.columns, now, step, drawn)
+        moves = update.group_move(plan, now, drawn, rewards)
     else:
-        moves = update.move(plan, now, exact_rewards(plan, arrays.columns, now, step))
+        rewards = exact_rewards(plan, arrays.columns, now, step)
+        moves = update.move(plan, now, rewards)
+    moves = loud(plan, now, step, rewards, moves)
     dv, du = coupling.mix(_gathered(arrays, moves, state.private.shape[1]), share, index)
     if plan.method == "mean_field" and n:
         dv = dv * (plan.prompts_per_step * share / jnp.sum(share))[:, None]

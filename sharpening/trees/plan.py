@@ -19,7 +19,8 @@ class TreePlan:
     `num_columns`: answer columns, the `no_answer` one included; `keeps_previous`: the reward reads the policy
     before the last update.
 
-    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
+    `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument. `watch`: report rewards
+    that are not finite.
     """
 
     shape: TreeShape
@@ -33,6 +34,7 @@ class TreePlan:
     keeps_previous: bool
     update: Any = None
     rephrasings: int = 1
+    watch: bool = False
 
 
 class TreeArrays(NamedTuple):

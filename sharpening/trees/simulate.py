@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ import numpy as np
 
 from sharpening.errors import InputError
 from sharpening.rewards import Reward, get_reward
+from sharpening.rewards.asking import check_form, check_labelled
+from sharpening.simulation.blame import check_finite
 from sharpening.simulation.precision import precision_context
-from sharpening.simulation.settings import Settings
+from sharpening.simulation.settings import Settings, check_hashable
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.trees.leaf_rewards import check_of_one_sequence, reads_sequences
 from sharpening.trees.loop import run_tree_loop
@@ -93,6 +96,7 @@ def train_tree(
     }
     reward = get_reward("majority" if reward is None else reward)
     _check(tree, reward, update, settings)
+    settings.warn_if_still(tree.coupling)
     plan = _plan(tree, reward, update, settings)
     steps = evaluation_steps(settings.num_steps, settings.eval_every)
     key = 0 if key is None else key
@@ -112,30 +116,24 @@ def train_tree(
             check_of_one_sequence(
                 plan, arrays.columns, Policies(*[arrays.log_probs] * 3, arrays.correct, arrays.weights)
             )
-        curves, final = run_tree_loop(
-            plan,
-            arrays,
-            None if plan.update is not None else update,
-            tree.coupling,
-            jnp.asarray(steps, jnp.int32),
-            drawn,
-            None if schedules is None else jnp.asarray(schedules[0]),
+        run = partial(
+            run_tree_loop,
+            arrays=arrays,
+            update=None if plan.update is not None else update,
+            coupling=tree.coupling,
+            evaluation_steps=jnp.asarray(steps, jnp.int32),
+            key=drawn,
+            schedule=None if schedules is None else jnp.asarray(schedules[0]),
             parameters=(
                 tree.shape.num_nodes * tree.shape.vocab_size
                 if tree.ties is None
                 else int(tree.ties.max()) + 1
             ),
         )
+        curves, final = run(plan)
         curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
+        check_finite(curves, reward, lambda: run(dataclasses.replace(plan, watch=True)))
         final = np.asarray(final, dtype=np.float64)
-    bad = [name for name, values in curves.items() if not np.isfinite(values).all()]
-    if bad:
-        raise InputError(
-            "update",
-            "a step size at which logits overflow",
-            f"{', '.join(bad)} are not finite",
-            "Use a smaller step size",
-        )
     evaluated = tree if plan.trained in (0, tree.num_prompts) else tree.select(slice(plan.trained, None))
     seed = int(key) if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(drawn)).tolist()
     told |= dataclasses.asdict(settings) | {"seed": seed, "tree": dataclasses.asdict(tree.shape)}
@@ -151,13 +149,9 @@ def _check(tree: TreePopulation, reward: Reward, update, settings: Settings) -> 
             "a step on sequences needs every logit to itself, and this tree ties them",
             "Use GRPO or SoftmaxGradient",
         )
-    if {"labels", "verdicts"} & set(reward.card.needs) and tree.correct is None:
-        raise InputError(
-            "tree",
-            "one without labels",
-            f"the reward {reward.name!r} reads which answers are correct",
-            "Give `correct`",
-        )
+    check_form(reward, "group" if settings.method == "sampled" or reads_sequences(reward) else "exact")
+    check_hashable(reward)
+    check_labelled("tree", reward, tree.correct)
     size = settings.dataset_size
     if size is not None and not (isinstance(size, (int, np.integer)) and 1 <= size < tree.num_prompts):
         raise InputError(

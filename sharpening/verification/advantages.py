@@ -8,7 +8,14 @@ import copy
 
 import jax.numpy as jnp
 
-from sharpening.rewards import HybridGatedReward, HybridScheduledReward, NoisyVerifierReward, Reward
+from sharpening.rewards import (
+    HybridGatedReward,
+    HybridScheduledReward,
+    MajorityReward,
+    NoisyVerifierReward,
+    Reward,
+)
+from sharpening.rewards.asking import exact_rewards
 from sharpening.updates.advantages import divide_by_std, policy_advantages, policy_std
 from sharpening.updates.policy import Policy, row_sum
 
@@ -79,14 +86,16 @@ class CertifiedAdvantage(Reward):
 
     def exact(self, log_probs, correct=None, **signals):
         policy = Policy.of(log_probs)
-        alone = policy_advantages(policy, self.intrinsic.exact(log_probs, correct, **signals))
+        alone = policy_advantages(policy, exact_rewards(self.intrinsic, log_probs, correct, **signals))
         alone = divide_by_std(alone, policy_std(policy, alone), EPS)
         std = jnp.sqrt(policy.probs * -jnp.expm1(jnp.minimum(log_probs, 0.0)))
         return self.chosen * divide_by_std(self.law, std, EPS) + (1 - self.chosen) * alone
 
 
 class _Constant(Reward):
-    """The same amount for every answer."""
+    """The same amount for every answer. Its card is that of a reward that reads answers only."""
+
+    card = MajorityReward.card
 
     def __init__(self, amount: float):
         self.amount = amount
@@ -102,7 +111,7 @@ class _Squared(Reward):
         self.card, self.reward = reward.card, reward
 
     def exact(self, log_probs, correct=None, **signals):
-        return self.reward.exact(log_probs, correct, **signals) ** 2
+        return exact_rewards(self.reward, log_probs, correct, **signals) ** 2
 
 
 def setting(reward: Reward, **changes) -> Reward:

@@ -25,11 +25,13 @@ from sharpening.rewards import (
     Reward,
     get_reward,
 )
+from sharpening.rewards.asking import check_form, reads_labels
+from sharpening.simulation.blame import check_finite
 from sharpening.simulation.devices import share_out
 from sharpening.simulation.loop import evaluate
 from sharpening.simulation.plan import State
 from sharpening.simulation.precision import precision_context
-from sharpening.simulation.settings import Settings
+from sharpening.simulation.settings import Settings, check_hashable
 from sharpening.simulation.step import training_step
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import GRPO
@@ -111,24 +113,18 @@ def run_schedule(
     with precision_context("float64"):
         arrays = share_out(population, "float64", None)
         values = jax.tree.map(jnp.asarray, values)
-        curves, shares = _run(
-            kind,
-            plan,
-            arrays,
-            GRPO(learning_rate, "none", EPS),
-            coupling,
-            values,
-            jnp.asarray(steps, jnp.int32),
-        )
+        update, asked = GRPO(learning_rate, "none", EPS), jnp.asarray(steps, jnp.int32)
+        run = lambda plan: _run(kind, plan, arrays, update, coupling, values, asked)  # noqa: E731
+        curves, shares = run(plan)
         curves = {name: np.asarray(curve, np.float64) for name, curve in curves.items()}
         verified = float(shares)
-    bad = [name for name, curve in curves.items() if not np.isfinite(curve).all()]
-    if bad:
-        raise InputError(
-            "learning_rate",
-            learning_rate,
-            f"logits overflow: {', '.join(bad)} are not finite",
-            "Use a smaller learning rate",
+        check_finite(
+            curves,
+            intrinsic,
+            lambda: run(dataclasses.replace(plan, watch=True)),
+            argument="learning_rate",
+            value=learning_rate,
+            fix="Use a smaller learning rate",
         )
     distinct = prompts_per_step * num_steps if dataset_size is None else dataset_size
     calls = distinct * certifying if kind == "certified" else prompts_per_step * rollouts * verified
@@ -217,7 +213,9 @@ def _characteristics(tpr: float, fpr: float, error: float):
 
 def _intrinsic(reward: Reward | str) -> Reward:
     found = get_reward(reward) if isinstance(reward, str) else reward
-    if {"labels", "verdicts"} & set(found.card.needs):
+    check_form(found, "exact")
+    check_hashable(found)
+    if reads_labels(found):
         rule = (
             "a schedule mixes a verifier into a reward that looks inside the model, and this one already asks"
             " whether answers are right"

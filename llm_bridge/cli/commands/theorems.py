@@ -100,6 +100,11 @@ def _summarize(console, reports: list, cases: int, seed: int) -> None:
         broken = [what for what, fine in report.derivation.items() if not fine]
         for what in broken:
             console.print(f"{report.name} fails in SymPy: {what}", markup=False)
+        if report.not_finite:
+            console.print(
+                f"{report.name} met numbers that are not finite in {report.not_finite} populations.",
+                markup=False,
+            )
         if report.witness is not None:
             console.print(
                 f"{report.name} fails in population {report.failed_case}. {report.witness.sentence}",
