@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from sharpening.metrics import exact_metrics, summarize
+from sharpening.simulation.evaluated_scan import evaluated_scan
 from sharpening.simulation.plan import Arrays, Plan, State
 from sharpening.simulation.step import training_step
 
@@ -51,15 +52,14 @@ def _run_one(
     )
     state = State(*parts, zero, zero, parts if "previous_log_probs" in plan.reward.card.needs else None)
 
-    def advance(state, bounds):
-        one = lambda step, s: training_step(plan, arrays, update, coupling, schedule, s, step, key)  # noqa: E731
-        state = jax.lax.fori_loop(bounds[0], bounds[1], one, state)
-        return state, evaluate(
-            plan, arrays, coupling, state.shared, arrays.log_probs[: plan.trained] + state.private
-        )
+    def train(step, state):
+        return training_step(plan, arrays, update, coupling, schedule, state, step, key)
 
-    previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
-    _, metrics = jax.lax.scan(advance, state, jnp.stack([previous, evaluation_steps], axis=1))
+    def measure(state):
+        trained = arrays.log_probs[: plan.trained] + state.private
+        return evaluate(plan, arrays, coupling, state.shared, trained)
+
+    _, metrics = evaluated_scan(train, measure, state, evaluation_steps)
     return {name: value.astype(dtype) for name, value in metrics.items()}
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from sharpening.metrics import summarize
+from sharpening.simulation.evaluated_scan import evaluated_scan
 from sharpening.simulation.sampling import draw_prompts, sample_answers
 from sharpening.trees.leaf_rewards import exact_rewards, group_rewards, loud
 from sharpening.trees.metrics import tree_metrics, with_perplexity
@@ -123,12 +124,10 @@ def run_tree_loop(
     still = jnp.zeros((plan.trained, parameters), dtype), coupling.rest(parameters, dtype)
     state = TreeState(*still, still if plan.keeps_previous else None)
 
-    def advance(state, bounds):
-        one = lambda step, s: training_step(plan, arrays, update, coupling, schedule, s, step, key)  # noqa: E731
-        state = jax.lax.fori_loop(bounds[0], bounds[1], one, state)
-        return state, evaluate(plan, arrays, coupling, state)
+    def train(step, state):
+        return training_step(plan, arrays, update, coupling, schedule, state, step, key)
 
-    previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
-    state, metrics = jax.lax.scan(advance, state, jnp.stack([previous, evaluation_steps], axis=1))
+    measure = lambda state: evaluate(plan, arrays, coupling, state)  # noqa: E731
+    state, metrics = evaluated_scan(train, measure, state, evaluation_steps)
     private = jnp.zeros((len(arrays.log_probs), parameters), dtype).at[: plan.trained].set(state.private)
     return metrics, _policies(arrays, coupling, slice(None), private, state.shared)

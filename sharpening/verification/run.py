@@ -28,6 +28,7 @@ from sharpening.rewards import (
 from sharpening.rewards.asking import check_form, reads_labels
 from sharpening.simulation.blame import check_finite
 from sharpening.simulation.devices import share_out
+from sharpening.simulation.evaluated_scan import evaluated_scan
 from sharpening.simulation.loop import evaluate
 from sharpening.simulation.plan import State
 from sharpening.simulation.precision import precision_context
@@ -261,7 +262,7 @@ def _run(kind, plan, arrays, update, coupling, values, evaluation_steps):
     )
     state = State(*parts, zero, zero, parts if "previous_log_probs" in reward.card.needs else None)
 
-    def one(step, carry):
+    def train(step, carry):
         state, spent = carry
         if kind != "certified":
             logits = initial + coupling.reach(state.shared) + (state.private if plan.trained else 0.0)
@@ -271,13 +272,9 @@ def _run(kind, plan, arrays, update, coupling, values, evaluation_steps):
             spent = spent + weights @ shares / jnp.sum(weights)
         return training_step(plan, arrays, update, coupling, None, state, step, None), spent
 
-    def advance(carry, bounds):
-        carry = jax.lax.fori_loop(bounds[0], bounds[1], one, carry)
+    def measure(carry):
         state = carry[0]
-        return carry, evaluate(plan, arrays, coupling, state.shared, initial[: plan.trained] + state.private)
+        return evaluate(plan, arrays, coupling, state.shared, initial[: plan.trained] + state.private)
 
-    previous = jnp.concatenate([jnp.zeros(1, evaluation_steps.dtype), evaluation_steps[:-1]])
-    (_, spent), metrics = jax.lax.scan(
-        advance, (state, zero), jnp.stack([previous, evaluation_steps], axis=1)
-    )
+    (_, spent), metrics = evaluated_scan(train, measure, (state, zero), evaluation_steps)
     return metrics, spent
