@@ -11,33 +11,36 @@ import numpy as np
 
 from sharpening.coupling import Coupling, NoCoupling
 from sharpening.errors import InputError
+from sharpening.logspace import normalised
 
 _NORMALISATION_TOLERANCE = 1e-6
 _ROUNDING = 1e-13  # a row so close to normalised is as exact as float64 says it, and is left as it is
-
-
-def _normalise(logits: np.ndarray) -> np.ndarray:
-    top = logits.max(axis=-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
 
 
 def _checked_log_probs(values: object) -> np.ndarray:
     log_probs = np.asarray(values, dtype=np.float64)
     if log_probs.ndim != 2 or 0 in log_probs.shape:
         raise InputError("log_probs", log_probs.shape, "the shape is (prompts, answers), both at least 1")
+    return checked_rows(log_probs, "Use Population.from_logits")
+
+
+def checked_rows(log_probs: np.ndarray, fix: str) -> np.ndarray:
+    """Log-probabilities (..., answers) float64 with rows whose log-sum-exp is 0 to rounding: rows off by more
+    than 1e-13 are normalised again. Raises: InputError for NaN, +infinity, or a row off by more than 1e-6.
+    """
     if np.isnan(log_probs).any() or np.isposinf(log_probs).any():
         raise InputError(
             "log_probs", "an array with NaN or +infinity", "log-probabilities are numbers <= 0 or -infinity"
         )
-    with np.errstate(divide="ignore"):
-        total = np.log(np.exp(log_probs).sum(axis=1))
-    worst = float(np.abs(total).max())
+    with np.errstate(divide="ignore", over="ignore"):
+        off = np.abs(np.log(np.exp(log_probs).sum(axis=-1)))
+    worst = float(off.max())
     if not worst <= _NORMALISATION_TOLERANCE:
         told = f"rows whose log-sum-exp is up to {worst:.3g}"
         rule = f"every row is a log-distribution, to within {_NORMALISATION_TOLERANCE:g}"
-        raise InputError("log_probs", told, rule, "Use Population.from_logits")
-    off = np.abs(total) > _ROUNDING
-    return np.where(off[:, None], _normalise(log_probs), log_probs) if off.any() else log_probs
+        raise InputError("log_probs", told, rule, fix)
+    coarse = off > _ROUNDING
+    return np.where(coarse[..., None], normalised(log_probs), log_probs) if coarse.any() else log_probs
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ class Population:
                 logits,
                 "the shape is (prompts, answers), without NaN or +infinity, with a finite entry in every row",
             )
-        return cls(_normalise(logits), correct, **fields)
+        return cls(normalised(logits), correct, **fields)
 
     @classmethod
     def from_counts(

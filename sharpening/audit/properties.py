@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sharpening.audit.cases import Case, log_of
-from sharpening.audit.steps import ALL, STEP_SIZES, STEPS, limit_share, log_sum
+from sharpening.audit.steps import ALL, STEP_SIZES, STEPS, limit_share
 from sharpening.audit.subject import Subject
 from sharpening.audit.text import numbers, share
+from sharpening.logspace import log_sum
 
 SLACK = 1e-9
 CLEAR_LEAD = 0.1

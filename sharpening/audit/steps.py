@@ -6,15 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_sum
+
 STEP_SIZES = (1.0, 0.1, 10.0, 100.0)
 LIMIT_STEP, LIMIT_STEPS = 0.5, 600
 ALL, STILL = 1e-6, 1e-12
-
-
-def log_sum(log_values: np.ndarray) -> float:
-    """log sum exp, nats; -infinity where nothing is possible."""
-    top = log_values.max(initial=-np.inf)
-    return float(top + np.log(np.exp(log_values - top).sum())) if top > -np.inf else -np.inf
 
 
 def advantages(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpening.audit.steps import kl_prox, log_sum
+from sharpening.audit.steps import kl_prox
+from sharpening.logspace import log_sum
 from sharpening.metrics import NO_ANSWER
 from sharpening.rewards import Reward
 from sharpening.rewards.asking import group_rewards

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from sharpening.logspace import normalised
+
 LOWEST = float(np.log(1e-300))
 LAWS = ("uniform", "normal", "zipf", "geometric")
 PLANTED = ("nothing", "tied top", "near-tied top", "faces", "vertex", "near vertex")
@@ -57,12 +59,6 @@ def policy_rows(
 
 def _vertex(others: list[float], place: int) -> np.ndarray:
     return np.array([*others[:place], 0.0, *others[place:]])
-
-
-def normalised(rows: np.ndarray) -> np.ndarray:
-    """rows - logsumexp(rows) over the last axis, nats; equal entries stay exactly equal."""
-    rows = rows - rows.max(axis=-1, keepdims=True)
-    return rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))
 
 
 @st.composite

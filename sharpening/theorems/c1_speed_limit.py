@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
+from sharpening.logspace import normalised
 from sharpening.simulation.vote_path import earliest_turn, vote_path
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step, fresh_drift, mode_shares
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.collapse import Outcome, collapse_step, get_criterion
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import LABELLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.trajectory import Trajectory
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
+from sharpening.logspace import normalised
 from sharpening.theorems.assumptions import RESOLUTION, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import DISTINCT, FULL_SUPPORT, coupled_step
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

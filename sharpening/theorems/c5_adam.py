@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_odds, normalised
 from sharpening.simulation.vote_path import adam_factors
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT, RIVAL
-from sharpening.theorems.numerics import log_odds, normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, SoftmaxGradient
 

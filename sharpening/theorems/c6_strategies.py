@@ -7,13 +7,13 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.simulation.vote_path import vote_path
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step, fresh_drift
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient

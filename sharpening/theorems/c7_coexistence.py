@@ -7,11 +7,11 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
+from sharpening.logspace import logistic, normalised
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, NaturalGradient, SoftmaxGradient
 
@@ -164,7 +164,7 @@ class Coexistence(Theorem):
             point = -a + part * (a + b)
             # log w/(1-w) that balances at the point
             log_ratio = power * (log_cosh((a + point) / 2) - log_cosh((b - point) / 2))
-            weight = 1 / (1 + np.exp(-log_ratio))
+            weight = logistic(log_ratio)
             found = coexistence_point(weight, a, b, power)
             yield Claim.equal(
                 f"{name}: the closed form finds the balance", float(found), point, absolute=1e-6

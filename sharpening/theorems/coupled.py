@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import normalised
 from sharpening.theorems.assumptions import RESOLUTION
 from sharpening.theorems.base import Assumption, Case
-from sharpening.theorems.numerics import normalised
 
 
 def fresh_drift(case: Case, update, log_probs: np.ndarray, weights: np.ndarray, coupling) -> np.ndarray:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_sum
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.f3_lone_dissenter import TWO_VOTABLE
 from sharpening.theorems.finite_votes import log_binomials, mode_vote_shares
-from sharpening.theorems.numerics import log_sum
 from sharpening.theorems.registry import register_theorem
 
 MOST = 8

@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 
+from sharpening.logspace import log_odds, log_sum
 from sharpening.rewards import get_reward
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.finite_votes import group_directions, log_binomials
-from sharpening.theorems.numerics import log_odds, log_sum
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s6_four_speeds import TWO_ANSWERS
 from sharpening.updates import KLProx, NaturalGradient, Update

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
@@ -35,9 +36,7 @@ def odds_drift(log_odds: np.ndarray, rollouts: int, *, softmax: bool = False) ->
     """
     n = np.arange(rollouts + 1)
     odds = np.asarray(log_odds, np.float64)[..., None]
-    log_law = (
-        log_binomials(rollouts) - n * np.logaddexp(0.0, -odds) - (rollouts - n) * np.logaddexp(0.0, odds)
-    )
+    log_law = log_binomials(rollouts) + n * log_logistic(odds) + (rollouts - n) * log_logistic(-odds)
     share = n / rollouts
     moved = 2 * share * (1 - share) if softmax else ((n > 0) & (n < rollouts)).astype(float)
     return (np.exp(log_law) * np.sign(2 * n - rollouts) * moved).sum(axis=-1)

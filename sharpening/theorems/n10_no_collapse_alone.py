@@ -7,12 +7,13 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.collapse import Outcome, collapse_step, get_criterion
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import LABELLED, ONE_CORRECT, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT, RIVAL
-from sharpening.theorems.numerics import normalised, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.trajectory import Trajectory
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient

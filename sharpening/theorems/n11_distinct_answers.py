@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import LowRankPlusDiagonal
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS
 

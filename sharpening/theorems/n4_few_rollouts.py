@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic, log_odds
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.f2_fixation import log_backward_ratio, wrong_fixation
-from sharpening.theorems.numerics import log_odds
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s6_four_speeds import TWO_ANSWERS
 
@@ -24,7 +24,7 @@ def straight_down(odds: np.ndarray, step: float, rollouts: int, sites: int = 400
     (prompts,): > 0.
     """
     below = np.asarray(odds)[:, None] - step * np.arange(sites)
-    return np.exp(-np.logaddexp(0.0, -log_backward_ratio(below, rollouts)).sum(axis=1))
+    return np.exp(log_logistic(log_backward_ratio(below, rollouts)).sum(axis=1))
 
 
 @register_theorem

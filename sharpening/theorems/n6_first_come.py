@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic
 from sharpening.metrics import NO_ANSWER, group_metrics, vote
 from sharpening.rewards import get_reward
 from sharpening.theorems.assumptions import HAS_LEADER
@@ -35,7 +36,7 @@ def lead_lost(mass: float, step: float, num_steps: int) -> float:
     """
     sites = np.arange(-SITES, SITES + 1)
     odds = np.log(mass / (1 - mass)) + step * sites
-    chance = np.exp(-np.logaddexp(0.0, odds) - np.logaddexp(0.0, -odds))
+    chance = np.exp(log_logistic(odds) + log_logistic(-odds))
     law = (sites == 0).astype(float)
     for _ in range(num_steps):
         moved = law * chance

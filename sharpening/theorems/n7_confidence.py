@@ -7,11 +7,11 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

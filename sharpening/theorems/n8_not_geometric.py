@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass, log_odds
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, log_odds, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, SoftmaxGradient
 

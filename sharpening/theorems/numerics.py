@@ -1,4 +1,4 @@
-"""Log-space arithmetic and exact steps in float64, shared by the theorems."""
+"""Exact steps and what is read off policies in float64, shared by the theorems."""
 
 from __future__ import annotations
 
@@ -6,32 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sharpening.logspace import log_sum, normalised
 from sharpening.rewards import Reward
 from sharpening.rewards.asking import exact_rewards
 from sharpening.updates import Update
-
-
-def log_sum(log_values: np.ndarray) -> np.ndarray:
-    """log sum exp over the last axis, nats; -infinity for an empty or impossible sum; (..., n) -> (...)."""
-    if log_values.shape[-1] == 0:
-        return np.full(log_values.shape[:-1], -np.inf)
-    top = log_values.max(axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return top[..., 0] + np.log(np.exp(log_values - top).sum(axis=-1))
-
-
-def log_mass(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """log of the mass on `members` (prompts, answers) bool, (prompts,), nats."""
-    return log_sum(np.where(members, log_probs, -np.inf))
-
-
-def log_odds(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """log pi(members) - log pi(others), (prompts,), nats: the others are summed, so that 1 - 1e-300 keeps its
-    digits.
-    """
-    with np.errstate(invalid="ignore"):
-        return log_mass(log_probs, members) - log_mass(log_probs, ~members)
 
 
 def log_tails(log_probs: np.ndarray) -> np.ndarray:
@@ -60,11 +38,6 @@ def path(
     for _ in range(num_steps):
         now = take_step(update, reward, now, reference=log_probs, **labels)
         yield now
-
-
-def normalised(log_values: np.ndarray) -> np.ndarray:
-    """log_softmax over the last axis, nats; the same shape."""
-    return log_values - log_sum(log_values)[..., None]
 
 
 def relative_entropy(log_probs: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic, log_mass, log_odds, logistic
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, log_odds, path, relative_entropy
+from sharpening.theorems.numerics import path, relative_entropy
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, SoftmaxGradient
 
@@ -21,11 +22,9 @@ def unspent(log_odds_now: np.ndarray, log_odds_start: np.ndarray) -> np.ndarray:
     Written as log(1 + e^-L) + (1-P)(L - L_0), L the log-odds now: it is O((1-P) log 1/(1-P)), and no digits
     cancel near P = 1.
     """
-    rest = np.exp(-np.logaddexp(0.0, log_odds_now))
+    rest = logistic(-log_odds_now)
     with np.errstate(invalid="ignore"):
-        return np.logaddexp(0.0, -log_odds_now) + np.where(
-            rest > 0, rest * (log_odds_now - log_odds_start), 0.0
-        )
+        return -log_logistic(log_odds_now) + np.where(rest > 0, rest * (log_odds_now - log_odds_start), 0.0)
 
 
 @register_theorem

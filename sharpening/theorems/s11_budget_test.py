@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sharpening.errors import InputError
+from sharpening.logspace import log_sum
 from sharpening.metrics import NO_ANSWER
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.finite_votes import binomial_law, log_binomials
-from sharpening.theorems.numerics import log_sum, relative_entropy
+from sharpening.theorems.numerics import relative_entropy
 from sharpening.theorems.registry import register_theorem
 
 ROLLOUTS, LEVEL = 24, 0.05

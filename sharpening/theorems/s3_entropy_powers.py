@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_sum
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_sum, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

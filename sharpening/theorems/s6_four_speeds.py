@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic, log_odds
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_odds
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
@@ -172,7 +172,7 @@ class FourSpeeds(Theorem):
         for what, (update, solution, log_rate) in SPEEDS.items():
             for time in TIMES:
                 then = solution(odds, time)
-                log_p, log_rest = -np.logaddexp(0.0, -then), -np.logaddexp(0.0, then)
+                log_p, log_rest = log_logistic(then), log_logistic(-then)
                 now = (
                     np.where(leader, log_p[:, None], np.where(rest, log_rest[:, None], -np.inf))
                     if time

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import normalised
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import flow, log_tails, normalised
+from sharpening.theorems.numerics import flow, log_tails
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic, normalised
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_tails, normalised
+from sharpening.theorems.numerics import log_tails
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s7a_self_certainty import complex_step
 from sharpening.updates import SoftmaxGradient
@@ -118,7 +119,7 @@ class TokenEntropyFlow(Theorem):
         )
         if log_probs.shape[1] == 2:
             odds = np.where(np.isfinite(log_probs).all(axis=1), log_probs[:, 0] - log_probs[:, 1], 0.0)
-            both = -np.logaddexp(0.0, odds) - np.logaddexp(0.0, -odds)
+            both = log_logistic(odds) + log_logistic(-odds)
             rate = np.where(odds != 0, direction[:, 0] - direction[:, 1], 0.0)
             yield Claim.equal(
                 "two answers: L' = 2p(1-p)L", rate, 2 * odds * np.exp(both), absolute=1e-15, relative=1e-9

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import normalised
 from sharpening.rewards.tokens import TokenStatistics
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.finite_votes import sampled_answers
-from sharpening.theorems.numerics import normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s7a_self_certainty import self_certainty
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient

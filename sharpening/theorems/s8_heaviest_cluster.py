@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sharpening.logspace import log_mass, log_odds
 from sharpening.rewards.semantic_clusters import SemanticClustersReward
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, log_odds, take_step
+from sharpening.theorems.numerics import take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

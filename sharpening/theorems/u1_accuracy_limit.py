@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_odds
 from sharpening.simulation.run import simulate
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, RESOLVED_MODE, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_odds
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

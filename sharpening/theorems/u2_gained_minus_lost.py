@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 

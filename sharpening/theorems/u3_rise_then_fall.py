@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass, log_odds, logistic, normalised
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNCOUPLED, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, log_odds, normalised, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
@@ -58,8 +59,7 @@ def accuracy_gain(
 ) -> np.ndarray:
     """Accuracy(t) - Accuracy(0) = E[(s - c)(p_t - p_0)], (times,)."""
     size = np.where(np.isfinite(odds), odds, 700.0)
-    mass = 1 / (1 + np.exp(-np.clip(size + times[:, None], -700, 700)))
-    return (mass - 1 / (1 + np.exp(-np.clip(size, -700, 700)))) @ (weights * amplitudes)
+    return (logistic(size + times[:, None]) - logistic(size)) @ (weights * amplitudes)
 
 
 def peak_time(odds: np.ndarray, amplitudes: np.ndarray, weights: np.ndarray) -> float:

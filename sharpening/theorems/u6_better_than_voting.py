@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass, logistic
 from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, RESOLVED_MODE, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.u2_gained_minus_lost import correct_share
 from sharpening.updates import KLProx
@@ -32,7 +33,7 @@ def vote_of(log_odds: np.ndarray, rollouts: int) -> np.ndarray:
     """
     from math import comb
 
-    p, q = 1 / (1 + np.exp(-log_odds)), 1 / (1 + np.exp(log_odds))
+    p, q = logistic(log_odds), logistic(-log_odds)
     return sum(comb(rollouts, k) * p**k * q ** (rollouts - k) for k in range(rollouts // 2 + 1, rollouts + 1))
 
 

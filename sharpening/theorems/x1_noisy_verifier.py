@@ -8,11 +8,12 @@ from math import comb
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import LABELLED
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 from sharpening.updates.advantages import group_advantages

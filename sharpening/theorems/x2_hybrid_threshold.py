@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import CORRECT_POSSIBLE, LABELLED, MISALIGNED, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, path, take_step
+from sharpening.theorems.numerics import path, take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 from sharpening.verification.thresholds import hybrid_threshold, youden

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.f3_lone_dissenter import TWO_VOTABLE
-from sharpening.theorems.numerics import log_mass
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, SoftmaxGradient
 

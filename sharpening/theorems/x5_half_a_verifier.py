@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.metrics import exact_metrics
 from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import CORRECT_POSSIBLE, LABELLED, MISALIGNED, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, path
+from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 from sharpening.verification.thresholds import hybrid_threshold, uniform_share

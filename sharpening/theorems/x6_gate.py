@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_mass, normalised
 from sharpening.rewards import MajorityReward
 from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import LABELLED, ONE_CORRECT, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
-from sharpening.theorems.numerics import log_mass, normalised
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS, OPEN
 from sharpening.updates import KLProx

@@ -13,8 +13,9 @@ import numpy as np
 
 from sharpening.coupling import Coupling, NoCoupling
 from sharpening.errors import InputError
+from sharpening.logspace import normalised
 from sharpening.metrics import NO_ANSWER
-from sharpening.population import Population
+from sharpening.population import Population, checked_rows
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.sampling import sample_answers
 from sharpening.trees.passes import leaf_log_probs
@@ -22,13 +23,7 @@ from sharpening.trees.shape import TreeShape
 from sharpening.trees.statistics import answer_log_masses
 from sharpening.trees.ties import dense
 
-_NORMALISATION_TOLERANCE = 1e-6
 _ANSWERS = {"last": "last_content", "first": "first_content", "end": "which_end"}
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def _checked_log_probs(values: object, shape: TreeShape) -> np.ndarray:
@@ -40,14 +35,7 @@ def _checked_log_probs(values: object, shape: TreeShape) -> np.ndarray:
             log_probs.shape,
             f"the shape is (prompts, {wanted[0]} nodes, {wanted[1]} tokens), at least one prompt",
         )
-    with np.errstate(all="ignore"):
-        total = np.abs(np.log(np.exp(log_probs).sum(axis=-1)))
-    if not np.all(total <= _NORMALISATION_TOLERANCE):
-        told = f"rows whose log-sum-exp is up to {total.max():.3g}"
-        raise InputError(
-            "log_probs", told, "every row is a log-distribution", "Use TreePopulation.from_logits"
-        )
-    return log_probs
+    return checked_rows(log_probs, "Use TreePopulation.from_logits")
 
 
 def _checked_answers(answers: object, shape: TreeShape) -> np.ndarray:
@@ -81,7 +69,7 @@ class TreePopulation:
     """Policies over sequences of tokens for many prompts: at every prefix a distribution over the next token.
 
     `shape`: which sequences there are. `log_probs` (prompts, nodes, vocab), nats, rows normalised to within
-    1e-6, -infinity allowed.
+    1e-6 (and again in float64, as in `Population`), -infinity allowed.
     `answers`: the answer id of every leaf: the "last" (default) or "first" content token, the "end" token
     that finished it (counted from 0), a function of the tuple of its tokens (the end token included), or
     (leaves,) ids; -1 for no answer. `correct` (prompts, answers) bool over the answer ids, or None without
@@ -171,7 +159,7 @@ class TreePopulation:
                 "they are (prompts, nodes, vocab), without NaN or +infinity, with a finite entry in"
                 " every row",
             )
-        return cls(shape, _log_softmax(logits), correct, **fields)
+        return cls(shape, normalised(logits), correct, **fields)
 
     def replace(self, **changes) -> TreePopulation:
         """The same population with some fields changed."""

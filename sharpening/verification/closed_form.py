@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sharpening.errors import InputError
+from sharpening.logspace import log_odds
 from sharpening.population import Population
 from sharpening.verification.sequential_test import SequentialTest
 from sharpening.verification.thresholds import gated_steps, uniform_plan, youden
@@ -217,6 +218,4 @@ def compare_schedules(
 
 
 def _truth_odds(population: Population) -> np.ndarray:
-    from sharpening.theorems.numerics import log_odds
-
     return log_odds(population.log_probs, population.correct)

@@ -64,9 +64,9 @@ def test_what_is_no_finite_number_for_each_completion_is_refused_by_name(what, m
 
 
 def test_numpy_is_fine_here_and_a_missing_group_is_not(clean_registry):
-    counts = lambda self, answers, is_correct=None, **_: [
-        [float(list(row).count(a)) for a in row] for row in answers
-    ]  # noqa: E731
+    def counts(self, answers, is_correct=None, **_):
+        return [[float(list(row).count(answer)) for answer in row] for row in answers]
+
     assert score(registered("counts", counts)) == [1.0, 2.0, 2.0, 1.0, 2.0, 2.0, 1.0, 1.0]
     with pytest.raises(InputError, match="'formless'.*no `group`"):
         score(registered("formless", None))

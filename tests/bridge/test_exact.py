@@ -15,7 +15,8 @@ from llm_bridge.exact import fit, jacobian, numerals, project, pull_back, push_f
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
 from sharpening import GRPO, InputError, KLProx, NaturalGradient, Population, SoftmaxGradient, exact_metrics
-from sharpening.theorems.numerics import log_odds, path
+from sharpening.logspace import log_odds
+from sharpening.theorems.numerics import path
 from studies.exact import EXACT
 from studies.exact_figures import exact_figure
 from studies.study import load_result

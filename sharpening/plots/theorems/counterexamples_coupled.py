@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 
 from sharpening.coupling import LowRankPlusDiagonal
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.coupled import tilted
 from sharpening.population import Population
 from sharpening.simulation.vote_path import critical_size, vote_path
 from sharpening.theorems.n7_confidence import STEP, steps_to_loss, two_priors
-from sharpening.theorems.numerics import normalised
 
 DRAWINGS: dict[str, tuple] = {}
 draws = partial(draws, DRAWINGS)

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, LowRankPlusDiagonal
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.walks import case_of, majority_direction
@@ -13,7 +14,6 @@ from sharpening.simulation.vote_path import critical_ratio, earliest_turn, vote_
 from sharpening.theorems.c2_critical_size import modes_after
 from sharpening.theorems.c4_kernels import kernel_energy, patterns
 from sharpening.theorems.coupled import coupled_step
-from sharpening.theorems.numerics import normalised
 from sharpening.updates import KLProx
 
 DRAWINGS: dict[str, tuple] = {}

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
+from sharpening.logspace import normalised
 from sharpening.metrics import exact_metrics
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.walks import case_of, two_answers
@@ -12,7 +13,6 @@ from sharpening.population import Population
 from sharpening.simulation.vote_path import adam_factors, vote_path
 from sharpening.theorems.c7_coexistence import POWERS, coexistence_point, two_group_drift
 from sharpening.theorems.coupled import coupled_step, fresh_drift
-from sharpening.theorems.numerics import normalised
 from sharpening.updates import KLProx
 
 DRAWINGS: dict[str, tuple] = {}

@@ -4,8 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from sharpening.logspace import logistic
 from sharpening.plots.theorems.canvas import draws
-from sharpening.plots.theorems.walks import listed_directions, logistic, policy, sampled_walks, two_answers
+from sharpening.plots.theorems.walks import listed_directions, policy, sampled_walks, two_answers
 from sharpening.theorems.f1_wrong_majority import binomial_error, log_chernoff
 from sharpening.theorems.f2_fixation import margin_of_a_tie, normal_fixation, wrong_fixation
 from sharpening.theorems.f4_sampled_drift import odds_drift

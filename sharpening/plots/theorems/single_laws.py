@@ -4,9 +4,10 @@ from functools import partial
 
 import numpy as np
 
+from sharpening.logspace import log_odds, logistic
 from sharpening.plots.theorems.canvas import draws
-from sharpening.plots.theorems.walks import logistic, logit, policy, walk
-from sharpening.theorems.numerics import log_odds, relative_entropy
+from sharpening.plots.theorems.walks import logit, policy, walk
+from sharpening.theorems.numerics import relative_entropy
 from sharpening.theorems.s8_heaviest_cluster import ClusterReward
 from sharpening.updates import KLProx, NaturalGradient, SoftmaxGradient
 

@@ -4,10 +4,11 @@ from functools import partial
 
 import numpy as np
 
+from sharpening.logspace import log_mass
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.walks import policy, walk
 from sharpening.population import Population
-from sharpening.theorems.numerics import log_mass, relative_entropy
+from sharpening.theorems.numerics import relative_entropy
 from sharpening.theorems.s11_budget_test import alarm_rate
 from sharpening.theorems.s16_pass_at_k import crossing, pass_at_k
 from sharpening.updates import KLProx

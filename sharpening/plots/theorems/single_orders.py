@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from sharpening.logspace import normalised
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.walks import listed_directions, policy, walk
 from sharpening.rewards import get_reward
@@ -120,8 +121,7 @@ def no_step_too_long(panel):
     gain = lambda update: mean(np.asarray(update.step(start, rewards))) - mean(start)  # noqa: E731
 
     def jeffreys(size):
-        tilted = start + np.reshape(size, (-1, 1)) * rewards
-        after = tilted - np.log(np.exp(tilted).sum(axis=1, keepdims=True))
+        after = normalised(start + np.reshape(size, (-1, 1)) * rewards)
         return (
             relative_entropy(after, start) + relative_entropy(np.broadcast_to(start, after.shape), after)
         ) / size

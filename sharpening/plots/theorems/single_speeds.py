@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
+from sharpening.logspace import logistic
 from sharpening.plots.theorems.canvas import draws
-from sharpening.plots.theorems.walks import logistic, logit, majority_direction, policy, two_answers
+from sharpening.plots.theorems.walks import logit, majority_direction, policy, two_answers
 from sharpening.rewards import get_reward
 from sharpening.theorems.numerics import flow
 from sharpening.theorems.s6_four_speeds import consensus_time, finite_time, inverse_square, inverse_time

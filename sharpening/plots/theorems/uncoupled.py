@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric
+from sharpening.logspace import log_mass, log_odds, logistic, normalised
 from sharpening.metrics import exact_metrics
 from sharpening.plots.theorems.canvas import draws
-from sharpening.plots.theorems.walks import case_of, logistic, two_answers, walk
+from sharpening.plots.theorems.walks import case_of, two_answers, walk
 from sharpening.population import Population
 from sharpening.theorems.coupled import coupled_step
 from sharpening.theorems.finite_votes import mode_vote_shares
-from sharpening.theorems.numerics import log_mass, log_odds, normalised
 from sharpening.theorems.u2_gained_minus_lost import correct_share
 from sharpening.theorems.u3_rise_then_fall import accuracy_gain, peak_time, signed_law
 from sharpening.theorems.u6_better_than_voting import pass_at, vote_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sharpening.logspace import log_logistic
 from sharpening.population import Population
 from sharpening.rewards import get_reward
 from sharpening.theorems.base import Case
@@ -19,11 +20,6 @@ def policy(*masses: float) -> np.ndarray:
         return np.log([masses])
 
 
-def logistic(odds) -> np.ndarray:
-    """Mass at log-odds."""
-    return 1 / (1 + np.exp(-np.asarray(odds, np.float64)))
-
-
 def logit(mass) -> np.ndarray:
     """Log-odds of a mass, nats."""
     return np.log(mass) - np.log1p(-np.asarray(mass, np.float64))
@@ -31,8 +27,7 @@ def logit(mass) -> np.ndarray:
 
 def two_answers(odds) -> np.ndarray:
     """log policies over two answers, the first at these log-odds, (prompts, 2)."""
-    odds = np.asarray(odds, np.float64)
-    return np.stack([-np.logaddexp(0.0, -odds), -np.logaddexp(0.0, odds)], axis=1)
+    return np.stack([log_logistic(odds), log_logistic(-np.asarray(odds))], axis=1)
 
 
 def walk(update, start: np.ndarray, num_steps: int, reward="majority", **labels) -> np.ndarray:
