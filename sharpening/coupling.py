@@ -7,10 +7,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from sharpening.errors import InputError
 
@@ -41,10 +43,10 @@ class CompoundSymmetric:
 
     def mix(
         self,
-        directions: jax.Array,
-        weights: jax.Array | None = None,
+        directions: Shaped[Any, "prompts answers"],
+        weights: Shaped[Any, " prompts"] | None = None,
         prompts: jax.Array | slice = slice(None),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Shaped[Any, "prompts answers"], Shaped[Any, " shared"]]:
         """Changes of the private and the shared logits per unit step size; `prompts` (which ones) does not
         matter here.
 
@@ -58,11 +60,13 @@ class CompoundSymmetric:
         visited = jnp.where(weights[:, None] > 0, directions, 0)
         return self.private * visited, self.shared * (weights @ visited) / total
 
-    def rest(self, num_answers: int, dtype=None) -> jax.Array:
+    def rest(self, num_answers: int, dtype=None) -> Float[Any, " shared"]:
         """The shared logits before training: zeros (answers,)."""
         return jnp.zeros(num_answers, dtype)
 
-    def reach(self, shared: jax.Array, prompts: jax.Array | slice = slice(None)) -> jax.Array:
+    def reach(
+        self, shared: Shaped[Any, " answers"], prompts: jax.Array | slice = slice(None)
+    ) -> Shaped[Any, "_ answers"]:
         """Shared part of the logits, the same for every prompt: (1, answers), nats."""
         return shared[None]
 
@@ -102,10 +106,10 @@ class NoCoupling:
 
     def mix(
         self,
-        directions: jax.Array,
-        weights: jax.Array | None = None,
+        directions: Shaped[Any, "prompts answers"],
+        weights: Shaped[Any, " prompts"] | None = None,
         prompts: jax.Array | slice = slice(None),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Shaped[Any, "prompts answers"], Shaped[Any, " shared"]]:
         """As `CompoundSymmetric.mix` with shared = 0."""
         return CompoundSymmetric(self.private, 0.0).mix(directions, weights)
 
@@ -170,10 +174,10 @@ class LowRankPlusDiagonal:
 
     def mix(
         self,
-        directions: jax.Array,
-        weights: jax.Array | None = None,
+        directions: Shaped[Any, "prompts answers"],
+        weights: Shaped[Any, " prompts"] | None = None,
         prompts: jax.Array | slice = slice(None),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Shaped[Any, "prompts answers"], Shaped[Any, " shared"]]:
         """As `CompoundSymmetric.mix`; the shared change is dtheta (rank,) = sum_xa w_x features_xa g_xa /
         sum_x w_x.
 
@@ -186,11 +190,13 @@ class LowRankPlusDiagonal:
         visited = jnp.where(weights[:, None] > 0, directions, 0)
         return self.private * visited, (weights[:, None] * visited).reshape(-1) @ flat / total
 
-    def rest(self, num_answers: int, dtype=None) -> jax.Array:
+    def rest(self, num_answers: int, dtype=None) -> Float[Any, " shared"]:
         """theta before training: zeros (rank,)."""
         return jnp.zeros(self.features.shape[-1], dtype)
 
-    def reach(self, theta: jax.Array, prompts: jax.Array | slice = slice(None)) -> jax.Array:
+    def reach(
+        self, theta: Shaped[Any, " rank"], prompts: jax.Array | slice = slice(None)
+    ) -> Shaped[Any, "_ answers"]:
         """Shared part of the logits, features_x theta: (prompts, answers), nats."""
         return self.features[prompts] @ theta
 

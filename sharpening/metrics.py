@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
+from jaxtyping import Bool, Float, Integer
 
 from sharpening.errors import InputError
 
@@ -90,7 +91,7 @@ def _same_counts(xp, answers):
     )
 
 
-def _vote(xp, answers, same):
+def _vote(xp, answers: Integer[Any, "prompts rollouts"], same: Integer[Any, "prompts rollouts"]):
     counts = xp.where(answers != NO_ANSWER, same, xp.zeros_like(same))
     top = xp.max(counts, axis=1)
     is_leader = (counts == top[:, None]) & (counts > 0)
@@ -200,7 +201,9 @@ def group_metrics(answers, is_correct=None, initial_modes=None) -> dict[str, Any
     return metrics
 
 
-def majority_share(is_leader, num_leaders):
+def majority_share(
+    is_leader: Bool[Any, "prompts n"], num_leaders: Integer[Any, " prompts"]
+) -> Float[Any, "prompts n"]:
     """Majority reward with ties shared: 1/m for each of the m leaders, 0 for everything else.
 
     Shapes: is_leader (prompts, n) with n rollouts or answers; num_leaders (prompts,); result (prompts, n), in
@@ -213,7 +216,7 @@ def majority_share(is_leader, num_leaders):
     )
 
 
-def leading_answers(answers):
+def leading_answers(answers) -> Integer[np.ndarray, "prompts modes"]:
     """The leading answers of every group: (prompts, modes) ids, each once, padded with NO_ANSWER, ascending;
     eager.
 
@@ -238,7 +241,9 @@ def distinct_answers(answers) -> int:
     return len(set(leading_answers(answers)[:, 0].tolist()) - {NO_ANSWER})
 
 
-def exact_vote(log_probs, no_answer: int | None = None):
+def exact_vote(
+    log_probs, no_answer: int | None = None
+) -> tuple[Bool[Any, "prompts answers"], Integer[Any, " prompts"]]:
     """The vote of infinitely many rollouts: (is_leader (prompts, answers) bool, num_leaders (prompts,)).
 
     Leaders are the answers whose log-probability equals the largest one exactly; column `no_answer` never

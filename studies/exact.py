@@ -150,7 +150,8 @@ def _follow(exact, prompt: str, reward: str, update, optimizer: str, steps: int)
     logarithms.
     """
     from llm_bridge import ExactTraining
-    from sharpening.theorems.numerics import log_odds, log_tails
+    from sharpening.logspace import log_odds
+    from sharpening.theorems.numerics import log_tails
 
     training = ExactTraining(exact, reward, update, optimizer=optimizer)
     worst = {

@@ -11,10 +11,18 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import jax  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+
+# Before the package is imported: its shape annotations are checked at every call of a test, and never for users.
+sys.path.insert(0, str(Path(__file__).parent))
+from shape_checks import SHAPED_MODULES  # noqa: E402
+
+jaxtyping.install_import_hook(SHAPED_MODULES, "shape_checks.shapes_only")
 
 # Set here and not in the environment, so that commands run in a subprocess keep what a user has: float32.
 jax.config.update("jax_enable_x64", True)

@@ -4,8 +4,11 @@ of them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer
 
 from sharpening.metrics import NO_ANSWER
 from sharpening.rewards.asking import exact_rewards, group_rewards
@@ -35,8 +38,15 @@ def _loud(plan: Plan, rewards, log_probs: jax.Array, step) -> jax.Array:
 
 
 def exact_direction(
-    plan: Plan, update, policy: Policy, correct, reference, previous, step, questions=None
-) -> jax.Array:
+    plan: Plan,
+    update,
+    policy: Policy,
+    correct: Bool[Any, "prompts answers"] | None,
+    reference: Float[Any, "prompts answers"],
+    previous: Float[Any, "prompts answers"] | None,
+    step,
+    questions: Integer[Any, " prompts"] | None = None,
+) -> Float[Any, "prompts answers"]:
     """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and
     the last policy.
     """
@@ -56,8 +66,16 @@ def exact_direction(
 
 
 def sampled_direction(
-    plan: Plan, update, uniform, policy: Policy, correct, reference, previous, step, questions=None
-) -> jax.Array:
+    plan: Plan,
+    update,
+    uniform: Float[Any, "prompts rollouts"],
+    policy: Policy,
+    correct: Bool[Any, "prompts answers"] | None,
+    reference: Float[Any, "prompts answers"],
+    previous: Float[Any, "prompts answers"] | None,
+    step,
+    questions: Integer[Any, " prompts"] | None = None,
+) -> Float[Any, "prompts answers"]:
     """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
     log_probs = policy.log_probs
     columns = sample_columns(uniform, policy.probs)

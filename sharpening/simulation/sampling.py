@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 
 def _prefix_sums(masses: jax.Array) -> jax.Array:
@@ -35,7 +37,9 @@ def _first_above(cumulative: jax.Array, threshold: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(above, columns, columns[-1]), axis=-1)
 
 
-def sample_columns(uniform: jax.Array, masses: jax.Array) -> jax.Array:
+def sample_columns(
+    uniform: Float[Any, "prompts draws"], masses: Float[Any, "prompts answers"]
+) -> Integer[Any, "prompts draws"]:
     """Inverse CDF in two levels: columns whose slice of the masses (prompts, answers) >= 0 holds uniform *
     total, for uniform (prompts, draws) in [0, 1): (prompts, draws) int32.
 
@@ -54,7 +58,9 @@ def sample_columns(uniform: jax.Array, masses: jax.Array) -> jax.Array:
     return block * width + _first_above(inner, rest[..., None])[..., 0]
 
 
-def sample_answers(uniform: jax.Array, log_probs: jax.Array) -> jax.Array:
+def sample_answers(
+    uniform: Float[Any, "prompts rollouts"], log_probs: Float[Any, "prompts answers"]
+) -> Integer[Any, "prompts rollouts"]:
     """Independent answers of each prompt, (prompts, rollouts) int32, one for each uniform number (prompts,
     rollouts).
 
@@ -65,7 +71,7 @@ def sample_answers(uniform: jax.Array, log_probs: jax.Array) -> jax.Array:
     return sample_columns(uniform, jnp.exp(log_probs))
 
 
-def sample_prompts(uniform: jax.Array, weights: jax.Array) -> jax.Array:
+def sample_prompts(uniform: Float[Any, " draws"], weights: Float[Any, " prompts"]) -> Integer[Any, " draws"]:
     """Prompt indices drawn with probability proportional to `weights` (prompts,), one for each uniform number
     (draws,), int32.
     """
@@ -74,7 +80,9 @@ def sample_prompts(uniform: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.minimum(found, len(weights) - 1).astype(jnp.int32)
 
 
-def epoch_schedule(words: np.ndarray, num_prompts: int, num_steps: int, prompts_per_step: int) -> np.ndarray:
+def epoch_schedule(
+    words: np.ndarray, num_prompts: int, num_steps: int, prompts_per_step: int
+) -> Integer[np.ndarray, "{num_steps} {prompts_per_step}"]:
     """Prompt indices of every step, (num_steps, prompts_per_step): shuffled epochs laid end to end, each
     prompt once an epoch.
 

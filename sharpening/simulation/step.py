@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from sharpening.simulation.direction import exact_direction, sampled_direction
 from sharpening.simulation.plan import ADAM_BETA2, Arrays, Plan, State
@@ -12,8 +15,11 @@ from sharpening.updates.policy import Policy
 
 
 def _adam_scale(
-    state: State, directions: jax.Array, weights: jax.Array | None, step: jax.Array
-) -> tuple[jax.Array, State]:
+    state: State,
+    directions: Float[Any, "prompts answers"],
+    weights: Float[Any, " prompts"] | None,
+    step: jax.Array,
+) -> tuple[Float[Any, ""], State]:
     """sqrt(first mean square / running mean square) and the state after it; 1 at the first step that has a
     signal.
     """
@@ -31,7 +37,14 @@ def _take(array: jax.Array | None, index) -> jax.Array | None:
 
 
 def training_step(
-    plan: Plan, arrays: Arrays, update, coupling, schedule, state: State, step: jax.Array, key: jax.Array
+    plan: Plan,
+    arrays: Arrays,
+    update,
+    coupling,
+    schedule: Integer[Any, "steps asked"] | None,
+    state: State,
+    step: jax.Array,
+    key: jax.Array,
 ) -> State:
     """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions,
     move v and u.

@@ -4,13 +4,17 @@ S5, numerics).
 
 from __future__ import annotations
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
+from jaxtyping import Shaped
 
 from sharpening.updates.policy import Policy, row_max, row_sum
 
 
-def relative_rewards(log_probs: jax.Array, rewards: jax.Array, full: bool = False) -> jax.Array:
+def relative_rewards(
+    log_probs: Shaped[Any, "*batch answers"], rewards: Shaped[Any, "*batch answers"], full: bool = False
+) -> Shaped[Any, "*batch answers"]:
     """Rewards minus their maximum over possible answers, <= 0 there, and 0 for impossible answers; (prompts,
     answers) -> the same. `full`: all are possible.
     """
@@ -20,7 +24,9 @@ def relative_rewards(log_probs: jax.Array, rewards: jax.Array, full: bool = Fals
     return jnp.where(possible, rewards - row_max(jnp.where(possible, rewards, -jnp.inf)), 0.0)
 
 
-def policy_advantages(policy: Policy, rewards: jax.Array) -> jax.Array:
+def policy_advantages(
+    policy: Policy, rewards: Shaped[Any, "*batch answers"]
+) -> Shaped[Any, "*batch answers"]:
     """Advantage of every answer over the policy's mean reward: A_a = r_a - sum_b pi_b r_b; 0 for impossible
     answers.
 
@@ -33,27 +39,35 @@ def policy_advantages(policy: Policy, rewards: jax.Array) -> jax.Array:
     return advantages if policy.full else jnp.where(policy.log_probs > -jnp.inf, advantages, 0.0)
 
 
-def policy_std(policy: Policy, advantages: jax.Array) -> jax.Array:
+def policy_std(policy: Policy, advantages: Shaped[Any, "*batch answers"]) -> Shaped[Any, "*batch 1"]:
     """Population standard deviation of the reward under the policy, (..., 1), in reward."""
     return jnp.sqrt(row_sum(policy.probs * advantages * advantages))
 
 
-def exact_advantages(log_probs: jax.Array, rewards: jax.Array) -> jax.Array:
+def exact_advantages(
+    log_probs: Shaped[Any, "*batch answers"], rewards: Shaped[Any, "*batch answers"]
+) -> Shaped[Any, "*batch answers"]:
     """`policy_advantages` of the policy with these log-probabilities (..., answers), nats."""
     return policy_advantages(Policy.of(log_probs), rewards)
 
 
-def exact_std(log_probs: jax.Array, advantages: jax.Array) -> jax.Array:
+def exact_std(
+    log_probs: Shaped[Any, "*batch answers"], advantages: Shaped[Any, "*batch answers"]
+) -> Shaped[Any, "*batch 1"]:
     """`policy_std` of the policy with these log-probabilities (..., answers), nats."""
     return policy_std(Policy.of(log_probs), advantages)
 
 
-def divide_by_std(advantages: jax.Array, std: jax.Array, eps: float) -> jax.Array:
+def divide_by_std(
+    advantages: Shaped[Any, "*batch answers"], std: Shaped[Any, "*batch 1"], eps: float
+) -> Shaped[Any, "*batch answers"]:
     """advantages / (std + eps); where std is 0 there is no signal and the result is 0, also for eps = 0."""
     return advantages * jnp.where(std > 0, 1.0 / jnp.where(std > 0, std + eps, 1.0), 0.0)
 
 
-def group_advantages(rewards: jax.Array, scale: str = "none", eps: float = 1e-4) -> jax.Array:
+def group_advantages(
+    rewards: Shaped[Any, "*batch rollouts"], scale: str = "none", eps: float = 1e-4
+) -> Shaped[Any, "*batch rollouts"]:
     """Advantage of each rollout over its group: A_i = r_i - mean(r), divided by (sample std + eps) if scale =
     "group"; (..., rollouts).
     """
@@ -65,7 +79,9 @@ def group_advantages(rewards: jax.Array, scale: str = "none", eps: float = 1e-4)
     return divide_by_std(advantages, jnp.where(same, 0.0, std), eps)
 
 
-def answer_sums(num_answers: int, answers: jax.Array, values: jax.Array) -> jax.Array:
+def answer_sums(
+    num_answers: int, answers: Shaped[Any, "prompts rollouts"], values: Shaped[Any, "prompts rollouts"]
+) -> Shaped[Any, "prompts {num_answers}"]:
     """Sum of `values` over the rollouts that gave each answer; (prompts, rollouts) -> (prompts, answers).
     Negative ids count for none.
     """
@@ -74,7 +90,11 @@ def answer_sums(num_answers: int, answers: jax.Array, values: jax.Array) -> jax.
     return jnp.zeros((len(answers), num_answers), values.dtype).at[rows, columns].add(values, mode="drop")
 
 
-def score_direction(probs: jax.Array, answers: jax.Array, advantages: jax.Array) -> jax.Array:
+def score_direction(
+    probs: Shaped[Any, "prompts answers"],
+    answers: Shaped[Any, "prompts rollouts"],
+    advantages: Shaped[Any, "prompts rollouts"],
+) -> Shaped[Any, "prompts answers"]:
     """REINFORCE in logit space: mean over rollouts of A_i (onehot(a_i) - pi); (prompts, rollouts) ->
     (prompts, answers).
     """
@@ -82,7 +102,9 @@ def score_direction(probs: jax.Array, answers: jax.Array, advantages: jax.Array)
     return chosen - jnp.mean(advantages, axis=-1, keepdims=True) * probs
 
 
-def tabular_direction(num_answers: int, answers: jax.Array, advantages: jax.Array) -> jax.Array:
+def tabular_direction(
+    num_answers: int, answers: Shaped[Any, "prompts rollouts"], advantages: Shaped[Any, "prompts rollouts"]
+) -> Shaped[Any, "prompts {num_answers}"]:
     """Mean advantage of the rollouts that gave each answer, 0 for answers that nobody gave; (prompts,
     rollouts) -> (prompts, answers).
     """

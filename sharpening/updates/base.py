@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Shaped
 
 from sharpening.errors import InputError
 from sharpening.updates.policy import Policy
@@ -25,15 +26,22 @@ class Update(Protocol):
         """What multiplies the direction in one step: learning_rate, or 1/beta."""
 
     def direction(
-        self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        log_probs: Shaped[Any, "*batch answers"],
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """dz/dt of the exact flow, (prompts, answers); `reference`: log-probabilities of the initial policy,
         for updates that need it.
         """
 
     def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        log_probs: Shaped[Any, "prompts answers"],
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """The same from sampled answers and their rewards."""
 
 
@@ -41,34 +49,53 @@ class ExactStep:
     """Mixin: one exact step, and the directions at log-probabilities from those at a `Policy`."""
 
     def policy_direction(
-        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """dz/dt of the exact flow, (..., answers), from a policy with its probabilities."""
         raise NotImplementedError
 
     def direction(
-        self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        log_probs: Shaped[Any, "*batch answers"],
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """dz/dt of the exact flow, (..., answers), nats per unit of step size; log_probs, rewards, reference
         the same shape.
         """
         return self.policy_direction(Policy.of(log_probs), rewards, reference)
 
     def policy_group_direction(
-        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """The same from sampled answers and their rewards, (prompts, rollouts) -> (prompts, answers)."""
         raise NotImplementedError
 
     def group_direction(
-        self, log_probs: jax.Array, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        log_probs: Shaped[Any, "prompts answers"],
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """The direction from sampled answers (prompts, rollouts) int and their rewards, (prompts,
         answers).
         """
         return self.policy_group_direction(Policy.of(log_probs), answers, rewards, reference)
 
-    def step(self, log_probs: jax.Array, rewards: jax.Array, reference: jax.Array | None = None) -> jax.Array:
+    def step(
+        self,
+        log_probs: Shaped[Any, "*batch answers"],
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """Policy after one step: log_softmax(log_probs + step_size * direction), (prompts, answers), nats."""
         log_probs = jnp.asarray(log_probs)
         return jax.nn.log_softmax(

@@ -7,8 +7,10 @@ instead of per token.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+from jaxtyping import Shaped
 
 from sharpening.updates.advantages import (
     divide_by_std,
@@ -46,8 +48,11 @@ class GRPO(ExactStep):
         return self.learning_rate
 
     def policy_direction(
-        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """pi_a A_a with the population standard deviation: the limit of `group_direction` for infinitely many
         rollouts.
         """
@@ -57,8 +62,12 @@ class GRPO(ExactStep):
         return policy.probs * advantages
 
     def policy_group_direction(
-        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """mean_i A_i (onehot(a_i) - pi); (prompts, rollouts) -> (prompts, answers)."""
         return score_direction(policy.probs, answers, group_advantages(rewards, self.scale, self.eps))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Shaped
 
 from sharpening.errors import InputError
 from sharpening.updates.advantages import group_advantages, relative_rewards, tabular_direction
@@ -49,8 +51,11 @@ class KLProx(ExactStep):
         return self.beta * jnp.where(log_probs > -jnp.inf, reference - log_probs, 0.0)
 
     def policy_direction(
-        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """r - max r (a constant per prompt does not move a policy); with an initial reference also beta (log
         pi_0 - log pi).
         """
@@ -59,8 +64,12 @@ class KLProx(ExactStep):
         )
 
     def policy_group_direction(
-        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """Mean advantage of the rollouts that gave each answer; an answer that nobody gave keeps its
         logit.
         """

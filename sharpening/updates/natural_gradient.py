@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+from jaxtyping import Shaped
 
 from sharpening.updates.advantages import (
     divide_by_std,
@@ -41,8 +43,11 @@ class NaturalGradient(ExactStep):
         return self.learning_rate
 
     def policy_direction(
-        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """A_a, or A_a / (std + eps) with the policy's own (population) standard deviation."""
         advantages = policy_advantages(policy, rewards)
         if self.scale == "none":
@@ -50,8 +55,12 @@ class NaturalGradient(ExactStep):
         return divide_by_std(advantages, policy_std(policy, advantages), self.eps)
 
     def policy_group_direction(
-        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """Mean advantage of the rollouts that gave each answer; one that nobody gave keeps its logit (sample
         std, as TRL).
         """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+from jaxtyping import Shaped
 
 from sharpening.updates.advantages import group_advantages, policy_advantages, score_direction
 from sharpening.updates.base import ExactStep, check_positive
@@ -37,14 +39,21 @@ class SoftmaxGradient(ExactStep):
         return self.learning_rate
 
     def policy_direction(
-        self, policy: Policy, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        rewards: Shaped[Any, "*batch answers"],
+        reference: Shaped[Any, "*batch answers"] | None = None,
+    ) -> Shaped[Any, "*batch answers"]:
         """pi_a A_a: sums to 0 over answers."""
         return policy.probs * policy_advantages(policy, rewards)
 
     def policy_group_direction(
-        self, policy: Policy, answers: jax.Array, rewards: jax.Array, reference: jax.Array | None = None
-    ) -> jax.Array:
+        self,
+        policy: Policy,
+        answers: Shaped[Any, "prompts rollouts"],
+        rewards: Shaped[Any, "prompts rollouts"],
+        reference: Shaped[Any, "prompts answers"] | None = None,
+    ) -> Shaped[Any, "prompts answers"]:
         """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the
         exact one at fixed rewards.
         """
