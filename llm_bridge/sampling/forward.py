@@ -2,11 +2,11 @@
 the next token.
 """
 
-import contextlib
-import inspect
-
 import torch
 
+from llm_bridge.models.prompt_ids import check_tokens, padding_id
+from llm_bridge.sampling.batching import Batching, batching
+from llm_bridge.sampling.rows import evaluating, last_logits_only, plain_logits
 from llm_bridge.sampling.token_statistics import token_statistics
 from sharpening.rewards.tokens import TokenStatistics
 
@@ -14,18 +14,6 @@ LOGITS = 2**25
 """Logits that one forward pass may return (128 MiB in float32); a batch with more is run in parts, one
 sequence at least.
 """
-
-
-@contextlib.contextmanager
-def evaluating(model):
-    """The model in evaluation mode and without gradients; its mode comes back afterwards."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield model
-    finally:
-        model.train(was_training)
 
 
 def completion_statistics(
@@ -44,10 +32,13 @@ def completion_statistics(
         for completion in group
     ]
     width = max(1, max(len(completion) for _, completion in rows))
-    step = max(1, logits // ((width + 1) * model.config.get_text_config().vocab_size))
+    check_tokens(model, [[*prompt, *completion] for prompt, completion in rows])
     with evaluating(model):
+        plain = _needs_plain(model, tokenizer, rows, width)
+        positions = width + 1 + (max(len(prompt) for prompt, _ in rows) if plain else 0)
+        step = max(1, logits // (positions * model.config.get_text_config().vocab_size))
         parts = [
-            _part(model, tokenizer, rows[start : start + step], width, temperature)
+            _part(model, tokenizer, rows[start : start + step], width, temperature, plain)
             for start in range(0, len(rows), step)
         ]
     joined = {
@@ -59,22 +50,46 @@ def completion_statistics(
     return TokenStatistics(**joined, vocab_size=parts[0].vocab_size)
 
 
-def _part(model, tokenizer, rows, width, temperature) -> TokenStatistics:
+def _part(model, tokenizer, rows, width, temperature, plain) -> TokenStatistics:
     ids, mask = _padded(tokenizer, rows, width)
-    output = _run(model, ids, mask, width + 1)
+    output = _run_plain(model, tokenizer, rows, width) if plain else _run(model, ids, mask, width + 1)
     return token_statistics(output, ids[:, -width:], mask[:, -width:], rollouts=1, temperature=temperature)
 
 
 def next_token_logits(model, tokenizer, texts) -> torch.Tensor:
     """Float32 logits (texts, vocabulary) of the token after each list of token ids, on the CPU."""
+    rows = [(text, []) for text in texts]
+    check_tokens(model, texts)
     with evaluating(model):
-        ids, mask = _padded(tokenizer, [(text, []) for text in texts], 0)
-        return _run(model, ids, mask, 1)[:, -1].float().cpu()
+        if _needs_plain(model, tokenizer, rows, 0):
+            return _run_plain(model, tokenizer, rows, 0)[:, -1]
+        return _run(model, *_padded(tokenizer, rows, 0), 1)[:, -1].float().cpu()
+
+
+def plain_sequence_log_probs(model, tokenizer, pairs, temperature) -> torch.Tensor:
+    """log π(completion | prompt) in nats, (pairs,), of a model that padding in front of a prompt misleads."""
+    width = max(1, max(len(completion) for _, completion in pairs))
+    ids, mask = _padded(tokenizer, pairs, width)
+    step = max(1, LOGITS // (ids.shape[1] * model.config.get_text_config().vocab_size))
+    logits = torch.cat(
+        [
+            _run_plain(model, tokenizer, pairs[start : start + step], width)[:, :-1]
+            .div(temperature)
+            .log_softmax(-1)
+            .gather(2, ids[start : start + step, -width:, None])[..., 0]
+            for start in range(0, len(pairs), step)
+        ]
+    )
+    return torch.where(mask[:, -width:].bool(), logits, 0.0).sum(1)
+
+
+def _needs_plain(model, tokenizer, rows, width) -> bool:
+    return batching(model, tokenizer, [len(prompt) for prompt, _ in rows], width) > Batching.LEFT
 
 
 def _padded(tokenizer, rows, width):
     """Token ids and mask: prompts padded on the left, completions on the right to `width`."""
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad = padding_id(tokenizer)
     head = max(len(prompt) for prompt, _ in rows)
     ids = [[pad] * (head - len(p)) + list(p) + list(c) + [pad] * (width - len(c)) for p, c in rows]
     mask = [[0] * (head - len(p)) + [1] * (len(p) + len(c)) + [0] * (width - len(c)) for p, c in rows]
@@ -84,14 +99,22 @@ def _padded(tokenizer, rows, width):
 def _run(model, ids, mask, keep: int):
     """Logits of the last `keep` positions."""
     ids, mask = ids.to(model.device), mask.to(model.device)
-    options = (
-        {"logits_to_keep": keep} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    )
     output = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
         use_cache=False,
-        **options,
+        **last_logits_only(model, keep),
     )
     return output.logits[:, -keep:]
+
+
+def _run_plain(model, tokenizer, rows, width):
+    """Logits (rows, width + 1, vocabulary) from each prompt's last token on. Padding comes last, where no token of a
+    causal model sees it.
+    """
+    longest = max(len(prompt) for prompt, _ in rows) + width
+    pad = padding_id(tokenizer)
+    ids = torch.tensor([[*p, *c] + [pad] * (longest - len(p) - len(c)) for p, c in rows])
+    logits = plain_logits(model, ids)
+    return torch.stack([logits[row, len(p) - 1 : len(p) + width] for row, (p, _) in enumerate(rows)])

@@ -3,14 +3,26 @@
 `model.generate(num_return_sequences=R)` runs every prompt R times. Here a prefix common to all prompts is run
 once, each prompt's own tokens once, and from there on each *distinct* continuation once: rollouts of one
 prompt that have drawn the same tokens so far share one row of the cache, from which each draws its next token
-independently. The law of the completions is unchanged.
+independently. The law of the completions is unchanged: that of a plain forward pass over each sequence alone. Where
+padding or a cache would change it (`llm_bridge.sampling.batching`), less is shared.
 """
 
-import copy
-import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+
+from llm_bridge.models.prompt_ids import check_tokens, padding_id, prompt_token_ids
+from llm_bridge.sampling.batching import Batching, batching
+from llm_bridge.sampling.forward import plain_sequence_log_probs
+from llm_bridge.sampling.rows import (
+    EqualRows,
+    PaddedRows,
+    PlainRows,
+    evaluating,
+    last_logits_only,
+    prefix_cache,
+)
 
 
 @dataclass
@@ -48,7 +60,6 @@ def end_token_ids(model, tokenizer) -> list[int]:
     return sorted({token for token in [*configured, tokenizer.eos_token_id] if token is not None})
 
 
-@torch.no_grad()
 def sample(
     model,
     tokenizer,
@@ -65,83 +76,84 @@ def sample(
 
     The law is that of `generate(do_sample=True, temperature=temperature, top_k=0, top_p=1)`. `generator` (a
     CPU torch.Generator) makes it reproducible and leaves the global random state alone. `chunk` bounds the
-    sequences in memory at once.
+    sequences in memory at once. A prompt is a text (`llm_bridge.models.prompt_ids`) or a list of token ids.
+
+    Raises: InputError for prompts that the model cannot continue, and a model that cannot be sampled.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         rollouts = 1 if greedy else rollouts
-        prompt_ids = (
-            [list(ids) for ids in tokenizer(list(prompts))["input_ids"]]
-            if isinstance(prompts[0], str)
-            else list(prompts)
-        )
-        prefix = _common_prefix(prompt_ids)
-        prefix_cache, forward_tokens = None, 0
-        if prefix >= 4 and len(prompt_ids) > 1:
-            ids = torch.tensor([prompt_ids[0][:prefix]], device=model.device)
-            prefix_cache = model(input_ids=ids, use_cache=True, **_last_logit_only(model)).past_key_values
-            forward_tokens += prefix
-        else:
-            prefix = 0
-        per_chunk = max(1, chunk // rollouts)
-        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy)
+        prompt_ids = prompt_token_ids(tokenizer, prompts)
+        check_tokens(model, prompt_ids)
+        way = batching(model, tokenizer, list(map(len, prompt_ids)), max_new_tokens)
         # All at once, so that the size of a chunk changes no draw.
         shape = (max_new_tokens, len(prompt_ids), rollouts)
         uniforms = (
             torch.zeros(shape) if greedy else torch.rand(shape, generator=generator, dtype=torch.float64)
         )
-        token_ids, token_log_probs = [], []
-        for start in range(0, len(prompt_ids), per_chunk):
-            part = slice(start, start + per_chunk)
-            ids, scores, used = sampler.run(
-                [p[prefix:] for p in prompt_ids[part]], prefix, prefix_cache, uniforms[:, part].flatten(1)
-            )
-            token_ids += ids
-            token_log_probs += scores
-            forward_tokens += used
+        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy)
+        drawn: list = [None] * len(prompt_ids)
+        starts = _Starts(model, padding_id(tokenizer), prompt_ids, way, max(1, chunk // rollouts))
+        for places, rows in starts:
+            found = sampler.run(rows, len(places), uniforms[:, places].flatten(1))
+            for place, *pair in zip(places, *found, strict=True):
+                drawn[place] = pair
+            starts.positions += rows.positions
+        token_ids, token_log_probs = [ids for ids, _ in drawn], [scores for _, scores in drawn]
         texts = [tokenizer.batch_decode(group, skip_special_tokens=True) for group in token_ids]
         generated = sum(len(ids) for group in token_ids for ids in group)
-        return Rollouts(prompt_ids, token_ids, texts, token_log_probs, forward_tokens, generated)
-    finally:
-        model.train(was_training)
+        return Rollouts(prompt_ids, token_ids, texts, token_log_probs, starts.positions, generated)
+
+
+class _Starts:
+    """The prompts in parts of at most `most`, run through the network: (their places in the list, rows).
+
+    positions: what the common prefix cost; what the rows cost is added as they are done with.
+    """
+
+    def __init__(self, model, pad, prompt_ids, way, most):
+        self.model, self.pad, self.prompt_ids, self.way, self.most = model, pad, prompt_ids, way, most
+        self.positions = 0
+
+    def __iter__(self) -> Iterator[tuple[list[int], PaddedRows | EqualRows | PlainRows]]:
+        if self.way <= Batching.LEFT:
+            yield from self._padded()
+            return
+        kind = EqualRows if self.way == Batching.EQUAL else PlainRows
+        for length in sorted({len(ids) for ids in self.prompt_ids}):
+            for places in self._parts([i for i, ids in enumerate(self.prompt_ids) if len(ids) == length]):
+                yield places, kind(self.model, [self.prompt_ids[i] for i in places])
+
+    def _padded(self):
+        prefix = _common_prefix(self.prompt_ids)
+        if prefix < 4 or len(self.prompt_ids) == 1 or self.way == Batching.LEFT:
+            prefix = 0
+        shared = prefix_cache(self.model, self.prompt_ids[0][:prefix]) if prefix else None
+        self.positions += prefix
+        for places in self._parts(list(range(len(self.prompt_ids)))):
+            suffixes = [self.prompt_ids[i][prefix:] for i in places]
+            yield places, PaddedRows(self.model, suffixes, self.pad, prefix, shared)
+
+    def _parts(self, places):
+        return (places[start : start + self.most] for start in range(0, len(places), self.most))
 
 
 class _Sampler:
     def __init__(self, model, tokenizer, rollouts, max_new_tokens, temperature, greedy):
-        self.model, self.rollouts, self.max_new_tokens = model, rollouts, max_new_tokens
+        self.rollouts, self.max_new_tokens = rollouts, max_new_tokens
         self.temperature, self.greedy = temperature, greedy
         self.ends = torch.tensor(end_token_ids(model, tokenizer))
-        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        self.last_logit_only = _last_logit_only(model)
 
-    def run(self, suffixes, prefix, prefix_cache, uniforms):
-        """One chunk of prompts (their tokens after the common prefix): (token ids, their log-probabilities,
-        positions run).
+    def run(self, rows, count, uniforms):
+        """One chunk of `count` prompts, the first rows: (token ids, their log-probabilities).
 
         uniforms: (max_new_tokens, prompts × rollouts), what each draw turns into a token.
         """
-        count, width = len(suffixes), max(map(len, suffixes))
-        ids = torch.full((count, width), self.pad)
-        mask = torch.zeros((count, prefix + width), dtype=torch.long)
-        mask[:, :prefix] = 1
-        for row, suffix in enumerate(suffixes):
-            ids[row, width - len(suffix) :] = torch.tensor(suffix)
-            mask[row, prefix + width - len(suffix) :] = 1
-        cache = None
-        if prefix_cache is not None:
-            cache = copy.deepcopy(prefix_cache)
-            cache.batch_repeat_interleave(count)
-        logits, cache = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0)[:, prefix:], cache)
-        forward_tokens = count * width
-        position = mask.sum(1)
-        # node[i]: the row of the cache from which rollout i draws; rows are prompts at first, then distinct
-        # continuations.
+        # node[i]: the row from which rollout i draws; rows are prompts at first, then distinct continuations.
         node = torch.arange(count).repeat_interleave(self.rollouts)
         alive = torch.ones(len(node), dtype=torch.bool)
         columns, scores = [], []
         for step in range(self.max_new_tokens):
-            token, score = self._draw(logits, node[alive], uniforms[step, alive])
+            token, score = self._draw(rows.logits, node[alive], uniforms[step, alive])
             column = torch.full_like(node, -1)
             column[alive] = token
             columns.append(column)
@@ -151,31 +163,13 @@ class _Sampler:
                 break
             pairs = torch.stack([node[alive], column[alive]], 1)
             distinct, inverse = torch.unique(pairs, dim=0, return_inverse=True)
-            parent, token = distinct[:, 0], distinct[:, 1]
             node = node.masked_scatter(alive, inverse)
-            cache.batch_select_indices(parent.to(self.model.device))
-            mask = torch.cat([mask[parent], torch.ones((len(parent), 1), dtype=torch.long)], 1)
-            position = position[parent]
-            logits, cache = self._forward(token[:, None], mask, position[:, None], cache)
-            position = position + 1
-            forward_tokens += len(parent)
+            rows.extend(distinct[:, 0], distinct[:, 1])
         tokens, table = torch.stack(columns, 1).tolist(), torch.stack(scores, 1).tolist()
-        rows = [[token for token in row if token >= 0] for row in tokens]
-        scored = [row[: len(kept)] for row, kept in zip(table, rows, strict=True)]
+        drawn = [[token for token in row if token >= 0] for row in tokens]
+        scored = [row[: len(kept)] for row, kept in zip(table, drawn, strict=True)]
         groups = [slice(i * self.rollouts, (i + 1) * self.rollouts) for i in range(count)]
-        return [rows[group] for group in groups], [scored[group] for group in groups], forward_tokens
-
-    def _forward(self, ids, mask, position_ids, cache):
-        device = self.model.device
-        output = self.model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=position_ids.to(device),
-            past_key_values=cache,
-            use_cache=True,
-            **self.last_logit_only,
-        )
-        return output.logits[:, -1].float().cpu(), output.past_key_values
+        return [drawn[group] for group in groups], [scored[group] for group in groups]
 
     def _draw(self, logits, node, uniforms):
         """One token for each rollout, by inverse CDF from its node's distribution: (tokens,
@@ -200,10 +194,6 @@ class _Sampler:
         return token, log_probs[node, token]
 
 
-def _last_logit_only(model) -> dict:
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-
-
 def _common_prefix(prompt_ids) -> int:
     """Length in tokens of the prefix that all prompts share, leaving each at least one token of its own."""
     first, last = min(prompt_ids), max(prompt_ids)
@@ -213,30 +203,31 @@ def _common_prefix(prompt_ids) -> int:
     return min(shared, min(map(len, prompt_ids)) - 1)
 
 
-@torch.no_grad()
 def sequence_log_probs(
     model, tokenizer, prompt_ids, completion_ids, *, temperature=1.0, chunk=256
 ) -> torch.Tensor:
     """log π(completion | prompt) in nats for each (prompt, completion) pair of token lists; shape (pairs,).
 
-    A prompt that occurs in several pairs of a chunk is run once.
+    A prompt that occurs in several pairs of a chunk is run once, where the model allows it.
+
+    Raises: InputError as `sample`.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         pairs = list(zip(prompt_ids, completion_ids, strict=True))
+        check_tokens(model, [[*prompt, *completion] for prompt, completion in pairs])
+        lengths, tail = [len(prompt) for prompt, _ in pairs], max(len(c) for _, c in pairs)
+        plain = batching(model, tokenizer, lengths, tail) > Batching.LEFT
+        score = plain_sequence_log_probs if plain else _score
         return torch.cat(
             [
-                _score(model, tokenizer, pairs[start : start + chunk], temperature)
+                score(model, tokenizer, pairs[start : start + chunk], temperature)
                 for start in range(0, len(pairs), chunk)
             ]
         )
-    finally:
-        model.train(was_training)
 
 
 def _score(model, tokenizer, pairs, temperature):
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad = padding_id(tokenizer)
     prompts = list(dict.fromkeys(tuple(prompt) for prompt, _ in pairs))
     owner = torch.tensor([prompts.index(tuple(prompt)) for prompt, _ in pairs])
     width, tail = max(map(len, prompts)), max(len(completion) for _, completion in pairs)
@@ -250,7 +241,7 @@ def _score(model, tokenizer, pairs, temperature):
         attention_mask=mask.to(device),
         position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(device),
         use_cache=True,
-        **_last_logit_only(model),
+        **last_logits_only(model),
     )
     logits = first.logits[:, -1:].float().cpu()[owner]
     if tail > 1:

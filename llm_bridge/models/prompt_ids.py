@@ -1,0 +1,72 @@
+"""The one place where prompts become token ids, and what a tokenizer puts around them."""
+
+from sharpening.errors import InputError
+
+_NEUTRAL = "0"
+
+
+def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
+    """Token ids of each prompt, a text that the model is to continue.
+
+    What the tokenizer puts in front of every text (such as a beginning-of-sequence token) is put there once: a
+    prompt that already begins with it, as those of `apply_chat_template` do, gets no second one. What it puts
+    behind every text (such as an end-of-sequence token) is left away, since the completion follows there. A
+    prompt that is a list of token ids stays as it is.
+
+    Raises: InputError for a prompt without any token.
+    """
+    prompts = list(prompts)
+    if prompts and not isinstance(prompts[0], str):
+        found = [list(ids) for ids in prompts]
+    else:
+        found = _of_texts(tokenizer, prompts)
+    for prompt, ids in zip(prompts, found, strict=True):
+        if not ids:
+            raise InputError(
+                "prompts",
+                prompt,
+                "it holds no token, and nothing follows nothing",
+                "Give a prompt of at least one character",
+            )
+    return found
+
+
+def _of_texts(tokenizer, prompts) -> list[list[int]]:
+    whole = [list(ids) for ids in tokenizer(prompts)["input_ids"]] if prompts else []
+    front, behind = _added(tokenizer)
+    if not front and not behind:
+        return whole
+    bare = [list(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
+    return [
+        ids if ids[: len(front)] == front and front else full[: len(full) - behind]
+        for ids, full in zip(bare, whole, strict=True)
+    ]
+
+
+def _added(tokenizer) -> tuple[list[int], int]:
+    """What the tokenizer puts in front of a text, and how many tokens it puts behind it."""
+    whole = list(tokenizer(_NEUTRAL)["input_ids"])
+    bare = list(tokenizer(_NEUTRAL, add_special_tokens=False)["input_ids"])
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], len(whole) - start - len(bare)
+    return [], 0
+
+
+def padding_id(tokenizer) -> int:
+    """A token to fill what the attention mask hides: padding, else the end of a sequence, else the first."""
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(token for token in ids if token is not None)
+
+
+def check_tokens(model, token_ids) -> None:
+    """Raise InputError for a token id that the model has no embedding for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = next((token for ids in token_ids for token in ids if not 0 <= token < rows), None)
+    if beyond is not None:
+        raise InputError(
+            "prompts",
+            f"a text with token {beyond}",
+            f"the model has embeddings for the tokens 0 to {rows - 1}",
+            "Leave that token out, or use the tokenizer that belongs to the model",
+        )
