@@ -12,6 +12,7 @@ import torch
 
 from llm_bridge.exact.double import in_float64
 from llm_bridge.exact.trie import AnswerTrie
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from sharpening.errors import InputError
 from sharpening.population import Population
 
@@ -109,7 +110,7 @@ class ExactModel:
 
     def _edges(self, prompts: Sequence[str]) -> torch.Tensor:
         """log pi(token | prompt, node), (prompts, nodes, vocab), nats."""
-        ids = [list(found) for found in self.tokenizer(list(prompts))["input_ids"]]
+        ids = prompt_token_ids(self.tokenizer, prompts)
         nodes, longest = len(self.trie.tokens), max(map(len, ids))
         pad = torch.tensor([longest - len(found) for found in ids])
         head = torch.tensor([[self.tokenizer.pad_token_id] * (longest - len(found)) + found for found in ids])

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm_bridge.models.names import MODEL_FIX, check_model_name, first_line, locate_model
+from llm_bridge.models.soundness import check_report, check_soundness, settle_padding
 from sharpening.errors import InputError
 
 __all__ = ["SMALL_MODEL", "LoadedModel", "check_model_name", "fitting_threads", "load_model"]
@@ -57,36 +58,50 @@ def load_model(name: str) -> LoadedModel:
 
     Raises:
         InputError: no such model, a folder without weights or tokenizer, weights that are not safetensors or
-        GGUF.
+        GGUF, not whole or not finite, a tokenizer that does not fit, and anything but a causal language model.
     """
     source, options = locate_model(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-        if options:
-            model = AutoModelForCausalLM.from_pretrained(
-                source, trust_remote_code=False, dtype=torch.float32, **options
-            )
-        else:
-            model, report = AutoModelForCausalLM.from_pretrained(
-                source,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            if missing := sorted(report["missing_keys"]):
-                raise InputError(
-                    "model", name, f"its weights lack {len(missing)} tensors, such as {missing[0]}", MODEL_FIX
-                )
-    except InputError:
-        raise
+        options |= {"trust_remote_code": False, "dtype": torch.float32, "output_loading_info": True}
+        if "gguf_file" not in options:
+            options["use_safetensors"] = True
+        model, report = AutoModelForCausalLM.from_pretrained(source, **options)
     except Exception as error:
-        raise InputError("model", name, f"it could not be loaded ({first_line(error)})", MODEL_FIX) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
+        raise _not_loaded(name, error) from error
+    if "gguf_file" not in options:
+        check_report(name, model, report)
+    settle_padding(name, model, tokenizer)
     model.eval()
+    check_soundness(name, model, tokenizer)
     return LoadedModel(name=name, model=model, tokenizer=tokenizer)
+
+
+def _not_loaded(name, error) -> InputError:
+    """Why, without what only the caller of a library could do about it."""
+    told = str(error)
+    if "trust_remote_code" in told or "custom code" in told:
+        return InputError(
+            "model",
+            name,
+            "its architecture is code that comes with the weights, and no such code is run",
+            "Give a model whose architecture transformers itself knows",
+        )
+    if "ignore_mismatched_sizes" in told or "size mismatch" in told:
+        return InputError(
+            "model",
+            name,
+            "the shapes of its weights are not those that config.json describes",
+            "Take config.json from where the model comes from",
+        )
+    if isinstance(error, KeyError):
+        return InputError(
+            "model",
+            name,
+            f"its config.json names {told}, which transformers does not know",
+            "Take config.json from where the model comes from",
+        )
+    return InputError("model", name, f"it could not be loaded ({first_line(error)})", MODEL_FIX)
 
 
 def frozen_copy(model):

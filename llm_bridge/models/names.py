@@ -5,6 +5,7 @@ hub id.
 from pathlib import Path
 
 from llm_bridge.models.built_in import built_in_folder, names
+from llm_bridge.models.folder import check_config, check_folder
 from sharpening.errors import InputError
 
 MODEL_FIX = (
@@ -28,17 +29,7 @@ def locate_model(name: str) -> tuple[str, dict]:
             raise InputError("model", name, "there is no such GGUF file", MODEL_FIX)
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(
-                "model", name, "the folder has no config.json, so it is not a Hugging Face model", MODEL_FIX
-            )
-        if not list(path.glob("*.safetensors")):
-            raise InputError(
-                "model",
-                name,
-                "the folder has no safetensors weights (pickled weights are not loaded)",
-                MODEL_FIX,
-            )
+        check_folder(name, path)
         return str(path), {}
     if (
         path.exists()
@@ -56,11 +47,12 @@ def locate_model(name: str) -> tuple[str, dict]:
     from huggingface_hub import hf_hub_download
 
     try:
-        hf_hub_download(name, "config.json")
+        config = hf_hub_download(name, "config.json")
     except Exception as error:
         raise InputError(
             "model", name, f"the hub has no such model or cannot be reached ({first_line(error)})", MODEL_FIX
         ) from error
+    check_config(name, Path(config))
     return name, {}
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks import Problem, read_answers
 from sharpening.errors import InputError
 from sharpening.metrics import NO_ANSWER, as_arrays
@@ -197,7 +198,7 @@ class TaskReward:
         problems = [self.problem_of(index) for index in row[::group]]
         texts = [completions[i : i + group] for i in range(0, len(completions), group)]
         heads = (
-            self.signals.tokenizer([problem.prompt for problem in problems])["input_ids"]
+            prompt_token_ids(self.signals.tokenizer, [problem.prompt for problem in problems])
             if self.signals
             else []
         )

@@ -4,6 +4,7 @@ as the next token.
 
 from dataclasses import dataclass
 
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from sharpening.errors import InputError
 
 QUESTION = (
@@ -58,7 +59,8 @@ def question(tokenizer, form: Form, prompt: str, answer: str) -> list[int]:
             [{"role": "user", "content": message}], add_generation_prompt=True, tokenize=False
         )
         return tokenizer(text, add_special_tokens=False)["input_ids"]
-    return tokenizer(form.template.replace("{prompt}", prompt).replace("{answer}", answer))["input_ids"]
+    text = form.template.replace("{prompt}", prompt).replace("{answer}", answer)
+    return prompt_token_ids(tokenizer, [text])[0]
 
 
 def yes_shares(model, tokenizer, form: Form, pairs, *, chunk: int = 64):
