@@ -3,9 +3,11 @@ sentence.
 """
 
 import logging
-from urllib.parse import urlsplit
+import re
+from urllib.parse import quote, urlsplit
 
 from llm_bridge.models.names import first_line
+from llm_bridge.sampling.bounded_http import MOST_BYTES, REFUSED, bounded_client
 from sharpening.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -17,6 +19,11 @@ API_KEY = "SHARPENING_API_KEY"
 
 MOST_AT_ONCE = 128
 """Completions asked for in one request: the limit of OpenAI's own server."""
+
+
+HIDDEN = "[the API key]"
+KEY_IN_ANSWERS = 8
+"""Characters from which on a key is hidden in completions too: shorter ones, such as "EMPTY", are words."""
 
 
 def base_url(url: str) -> str:
@@ -45,7 +52,8 @@ def base_url(url: str) -> str:
 class CompletionServer:
     """Asks one model of an OpenAI-compatible server for completions, and says in a sentence what went wrong.
 
-    chat: True once it turned out that only `/chat/completions` is there, None before the first answer.
+    chat: True once it turned out that only `/chat/completions` is there, None before the first answer. `timeout`
+    bounds each request as a whole. The key is hidden in whatever the server says.
     """
 
     def __init__(
@@ -84,8 +92,14 @@ class CompletionServer:
         # Without a key of its own the client would send the one meant for OpenAI, from the environment, to
         # any server.
         self.client = openai.OpenAI(
-            base_url=self.url, api_key=api_key or "none", timeout=timeout, max_retries=retries
+            base_url=self.url,
+            api_key=api_key or "none",
+            timeout=timeout,
+            max_retries=retries,
+            http_client=bounded_client(),
         )
+        self.client.organization = self.client.project = None
+        self.counts = True
 
     def reach(self) -> None:
         """ConnectionError at once, without the retries that a busy server is worth, if nothing listens at the
@@ -97,8 +111,8 @@ class CompletionServer:
             self.client.with_options(max_retries=0, timeout=min(10.0, self.timeout)).models.list()
         except openai.APIConnectionError as error:
             if not isinstance(error, openai.APITimeoutError):
-                raise self._silent(f"does not answer ({first_line(error.__cause__)})", 1) from error
-        except (openai.OpenAIError, ValueError):
+                raise self._silent(f"does not answer ({self._told(error)})", 1) from self._cause(error)
+        except (openai.OpenAIError, AttributeError, RecursionError, TypeError, ValueError):
             pass  # a server need not list its models
 
     def complete(self, prompt: str, count: int, seed: int) -> tuple[list[str], int, int]:
@@ -124,15 +138,16 @@ class CompletionServer:
             if error.status_code in (400, 422) and count > 1:
                 self.most = 1
                 return self.complete(prompt, 1, seed)
-            raise self._explained(error) from error
-        except openai.APIResponseValidationError as error:
-            raise self._not_such_a_server(first_line(error)) from error
+            raise self._explained(error) from self._cause(error)
         except openai.APIConnectionError as error:
-            raise self._silent(f"does not answer ({first_line(error.__cause__ or error)})") from error
-        except ValueError as error:
-            raise self._not_such_a_server(first_line(error)) from error
+            raise self._silent(f"does not answer ({self._told(error)})") from self._cause(error)
+        except RecursionError as error:
+            raise self._not_such_a_server("its reply is nested too deeply") from error
+        except (openai.APIResponseValidationError, ValueError) as error:
+            raise self._not_such_a_server(self._told(error)) from self._cause(error)
+        found = self._read(reply, count, prompt)
         self.chat = bool(self.chat)
-        return self._read(reply, count)
+        return found
 
     def _ask(self, prompt, count, seed):
         options = self.options | {"seed": seed} | ({"n": count} if count > 1 else {})
@@ -142,17 +157,36 @@ class CompletionServer:
             )
         return self.client.completions.create(prompt=prompt, **options)
 
-    def _read(self, reply, count):
+    def _read(self, reply, count, prompt):
         choices = getattr(reply, "choices", None)
         if not isinstance(choices, list) or not choices:
-            raise self._not_such_a_server(f"its reply holds no choices: {str(reply)[:80]!r}")
+            raise self._not_such_a_server(f"its reply holds no choices: {self._hide(reply)[:80]!r}")
         texts = [self._text(choice) for choice in choices[:count]]
         if not all(isinstance(text, str) for text in texts):
             raise self._not_such_a_server("a choice holds no text")
+        if self.key and len(self.key) >= KEY_IN_ANSWERS:
+            texts = [self._hide(text) for text in texts]
+        # What a prompt may be wrapped in, and one end a completion.
+        most = (
+            len(prompt.encode("utf-8", "replace")) + 10_000,
+            len(choices) * (self.options["max_tokens"] + 1),
+        )
         usage = getattr(reply, "usage", None)
         return texts, *(
-            int(getattr(usage, name, None) or 0) for name in ("prompt_tokens", "completion_tokens")
+            self._count(getattr(usage, name, None), limit)
+            for name, limit in zip(("prompt_tokens", "completion_tokens"), most, strict=True)
         )
+
+    def _count(self, value, limit) -> int:
+        """A number of tokens as the server tells it; 0, and said once, where that cannot be one."""
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit:
+            return value
+        if self.counts:
+            self.counts = False
+            log.warning(
+                "%s does not say how many tokens it used, or not credibly: the cost leaves them out", self.url
+            )
+        return 0
 
     def _text(self, choice):
         """What a choice says; a chat message without content, such as a refusal, says nothing, and a choice
@@ -164,7 +198,17 @@ class CompletionServer:
         return None if message is None else getattr(message, "content", None) or ""
 
     def _explained(self, error) -> Exception:
-        told, status = first_line(error), error.status_code
+        told, status = self._told(error), error.status_code
+        if error.response.headers.get(REFUSED):
+            return self._not_such_a_server(f"its reply is larger than {MOST_BYTES // 2**20} MiB")
+        if 300 <= status < 400:
+            target = self._hide(error.response.headers.get("location", "nowhere"))[:160]
+            return InputError(
+                "url",
+                self.url,
+                f"it redirects to {target!r}, and a redirect could carry the key elsewhere",
+                "Give the address where the server is, if you trust it",
+            )
         if status in (401, 403):
             fix = (
                 "Give the key that this server asks for (command line: in the environment variable"
@@ -197,9 +241,33 @@ class CompletionServer:
             names = [
                 entry.id for entry in self.client.with_options(max_retries=0, timeout=10.0).models.list().data
             ]
-        except (openai.OpenAIError, AttributeError, TypeError, ValueError):
+        except (openai.OpenAIError, AttributeError, RecursionError, TypeError, ValueError):
             return ""
-        return f"It serves {', '.join(map(str, names[:8]))}" if names else ""
+        return f"It serves {', '.join(self._hide(name)[:80] for name in names[:8])}" if names else ""
+
+    def _told(self, error) -> str:
+        """What an error says, on one line that is fit to be shown."""
+        response = getattr(error, "response", None)
+        text = str(error if response is not None else error.__cause__ or error)
+        if response is not None and "<html" in response.text[:2000].lower():
+            title = re.search(r"<title[^>]*>([^<]*)", response.text[:2000], re.IGNORECASE)
+            text = f"status {response.status_code}, an HTML page" + (
+                f" {title[1].strip()!r}" if title else ""
+            )
+        text = self._hide(text or type(error).__name__)
+        return first_line(ValueError("".join(c if c.isprintable() or c == "\n" else " " for c in text)))
+
+    def _hide(self, text) -> str:
+        """The text without the key, as it is and as an address would spell it."""
+        text = str(text)
+        for key in {self.key, quote(self.key, safe="")} if self.key else ():
+            text = text.replace(key, HIDDEN)
+        return text
+
+    def _cause(self, error):
+        """The error itself for a traceback, unless the server's words in it hold the key."""
+        seen = [error, error.__cause__, getattr(getattr(error, "response", None), "text", "")]
+        return error if all(str(part) == self._hide(part) for part in seen) else None
 
     def _silent(self, what: str, tries: int | None = None) -> ConnectionError:
         asked = {1: "once"}.get(tries or self.tries, f"{tries or self.tries} times")

@@ -12,7 +12,7 @@ import torch
 
 class TinyServer(ThreadingHTTPServer):
     """Parameters: `loaded` samples with `generate`; `endpoints` exist; `most` caps n without a word;
-    `script`: what to reply first, each a status or (status, body text). `requests` keeps (path, body) of
+    `script`: what to reply first, each a status, (status, body text) or a function of the handler. `requests` keeps (path, body) of
     every POST, `keys` the Authorization headers.
     """
 
@@ -77,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             server.keys.append(self.headers["Authorization"])
             if server.script:
                 planned = server.script.pop(0)
+                if callable(planned):
+                    return planned(self)
                 return self.reply(
                     *(
                         planned
