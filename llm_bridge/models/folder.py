@@ -60,8 +60,8 @@ def check_config(name: str, file: Path) -> None:
             "it is an encoder-decoder model, which does not continue its prompt",
             "Give a causal (decoder-only) language model",
         )
-    if config.get("quantization_config"):
-        method = dict(config["quantization_config"]).get("quant_method", "by a method it does not name")
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
         raise InputError(
             "model",
             name,
@@ -114,17 +114,21 @@ def _check_weights(name, folder):
 
 def _check_whole(name, file: Path):
     """The header of a safetensors file says where its last tensor ends."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise InputError("model", name, f"{file.name} is cut off, or no safetensors file", ANEW_FIX)
-        try:
-            entries = json.loads(stream.read(length))
-            ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
-            needed = 8 + length + max(ends, default=0)
-        except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError) as error:
-            raise InputError("model", name, f"{file.name} is no safetensors file", ANEW_FIX) from error
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = stream.read(length) if length <= size - 8 else b""
+    except OSError as error:
+        raise InputError("model", name, f"{file.name} cannot be read ({error.strerror})", ANEW_FIX) from error
+    if not header:
+        raise InputError("model", name, f"{file.name} is cut off, or no safetensors file", ANEW_FIX)
+    try:
+        entries = json.loads(header)
+        ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
+        needed = 8 + length + max(ends, default=0)
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError) as error:
+        raise InputError("model", name, f"{file.name} is no safetensors file", ANEW_FIX) from error
     if needed != size:
         raise InputError("model", name, f"{file.name} has {size} of {needed} bytes", ANEW_FIX)
 
@@ -132,7 +136,7 @@ def _check_whole(name, file: Path):
 def _json_object(name, file: Path) -> dict:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise InputError("model", name, f"its {file.name} is not JSON ({reason})", ANEW_FIX) from error
     if not isinstance(data, dict):

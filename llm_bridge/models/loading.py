@@ -61,8 +61,8 @@ def load_model(name: str) -> LoadedModel:
         GGUF, not whole or not finite, a tokenizer that does not fit, and anything but a causal language model.
     """
     source, options = locate_model(name)
+    tokenizer = _load_tokenizer(name, source, options)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
         options |= {"trust_remote_code": False, "dtype": torch.float32, "output_loading_info": True}
         if "gguf_file" not in options:
             options["use_safetensors"] = True
@@ -77,6 +77,23 @@ def load_model(name: str) -> LoadedModel:
     return LoadedModel(name=name, model=model, tokenizer=tokenizer)
 
 
+def _load_tokenizer(name, source, options):
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:
+        told = str(error)
+        if options or "trust_remote_code" in told or "model type" in told:
+            raise _not_loaded(name, error) from error
+        if "Couldn't instantiate" in told or isinstance(error, OSError):
+            told = "none is there"
+        raise InputError(
+            "model",
+            name,
+            f"its tokenizer could not be loaded ({first_line(ValueError(told))})",
+            "Put the tokenizer's files, tokenizer.json and tokenizer_config.json, beside the weights",
+        ) from error
+
+
 def _not_loaded(name, error) -> InputError:
     """Why, without what only the caller of a library could do about it."""
     told = str(error)
@@ -86,6 +103,17 @@ def _not_loaded(name, error) -> InputError:
             name,
             "its architecture is code that comes with the weights, and no such code is run",
             "Give a model whose architecture transformers itself knows",
+        )
+    if "model type" in told and "not recognize" in told:
+        return InputError(
+            "model",
+            name,
+            "the installed transformers does not know its architecture (model_type in config.json)",
+            "Give a model of an architecture that it knows",
+        )
+    if "Unrecognized configuration class" in told:
+        return InputError(
+            "model", name, "it is no causal language model", "Give a causal (decoder-only) language model"
         )
     if "ignore_mismatched_sizes" in told or "size mismatch" in told:
         return InputError(

@@ -13,10 +13,12 @@ def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
     behind every text (such as an end-of-sequence token) is left away, since the completion follows there. A
     prompt that is a list of token ids stays as it is.
 
-    Raises: InputError for a prompt without any token.
+    Raises: InputError for no prompts, and for a prompt without any token.
     """
     prompts = list(prompts)
-    if prompts and not isinstance(prompts[0], str):
+    if not prompts:
+        raise InputError("prompts", prompts, "there is nothing to continue", "Give at least one prompt")
+    if not isinstance(prompts[0], str):
         found = [list(ids) for ids in prompts]
     else:
         found = _of_texts(tokenizer, prompts)
@@ -32,7 +34,7 @@ def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
 
 
 def _of_texts(tokenizer, prompts) -> list[list[int]]:
-    whole = [list(ids) for ids in tokenizer(prompts)["input_ids"]] if prompts else []
+    whole = [list(ids) for ids in tokenizer(prompts)["input_ids"]]
     front, behind = _added(tokenizer)
     if not front and not behind:
         return whole

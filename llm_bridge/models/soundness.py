@@ -72,6 +72,16 @@ def check_soundness(name: str, model, tokenizer) -> None:
     """Raise InputError for a tokenizer with tokens that have no embedding, weights that are not finite, and a model
     that cannot be run, gives no probabilities, or lets a token depend on what follows it.
     """
+    stated = getattr(model.generation_config, "eos_token_id", None)
+    if not all(
+        type(token) in (int, type(None)) for token in (stated if isinstance(stated, list) else [stated])
+    ):
+        raise InputError(
+            "model",
+            name,
+            f"its generation_config.json says eos_token_id = {stated!r}, which is no token's id",
+            "Write the id of its end-of-sequence token there",
+        )
     _check_tokenizer(name, tokenizer, model.get_input_embeddings().weight.shape[0])
     for label, weight in model.named_parameters():
         if weight.is_floating_point() and not torch.isfinite(weight).all():
@@ -80,6 +90,15 @@ def check_soundness(name: str, model, tokenizer) -> None:
                 name,
                 f"its weights {label} hold NaN or infinity",
                 "Use an earlier checkpoint of the model",
+            )
+    # What is computed from the config; a mask may hold minus infinity. Attention can turn NaN into plain numbers.
+    for label, table in model.named_buffers():
+        if table.is_floating_point() and not (table < torch.inf).all():
+            raise InputError(
+                "model",
+                name,
+                f"what its config.json says makes {label} NaN or infinite",
+                "Take config.json from where the model comes from",
             )
     _check_probabilities(name, model, tokenizer)
 

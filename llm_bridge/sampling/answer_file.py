@@ -1,6 +1,7 @@
 """Completions kept as they arrive, so that a later sitting draws only what is missing."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -50,6 +51,7 @@ class AnswerFile:
                 )
             self.chat = None if head is None else head["chat"]
             for row in rows:
+                _check(row)
                 self._keep(
                     (row["prompt"], row["copy"]),
                     row["texts"],
@@ -57,7 +59,7 @@ class AnswerFile:
                     row["completion_tokens"],
                     row["seconds"],
                 )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -100,3 +102,17 @@ class AnswerFile:
         """Keep nothing that still arrives: another sitting may have begun to draw the same."""
         with self._lock:
             self._closed = True
+
+
+def _check(row) -> None:
+    """TypeError for a line that says something else than `add` writes."""
+    counts = [row["prompt_tokens"], row["completion_tokens"], row["copy"]]
+    if not (
+        isinstance(row["prompt"], str)
+        and isinstance(row["texts"], list)
+        and all(isinstance(text, str) for text in row["texts"])
+        and all(type(count) is int and count >= 0 for count in counts)
+        and type(row["seconds"]) in (int, float)
+        and 0 <= row["seconds"] < math.inf
+    ):
+        raise TypeError("not a line of answers")

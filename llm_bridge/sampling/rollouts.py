@@ -7,6 +7,7 @@ independently. The law of the completions is unchanged: that of a plain forward 
 padding or a cache would change it (`llm_bridge.sampling.batching`), less is shared.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from llm_bridge.sampling.rows import (
     last_logits_only,
     prefix_cache,
 )
+from sharpening.errors import InputError
 
 
 @dataclass
@@ -80,6 +82,11 @@ def sample(
 
     Raises: InputError for prompts that the model cannot continue, and a model that cannot be sampled.
     """
+    for name, value in (("rollouts", rollouts), ("max_new_tokens", max_new_tokens), ("chunk", chunk)):
+        if value < 1:
+            raise InputError(name, value, "it must be at least 1")
+    if not 0 < temperature < math.inf:
+        raise InputError("temperature", temperature, "it must be greater than zero and finite")
     with evaluating(model):
         rollouts = 1 if greedy else rollouts
         prompt_ids = prompt_token_ids(tokenizer, prompts)

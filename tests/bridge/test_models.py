@@ -212,6 +212,8 @@ class TestConfigs:
             {"hidden_act": "no-such-thing"},
             {"rms_norm_eps": -1e9},
             {"rope_parameters": {"rope_type": "no-such-thing"}},
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}},
+            {"rope_parameters": {"rope_type": "default", "rope_theta": -5.0}},
             {"tie_word_embeddings": "maybe?", "num_attention_heads": 10**6},
         ],
     )
@@ -228,9 +230,22 @@ class TestConfigs:
         (folder / "config.json").write_text(text)
         assert "config.json is not" in refused(folder)
 
-    def test_quantised_weights(self, folder):
-        edit(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
-        assert "quantised (bitsandbytes)" in refused(folder)
+    @pytest.mark.parametrize(
+        "settings, told",
+        [
+            ({"quant_method": "bitsandbytes"}, "bitsandbytes"),
+            ("int4", "int4"),
+            ([1], "[1]"),
+            ({"bits": 4}, "None"),
+        ],
+    )
+    def test_quantised_weights(self, folder, settings, told):
+        edit(folder, quantization_config=settings)
+        assert f"quantised ({told})" in refused(folder)
+
+    def test_an_end_that_is_no_id(self, folder):
+        (folder / "generation_config.json").write_text('{"eos_token_id": "<eos>"}')
+        assert "eos_token_id = '<eos>'" in refused(folder)
 
     def test_an_encoder_decoder(self, folder):
         edit(folder, is_encoder_decoder=True)
@@ -251,6 +266,11 @@ class TestConfigs:
 
 
 class TestWeights:
+    def test_a_folder_in_the_place_of_weights(self, folder):
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").mkdir()
+        assert "model.safetensors cannot be read" in refused(folder)
+
     def shards(self, folder):
         load_model(str(folder)).model.save_pretrained(folder, max_shard_size="20KB")
         (folder / "model.safetensors").unlink(missing_ok=True)
@@ -296,6 +316,17 @@ class TestWeights:
 
 
 class TestTokenizers:
+    def test_none_there(self, folder):
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+        assert "its tokenizer could not be loaded (none is there)" in refused(folder)
+
+    @pytest.mark.parametrize("text", ["{", "[]", "[" * 10**5, ""])
+    @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+    def test_files_that_hold_none(self, folder, file, text):
+        (folder / file).write_text(text)
+        assert "its tokenizer could not be loaded" in refused(folder)
+
     def test_more_tokens_than_embeddings(self, folder):
         model = random_model("llama").model
         model.resize_token_embeddings(20)

@@ -12,6 +12,7 @@ from tiny import markov_model, random_model
 
 from llm_bridge import load_model
 from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
+from sharpening.errors import InputError
 
 FALSE_ALARM = 1e-4
 RAGGED = ["7+5=", "12+34=", "9+47="]
@@ -373,3 +374,24 @@ class TestSequenceLogProbs:
             temperature=1.3,
         )
         assert torch.allclose(scores.reshape(3, 6), drawn.log_probs, atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("rollouts", 0),
+        ("max_new_tokens", 0),
+        ("chunk", 0),
+        ("temperature", 0.0),
+        ("temperature", -1.0),
+        ("temperature", math.nan),
+        ("temperature", math.inf),
+        ("prompts", []),
+        ("prompts", ["", "1"]),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(name, value):
+    loaded = random_model("llama")
+    options = {"prompts": RAGGED, "rollouts": 2, "max_new_tokens": 2} | {name: value}
+    with pytest.raises(InputError, match=name):
+        sample(loaded.model, loaded.tokenizer, **options)

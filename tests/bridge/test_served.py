@@ -246,7 +246,29 @@ class TestFolder:
                 ask(server.url, folder=tmp_path, **change)
             assert len(server.requests) == before
 
-    @pytest.mark.parametrize("text", ["[]\n", "{}\n", "no json\n", '{"identity": 3, "chat": false}\n'])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"texts": "345"},
+            {"texts": [3]},
+            {"prompt_tokens": -1},
+            {"completion_tokens": "2"},
+            {"seconds": -1.0},
+        ],
+    )
+    def test_a_line_of_something_else_is_refused(self, known, tmp_path, change):
+        with serving(known) as server:
+            ask(server.url, folder=tmp_path)
+            file = tmp_path / ANSWERS_FILE
+            head, first, *rest = file.read_text().splitlines()
+            file.write_text("\n".join([head, json.dumps(json.loads(first) | change), *rest, ""]))
+            with pytest.raises(InputError, match=f"folder.*{ANSWERS_FILE}"):
+                ask(server.url, folder=tmp_path)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["[]\n", "{}\n", "no json\n", '{"identity": 3, "chat": false}\n', "[" * 10**5 + "\n", "\x00\n"],
+    )
     def test_another_file_is_refused(self, tmp_path, text):
         (tmp_path / ANSWERS_FILE).write_text(text)
         with pytest.raises(InputError, match="folder"):
