@@ -47,10 +47,8 @@ def batching(model, tokenizer, lengths, new_tokens: int) -> Batching:
     longest = max(lengths) + new_tokens
     with evaluating(model):
         _check_length(model, min(lengths), max(lengths), new_tokens)
-        if model not in _verified:
-            _verified[model] = _verify(model, tokenizer)
-    found, reach = _verified[model], attention_reach(model.config)
-    return max(found, Batching.EQUAL) if reach is not None and longest > reach else found
+        reach = attention_reach(model.config)
+        return _first_right(model, tokenizer, padded=reach is None or longest <= reach)
 
 
 def attention_reach(config) -> int | None:
@@ -122,27 +120,17 @@ def _dicts(entry):
             yield from _dicts(inner)
 
 
-def _verify(model, tokenizer) -> Batching:
-    check = _Check(model, tokenizer)
-    if check.right(
-        lambda: PaddedRows(model, [check.short, check.long], check.pad), (check.short, check.long)
-    ):
-        if check.right(
-            lambda: PaddedRows(
-                model,
-                [check.short[HEAD:], check.long[HEAD:]],
-                check.pad,
-                HEAD,
-                prefix_cache(model, check.short[:HEAD]),
-            ),
-            (check.short, check.long),
-        ):
-            return Batching.SHARED
-        return Batching.LEFT
-    if check.right(lambda: EqualRows(model, [check.long, check.other]), (check.long, check.other)):
-        return Batching.EQUAL
-    if check.right(lambda: PlainRows(model, [check.long, check.other]), (check.long, check.other)):
-        return Batching.PLAIN
+def _first_right(model, tokenizer, padded: bool) -> Batching:
+    """The first way that gives the logits of plain forward passes; each is looked at once a model, when it is asked
+    for.
+    """
+    known, check = _verified.setdefault(model, {}), None
+    for way in Batching if padded else (Batching.EQUAL, Batching.PLAIN):
+        if way not in known:
+            check = check or _Check(model, tokenizer)
+            known[way] = check.right(way)
+        if known[way]:
+            return way
     raise InputError(
         "model",
         type(model).__name__,
@@ -152,9 +140,12 @@ def _verify(model, tokenizer) -> Batching:
 
 
 class _Check:
-    """Sequences of ordinary tokens, and whether a way of running them gives the logits of plain forward passes."""
+    """Sequences of ordinary tokens, and whether a way of running them gives the logits of plain forward passes.
 
-    PARENTS = ((0, 1, 0), (2, 0, 1))
+    Raises: InputError for a model whose logits depend on what follows.
+    """
+
+    PARENTS = ((0, 1, 0), (2, 0), (0, 1))
 
     def __init__(self, model, tokenizer):
         self.model, self.pad = model, padding_id(tokenizer)
@@ -167,17 +158,51 @@ class _Check:
         self.long = draw.choices(pool, k=room)
         self.short = self.long[:HEAD] + draw.choices(pool, k=max(1, room - HEAD - GAP))
         self.other = draw.choices(pool, k=room)
-        self.tokens = [draw.choices(pool, k=3) for _ in self.PARENTS]
+        self.tokens = [draw.choices(pool, k=len(parents)) for parents in self.PARENTS]
+        # A padding token that was drawn is a token like any other; some models count positions without it.
+        self.tokens[0][0] = min(self.pad, size - 1)
         # What another context changes: a difference far below it is rounding.
         mirrored = [*reversed(self.short[:-1]), self.short[-1]]
         here, there = (self._plain(ids)[-1] for ids in (self.short, mirrored))
         rounding = 8 * torch.finfo(model.dtype).eps * here.abs().max()
         self.tolerance = (rounding + 2e-3 * (here - there).abs().max()).item()
+        self._looks_back_only()
 
     def _plain(self, ids):
         return plain_logits(self.model, torch.tensor([ids]))[0]
 
-    def right(self, start, sequences) -> bool:
+    def _looks_back_only(self) -> None:
+        """Raise InputError if a longer sequence changes what the model says of a token."""
+        whole = self._plain(self.long)
+        for length in {HEAD + 1, len(self.long) // 2, len(self.long) - 1}:
+            if (whole[length - 1] - self._plain(self.long[:length])[-1]).abs().max() > self.tolerance:
+                raise InputError(
+                    "model",
+                    type(self.model).__name__,
+                    "what it says of a token depends on the tokens after it, so completions have no fixed probability",
+                    "Give another causal (decoder-only) language model",
+                )
+
+    def right(self, way: Batching) -> bool:
+        """Whether that way of running them agrees with plain forward passes."""
+        if way == Batching.SHARED:
+            return self._padded(0) and self._padded(HEAD)
+        if way == Batching.LEFT:
+            return self._padded(0)
+        pair, kind = (self.long, self.other), EqualRows if way == Batching.EQUAL else PlainRows
+        return self._agree(lambda: kind(self.model, pair), pair)
+
+    def _padded(self, prefix: int) -> bool:
+        """Whether padding is right behind a common prefix of that length, or in front of all."""
+        pair = (self.short, self.long)
+
+        def start():
+            shared = prefix_cache(self.model, self.short[:prefix]) if prefix else None
+            return PaddedRows(self.model, [ids[prefix:] for ids in pair], self.pad, prefix, shared)
+
+        return self._agree(start, pair)
+
+    def _agree(self, start, sequences) -> bool:
         """Whether the rows that `start` makes of the sequences, and two steps on from them, agree."""
         try:
             rows, found = start(), []

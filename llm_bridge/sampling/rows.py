@@ -92,7 +92,10 @@ class EqualRows:
         self.positions = len(sequences) * len(sequences[0])
 
     def extend(self, parent, token) -> None:
-        self.cache.reorder_cache(parent.to(self.model.device))
+        # Not every layer of a cache knows how to select rows; reordering, for beam search, can do the same.
+        known = all(hasattr(layer, "batch_select_indices") for layer in self.cache.layers)
+        select = self.cache.batch_select_indices if known else self.cache.reorder_cache
+        select(parent.to(self.model.device))
         self._run(token[:, None])
         self.positions += len(parent)
 

@@ -65,6 +65,12 @@ CONFIGS = {
             "layer_types": ["chunked_attention", "full_attention"],
         },
     ),
+    "minimax": (
+        "minimax",
+        WINDOWED
+        | {"layer_types": ["linear_attention", "full_attention"], "num_local_experts": 2, "block_size": 8},
+    ),
+    "roberta": ("roberta", USUAL | {"is_decoder": True}),
     "bloom": ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 2}),
     "mpt": ("mpt", {"d_model": 32, "n_layers": 2, "n_heads": 2, "expansion_ratio": 2, "max_seq_len": 96}),
     "falcon-alibi": ("falcon", USUAL | {"alibi": True, "new_decoder_architecture": False}),

@@ -5,7 +5,9 @@ slots, recurrent states and models without a cache change no probability and no 
 import pytest
 import torch
 from architectures import CONFIGS, DYNAMIC_ROPE, plain_log_probs, random_architecture
+from tiny import save
 
+from llm_bridge.models.loading import load_model
 from llm_bridge.sampling.batching import Batching, attention_reach, batching
 from llm_bridge.sampling.forward import completion_statistics, next_token_logits
 from llm_bridge.sampling.rollouts import sample, sequence_log_probs
@@ -140,3 +142,35 @@ def test_a_token_without_an_embedding():
     loaded = random_architecture("llama")
     with pytest.raises(InputError, match="token 999.*0 to 2"):
         sample(loaded.model, loaded.tokenizer, [[3, 4, 999]], rollouts=1, max_new_tokens=2)
+
+
+@pytest.mark.parametrize("name", ["minimax", "roberta"])
+def test_a_way_is_looked_at_before_it_is_taken(name):
+    """Rows of MiniMax's cache are not where beam search reorders them; RoBERTa counts positions without padding
+    tokens, drawn ones included.
+    """
+    loaded = random_architecture(name)
+    for prompts in (SHARED, RAGGED):
+        drawn = draw(loaded, prompts)
+        for prompt, group, scores in zip(
+            drawn.prompt_ids, drawn.token_ids, drawn.token_log_probs, strict=True
+        ):
+            for ids, score in zip(group, scores, strict=True):
+                plain = plain_log_probs(loaded, prompt, ids, TEMPERATURE)
+                expected = plain.gather(1, torch.tensor(ids)[:, None])[:, 0]
+                assert torch.allclose(torch.tensor(score).double(), expected, atol=TOLERANCE)
+
+
+def test_both_lengths_of_a_window_are_looked_at():
+    """First with padding, then without, in one process: each way is verified when it is first needed."""
+    loaded = random_architecture("mistral-window", sliding_window=40)
+    ways = [batching(loaded.model, loaded.tokenizer, [5, size], 10) for size in (20, 60, 20)]
+    assert ways == [Batching.SHARED, Batching.EQUAL, Batching.SHARED]
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt_neo", "bloom", "mpt", "falcon-alibi", "mamba", "jamba", "gemma3_text", "xlstm"]
+)
+def test_a_saved_model_is_loaded_and_sampled(name, tmp_path):
+    loaded = load_model(save(random_architecture(name), tmp_path))
+    assert len(draw(loaded, RAGGED).texts) == 3
