@@ -48,6 +48,9 @@ METRICS: dict[str, Metric] = {
     ),
     "tie_rate": Metric("share", "share of prompts whose vote has several leaders", False),
     "no_answer_rate": Metric("share", "share of rollouts without an answer", False),
+    "truncated": Metric(
+        "share", "share of completions cut off at the length limit (TRL: completions/clipped_ratio)", False
+    ),
     "perplexity": Metric(
         "-", "perplexity of the sampled completions under the model that sampled them", False
     ),
@@ -68,7 +71,7 @@ def evaluation_steps(num_steps: int, eval_every: int) -> np.ndarray:
     return np.append(np.arange(0, num_steps, eval_every), num_steps)
 
 
-def write_json(path: str | os.PathLike, data: Any) -> Path:
+def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> Path:
     """Write data as JSON in one piece: the old file stays whole until the new one is complete.
 
     Raises: InputError if the folder is missing or cannot be written, or if the data hold a NaN, an infinity
@@ -76,7 +79,7 @@ def write_json(path: str | os.PathLike, data: Any) -> Path:
     """
     path = Path(path)
     try:
-        text = json.dumps(data, indent=1, allow_nan=False)
+        text = json.dumps(data, indent=indent, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
             "data",

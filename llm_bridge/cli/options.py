@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -96,6 +97,12 @@ _SETTINGS = {
             " small tasks."
         ),
     ),
+    "mask_truncated_completions": (
+        bool,
+        TRAINING,
+        "As in TRL: completions cut off at --max-new-tokens are left out of the loss; here they do not vote"
+        " and count as no answer, too.",
+    ),
 }
 
 
@@ -110,12 +117,20 @@ class Request:
     outputs: Outputs
 
     def check(self, folder: Path | None = None) -> None:
-        """Raise InputError now if the name cannot be a model's, or if nothing can be written in `folder`."""
+        """Raise InputError now if the name cannot be a model's, or if `folder` cannot become or go on as this
+        run's; then say what was left out of the task.
+        """
         from llm_bridge.models.names import check_model_name
 
         check_model_name(self.model)
         if folder is not None:
+            from llm_bridge.training.run_folder import check_folder_is_ours, check_owner, run_identity
+
+            if check_folder_is_ours(folder) is not None:
+                check_owner(folder, run_identity(self.model, self.task, self.settings))
             check_folder("output", folder)
+        for note in self.task.notes:
+            print(f"Note: {note}", file=sys.stderr)
 
     def run_folder(self, chosen: Path | None) -> Path:
         """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own
@@ -242,7 +257,10 @@ def _shared_parameters() -> list[inspect.Parameter]:
         ),
     ]
     for name, (kind, panel, text) in _SETTINGS.items():
-        option = typer.Option(f"--{name.replace('_', '-')}", help=text, rich_help_panel=panel)
+        flags = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            flags += f"/--no-{name.replace('_', '-')}"
+        option = typer.Option(flags, help=text, rich_help_panel=panel)
         parameters.append(
             _option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name])
         )

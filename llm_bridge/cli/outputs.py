@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from llm_bridge.cli.ownership import check_report_folder
 from sharpening.errors import InputError
 
 _STDOUT = ("-", "/dev/stdout")
@@ -37,6 +38,7 @@ class Outputs:
         if self.json_path is not None:
             check_file("json", self.json_path)
         if self.report is not None:
+            check_report_folder(self.report)
             check_folder("report", self.report)
 
     def console(self):

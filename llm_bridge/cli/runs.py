@@ -89,6 +89,8 @@ def run_served_forecast(
         from llm_bridge.report.served import print_served, served_command, served_document, served_files
 
         check_folder("output", folder)
+        for note in task.notes:
+            print(f"Note: {note}", file=sys.stderr)
         try:
             with terminal_progress() as progress:
                 found = forecast_served(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.attractors import told as attractor_told
@@ -17,6 +18,7 @@ from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
+from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.tasks import spellable
 from llm_bridge.training.reward_function import check_reward
@@ -33,6 +35,9 @@ which only says where the pilot begins: a forecast is to cost a twentieth of a r
 """
 
 SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
+
+MOST_PILOTS = 100
+"""More would cost what the run itself costs."""
 
 
 @quiet_libraries()
@@ -65,6 +70,11 @@ def forecast_model(
         fitted = check_calibration(Path(calibration), settings.reward, task.labelled)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
+    fits_context(
+        loaded,
+        sum(task.split(settings.eval_prompts, settings.dataset_size), []),
+        settings.max_new_tokens or task.max_new_tokens,
+    )
     with fitting_threads(loaded):
         probe = probe_model(
             loaded,
@@ -98,6 +108,7 @@ def forecast_model(
         cost=probe.cost.as_dict(),
         pilot_records=[pilot.as_dict() for pilot in run],
         problems=problems_digest(task),
+        notes=list(task.notes),
     )
     if moved:
         return _calibrated(probe, moved, settings, theory, common, fitted)
@@ -107,12 +118,12 @@ def forecast_model(
 def _check(task, settings: RunSettings, pilots: int) -> None:
     """InputError for what no forecast can be made of, as `forecast_model` says."""
     check_reward(settings.reward, task)
-    if pilots < 1 or pilots > 1 and settings.reward not in CALIBRATED:
+    whole("pilots", pilots, 1, MOST_PILOTS, "Leave it at 1, or use 3")
+    if pilots > 1 and settings.reward not in CALIBRATED:
         raise InputError(
             "pilots",
             pilots,
-            "a forecast runs at least one pilot, and none for a reward that is not calibrated "
-            f"({', '.join(CALIBRATED)} are)",
+            f"a forecast runs no pilot for a reward that is not calibrated ({', '.join(CALIBRATED)} are)",
             "Leave it at 1",
         )
     if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:

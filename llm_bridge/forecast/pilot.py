@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from llm_bridge.console.numbers import SEEDS
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.attractors import Attractor, fall
 from llm_bridge.forecast.levels import crossing
@@ -21,6 +22,7 @@ from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_replies, share_kept
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.base import base_rate_floor, run_without_labels
+from llm_bridge.training.settings import RATES
 from sharpening.metrics import group_metrics
 
 STEPS, GROWTH, HELD = 14, 1.5, 0.97
@@ -108,7 +110,8 @@ def run_pilot(
     from llm_bridge.training.trainer import grpo_trainer, schedule
 
     progress = progress or NullProgress()
-    settings = replace(settings, max_steps=steps, learning_rate=first_rate)
+    low, high = RATES
+    settings = replace(settings, max_steps=steps, learning_rate=min(max(first_rate, low), high))
     train, evaluation = schedule(task, settings)
     problems = evaluation[:prompts]
     twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
@@ -143,7 +146,7 @@ def run_pilots(loaded, task, settings, count: int, **options) -> list[Pilot]:
     `run_pilot`.
     """
     return [
-        run_pilot(loaded, task, replace(settings, seed=settings.seed + number), **options)
+        run_pilot(loaded, task, replace(settings, seed=(settings.seed + number) % SEEDS), **options)
         for number in range(count)
     ]
 
@@ -163,7 +166,10 @@ class _Watch(TrainerCallback):
 
         def heard(step, drawn):
             rows = train[step * self.settings.prompts_per_step : (step + 1) * self.settings.prompts_per_step]
-            answers = read_answers(rows, drawn.texts, self.task)
+            unread = None
+            if self.settings.mask_truncated_completions:
+                unread = drawn.truncated(self.twin.model, self.twin.tokenizer)
+            answers = read_answers(rows, drawn.texts, self.task, unread)
             correct = None if run_without_labels(rows) else answers.correct
             for name, values in group_metrics(answers.ids, correct).items():
                 self.table.setdefault(name, []).append(float(np.mean(values)))
@@ -172,8 +178,9 @@ class _Watch(TrainerCallback):
 
     def _greedy(self):
         length = self.settings.max_new_tokens or self.task.max_new_tokens
+        masked = self.settings.mask_truncated_completions
         return greedy_replies(
-            self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost
+            self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost, masked
         )
 
     def attractor(self) -> tuple[Attractor, ...]:

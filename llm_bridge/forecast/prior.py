@@ -17,6 +17,7 @@ class Prior:
 
     accuracy, label_accuracy, reward_accuracy: None without true answers. majority_ratio: the votes' share of
     the leading answer; entropy in nats; tie: share of votes that are tied; no_answer: share of completions.
+    truncated: share of completions that were cut off at the length limit; None where that was not seen.
     """
 
     accuracy: float | None = None
@@ -26,6 +27,7 @@ class Prior:
     entropy: float
     tie: float
     no_answer: float
+    truncated: float | None = None
 
     @property
     def labelled(self) -> bool:
@@ -71,8 +73,7 @@ def prompt_metrics(ids, correct, group: int) -> dict[str, np.ndarray]:
     return {name: np.mean([part[name] for part in parts], axis=0) for name in PRIOR if name in parts[0]}
 
 
-def prior_of(ids, correct, group: int) -> Prior:
-    """The prior that these answers show: `prompt_metrics`, averaged over prompts."""
-    return Prior(
-        **{name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}
-    )
+def prior_of(ids, correct, group: int, truncated: float | None = None) -> Prior:
+    """The prior that these answers show: `prompt_metrics`, averaged over prompts; `truncated` as it is."""
+    found = {name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}
+    return Prior(**found, truncated=truncated)

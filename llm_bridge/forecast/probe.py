@@ -114,9 +114,17 @@ def probe_model(
     )
     cost.add(drawn)
     bar.close()
-    answers = read_answers(problems, drawn.texts, task)
+    truncated = drawn.truncated(model, tokenizer)
+    answers = read_answers(
+        problems, drawn.texts, task, truncated if settings.mask_truncated_completions else None
+    )
     population = answer_population(task, problems, answers)
-    prior = prior_of(answers.ids, None if population.correct is None else answers.correct, settings.rollouts)
+    prior = prior_of(
+        answers.ids,
+        None if population.correct is None else answers.correct,
+        settings.rollouts,
+        truncated=float(np.mean(truncated)),
+    )
     kernel = measure_kernel(loaded, task, pool[:gradient_prompts], settings, cost, progress)
     radius = retention_curve(
         loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise
@@ -172,6 +180,7 @@ def measure_gradients(
         max_new_tokens=settings.max_new_tokens,
         seed=settings.seed,
         reference=model,
+        mask_truncated_completions=settings.mask_truncated_completions,
     )
     reward.attach(lambda: model, tokenizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -189,7 +198,8 @@ def measure_gradients(
         generator=seeded(settings.seed, 12),
     )
     cost.add(drawn)
-    answers = read_answers(problems, drawn.texts, task)
+    unread = drawn.truncated(model, tokenizer) if settings.mask_truncated_completions else None
+    answers = read_answers(problems, drawn.texts, task, unread)
     rewards = reward.score(problems, drawn.prompt_ids, drawn.token_ids, drawn.texts)
     cost.generated_tokens, cost.forward_tokens = (
         cost.generated_tokens + reward.cost[0],
@@ -287,7 +297,7 @@ def retention_curve(
     labelled = not run_without_labels(problems)
     initial, kept, table = None, [], []
     floor = base_rate_floor(task, problems) if labelled else None
-    length = settings.max_new_tokens or task.max_new_tokens
+    length, masked = settings.max_new_tokens or task.max_new_tokens, settings.mask_truncated_completions
     for size in noise:
         rows = []
         for _ in range(draws if size else 1):
@@ -298,7 +308,7 @@ def retention_curve(
                         if not size
                         else value + size * torch.randn(value.shape, generator=generator).to(value.device)
                     )
-            answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost)
+            answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost, masked)
             initial = initial or answers
             rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
         kept.append(size)

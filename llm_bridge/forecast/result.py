@@ -42,7 +42,8 @@ class ModelForecast:
     budget); `safe_learning_rate`: the largest one whose chance of collapse within the budget is small (None
     where it is not known). `pilots`: copies whose pilots speak. `pilot_records`: what every pilot saw, silent
     ones included, and `problems`: what tells the data set; both for `sharpening calibrate`. `calibration`:
-    which one dates the steps (None where none does).
+    which one dates the steps (None where none does). `notes`: sentences to know the forecast by, such as
+    prompts that were left out.
     """
 
     model: str
@@ -65,6 +66,7 @@ class ModelForecast:
     pilot_records: list[dict] = field(default_factory=list)
     problems: str | None = None
     calibration: dict | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def trajectory(self) -> "Trajectory":

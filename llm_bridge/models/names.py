@@ -44,6 +44,15 @@ def locate_model(name: str) -> tuple[str, dict]:
             f"it is neither a folder, a GGUF file nor a built-in name ({', '.join(names())})",
             MODEL_FIX,
         )
+    model_commit(name)
+    return name, {}
+
+
+def model_commit(name: str) -> str:
+    """The commit that a hub id means now, or the one in the cache where the hub cannot be reached.
+
+    Raises: InputError if there is neither.
+    """
     from huggingface_hub import hf_hub_download
 
     try:
@@ -53,7 +62,7 @@ def locate_model(name: str) -> tuple[str, dict]:
             "model", name, f"the hub has no such model or cannot be reached ({first_line(error)})", MODEL_FIX
         ) from error
     check_config(name, Path(config))
-    return name, {}
+    return Path(config).parent.name
 
 
 def check_model_name(name: str) -> None:

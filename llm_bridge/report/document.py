@@ -75,6 +75,7 @@ def forecast_document(forecast: ModelForecast) -> dict:
             },
             "cost": forecast.cost,
             "references": REFERENCES,
+            "notes": forecast.notes,
         }
     )
 
@@ -89,6 +90,7 @@ def measurement_document(measurement: Measurement) -> dict:
             "curve": measurement.trajectory.curve(),
             "floor": measurement.trajectory.floor,
             "cost": measurement.cost,
+            "notes": measurement.notes,
         }
     )
 

@@ -33,9 +33,9 @@ class AnswerFile:
     def _read(self, folder) -> None:
         data = self.path.read_bytes() if self.path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self.path, len(whole))
         try:
+            if data and not whole:
+                raise ValueError("a cut-off first line tells not whose file it is")
             head, *rows = [json.loads(line) for line in whole.splitlines()] or [None]
             if head is not None and head["identity"] != self.identity:
                 other = {
@@ -68,6 +68,8 @@ class AnswerFile:
                 f"{ANSWERS_FILE} in it is not what this command writes",
                 "Use another folder",
             ) from error
+        if len(whole) < len(data):
+            os.truncate(self.path, len(whole))
 
     def _keep(self, key, texts, prompt_tokens, completion_tokens, seconds) -> None:
         self._texts.setdefault(key, []).extend(texts)

@@ -17,26 +17,28 @@ class Reply(NamedTuple):
     ended: bool = True
 
 
-def greedy_answers(model, tokenizer, task, problems, max_new_tokens, cost) -> list[str | None]:
+def greedy_answers(model, tokenizer, task, problems, max_new_tokens, cost, masked=False) -> list[str | None]:
     """The label of each problem's greedy completion, None for no answer; `cost`
-    (llm_bridge.sampling.cost.Cost) is charged.
+    (llm_bridge.sampling.cost.Cost) is charged. masked: a completion that was cut off gives none.
     """
-    return [reply.answer for reply in greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost)]
+    replies = greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost, masked)
+    return [reply.answer for reply in replies]
 
 
-def greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost) -> list[Reply]:
+def greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost, masked=False) -> list[Reply]:
     """Each problem's greedy completion, the answer in it, and whether it ended by itself; `cost`
-    (llm_bridge.sampling.cost.Cost) is charged.
+    (llm_bridge.sampling.cost.Cost) is charged. masked: a completion that was cut off gives no answer.
     """
     drawn = sample(
         model, tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True
     )
     cost.add(drawn)
     ends = end_token_ids(model, tokenizer)
-    return [
-        Reply(text, task.extract(text), bool(ids) and ids[-1] in ends)
-        for (text,), (ids,) in zip(drawn.texts, drawn.token_ids, strict=True)
-    ]
+    replies = []
+    for (text,), (ids,) in zip(drawn.texts, drawn.token_ids, strict=True):
+        ended = bool(ids) and ids[-1] in ends
+        replies.append(Reply(text, task.extract(text) if ended or not masked else None, ended))
+    return replies
 
 
 def share_kept(answers, initial) -> float:

@@ -54,12 +54,24 @@ class Rollouts:
         lengths = [len(ids) for group in self.token_ids for ids in group]
         return sum(lengths) / max(1, len(lengths))
 
+    def truncated(self, model, tokenizer) -> list[list[bool]]:
+        """Which completions were cut off at the length limit, (prompts, rollouts)."""
+        return cut_off(self.token_ids, model, tokenizer)
+
 
 def end_token_ids(model, tokenizer) -> list[int]:
     """The tokens that end a completion, from the generation config and the tokenizer."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     configured = configured if isinstance(configured, list) else [configured]
     return sorted({token for token in [*configured, tokenizer.eos_token_id] if token is not None})
+
+
+def cut_off(token_ids, model, tokenizer) -> list[list[bool]]:
+    """Which completions, (prompts, rollouts) lists of tokens, do not end in an end or padding token, as TRL
+    tells them.
+    """
+    ends = {*end_token_ids(model, tokenizer), tokenizer.pad_token_id}
+    return [[not ids or ids[-1] not in ends for ids in group] for group in token_ids]
 
 
 def sample(

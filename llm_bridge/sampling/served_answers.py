@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.sampling.answer_file import AnswerFile
 from llm_bridge.sampling.cost import Cost
@@ -74,8 +75,7 @@ def served_answers(
         ("votes", votes),
         ("concurrency", concurrency),
     ):
-        if value < 1:
-            raise InputError(name, value, "it must be at least 1")
+        whole(name, value, 1)
     length = task.max_new_tokens if max_new_tokens is None else max_new_tokens
     for name, value in (("temperature", temperature), ("max_new_tokens", length), ("timeout", timeout)):
         if not value > 0:
@@ -104,7 +104,7 @@ def served_answers(
     kept = AnswerFile(folder, identity)
     server.chat = kept.chat
     texts = _draw_all(server, kept, problems, rollouts, seed, concurrency, progress or NullProgress())
-    notes = [CHAT_NOTE] if server.chat else []
+    notes = [*task.notes, *([CHAT_NOTE] if server.chat else [])]
     if temperature > 0 and rollouts > 1 and all(len(set(group)) == 1 for group in texts):
         notes.append(
             f"Every prompt got the same completion {rollouts} times from {server.url}: does the server ignore"

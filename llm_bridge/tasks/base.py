@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from llm_bridge.answers.limits import MAX_LABEL
+from llm_bridge.console.numbers import whole
 from sharpening.errors import InputError
 
 
@@ -40,6 +41,9 @@ class Task(ABC):
     exact_labels: bool = True
     """True where two labels are equivalent only if they are the same string, so that nothing needs comparing.
     """
+
+    notes: list[str] = []
+    """Sentences on what was left out when the task was read."""
 
     @abstractmethod
     def _build(self) -> tuple[Problem, ...]:
@@ -100,34 +104,37 @@ class Task(ABC):
 
         The problems are put in one fixed order (by SHA-256 of the prompt, so it depends on no seed, platform
         or version); the first `eval_prompts` are evaluated and never trained on, whatever the data set; the
-        rest is the pool, and `dataset_size=N` trains on its first N (None: on all of it). A prompt that
-        occurs twice is never on both sides.
+        rest is the pool, and `dataset_size=N` trains on its first N (None: on all of it). Both hold distinct
+        prompts: of a prompt that occurs twice, the first problem counts.
 
         Raises InputError if the task has too few problems.
         """
-        if eval_prompts < 1:
+        count = len(self._in_split_order)
+        if count < 2:
+            raise InputError(
+                "task",
+                self.name,
+                "it has one distinct prompt, and a run needs one to evaluate and another to train on",
+                "Give a task with at least two different prompts",
+            )
+        if isinstance(eval_prompts, int) and eval_prompts < 1:
             raise InputError(
                 "eval_prompts",
                 eval_prompts,
                 "at least one prompt must be evaluated",
                 "Use --eval-prompts 1 or more",
             )
-        if dataset_size is not None and dataset_size < 1:
-            raise InputError(
-                "dataset_size",
-                dataset_size,
-                "it must be at least 1",
-                "Leave --dataset-size out to train on every other prompt",
-            )
-        evaluated = self._in_split_order[:eval_prompts]
-        prompts = {problem.prompt for problem in evaluated}
-        pool = [problem for problem in self._in_split_order[eval_prompts:] if problem.prompt not in prompts]
+        whole("eval_prompts", eval_prompts, 1)
+        if dataset_size is not None:
+            fix = "Leave --dataset-size out to train on every other prompt"
+            whole("dataset_size", dataset_size, 1, fix=fix)
+        evaluated, pool = self._in_split_order[:eval_prompts], self._in_split_order[eval_prompts:]
         if not pool:
             raise InputError(
                 "eval_prompts",
                 eval_prompts,
-                f"task {self.name} has {len(self.problems)} problems, which leaves none to train on",
-                f"Use --eval-prompts {max(1, len(self.problems) // 2)} or fewer",
+                f"task {self.name} has {count} different prompts, which leaves none to train on",
+                f"Use --eval-prompts {count // 2} or fewer",
             )
         if dataset_size is not None and dataset_size > len(pool):
             raise InputError(
@@ -135,14 +142,18 @@ class Task(ABC):
                 dataset_size,
                 f"task {self.name} has {len(pool)} problems left for training beside {eval_prompts}"
                 " evaluation prompts",
-                f"Use --dataset-size {len(pool)} or fewer, or lower --eval-prompts",
+                f"Use --dataset-size {len(pool)} or fewer"
+                + (", or lower --eval-prompts" if eval_prompts > 1 else ""),
             )
         return pool[:dataset_size], evaluated
 
     @cached_property
     def _in_split_order(self) -> list[Problem]:
+        first: dict[str, Problem] = {}
+        for problem in self.problems:
+            first.setdefault(problem.prompt, problem)
         return sorted(
-            self.problems,
+            first.values(),
             key=lambda problem: hashlib.sha256(problem.prompt.encode("utf-8", "surrogatepass")).digest(),
         )
 

@@ -15,6 +15,7 @@ from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number, write_number
 from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from sharpening.errors import InputError
 
 _LATEX = re.compile(r"\\[A-Za-z]|[\^_]|^\$.*\$$")
@@ -35,7 +36,8 @@ class JsonlTask(Task):
 
     Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file
     are named), a missing field, answers on some lines only, an empty data set, a true answer that does not
-    fit the pattern, and an unknown pattern.
+    fit the pattern, an unknown pattern, and a prompt with two different true answers. Lines that repeat a
+    prompt are left out, and `notes` says how many.
     """
 
     def __init__(self, path: str | Path, answer_pattern: str | None = None):
@@ -69,17 +71,20 @@ class JsonlTask(Task):
         self.exact_labels = not self._mathematics
         self._read = extractor(self.answer_pattern)
         self.max_new_tokens = _NEW_TOKENS[self._kind]
-        without = "" if answers else " without true answers"
-        self.description = (
-            f"{len(rows)} problems{without} from {self.path.name}, answers read by {self.answer_pattern}"
-        )
-        self._loaded = tuple(
+        every = [
             Problem(
                 prompt,
                 self._truth(line, answer),
                 {"line": line, "answer": answer, "rephrasings": rephrasings},
             )
             for line, prompt, answer, rephrasings in rows
+        ]
+        self._loaded = distinct_problems(self, every)
+        self.notes = repeats_note(self.name, len(every), len(self._loaded))
+        without = "" if answers else " without true answers"
+        self.description = (
+            f"{len(self._loaded)} problems{without} from {self.path.name}, answers read by"
+            f" {self.answer_pattern}"
         )
 
     def _build(self) -> tuple[Problem, ...]:

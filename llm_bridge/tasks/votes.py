@@ -33,7 +33,10 @@ class Answers:
 
 
 def read_answers(
-    problems: Sequence[Problem], completions_by_prompt: Sequence[Sequence[str]], task: Task
+    problems: Sequence[Problem],
+    completions_by_prompt: Sequence[Sequence[str]],
+    task: Task,
+    unread: Sequence[Sequence[bool]] | None = None,
 ) -> Answers:
     """Read, pool and grade completions, (prompts, rollouts) texts, in one pass.
 
@@ -41,7 +44,8 @@ def read_answers(
     labels that the task calls equivalent are one answer: the transitive closure, since equivalence is not
     transitive (if a is b and b is c, then a, b, c are one answer). Its name is the first of its labels in
     sorted order, ids number the names in sorted order: the order of rollouts and prompts changes nothing. An
-    answer is correct if one of its labels is. Pooling never sees the truth.
+    answer is correct if one of its labels is. Pooling never sees the truth. `unread` (prompts, rollouts):
+    completions that give no answer whatever they say, such as those that were cut off.
 
     Raises ValueError if the shapes do not fit.
     """
@@ -54,9 +58,14 @@ def read_answers(
             f" {len(completions_by_prompt)} groups of sizes"
             f" {sorted({len(group) for group in completions_by_prompt})}"
         )
-    return pool_labels(
-        problems, [[task.extract(text) for text in group] for group in completions_by_prompt], task
-    )
+    if unread is None:
+        labels = [[task.extract(text) for text in group] for group in completions_by_prompt]
+    else:
+        labels = [
+            [None if skip else task.extract(text) for text, skip in zip(*rows, strict=True)]
+            for rows in zip(completions_by_prompt, unread, strict=True)
+        ]
+    return pool_labels(problems, labels, task)
 
 
 def pool_labels(

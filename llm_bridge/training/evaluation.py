@@ -54,14 +54,15 @@ class InitialModel:
     def as_dict(self) -> dict:
         return {
             "draws": self.draws,
-            "retention": self.retention,
+            "retention": self.retention if math.isfinite(self.retention) else None,
             "answers": [[[label, count] for label, count in table.items()] for table in self.answers],
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> "InitialModel":
         answers = [{label: count for label, count in table} for table in data["answers"]]
-        return cls(data["draws"], answers, [_leaders(table) for table in answers], data["retention"])
+        retention = float("nan") if data["retention"] is None else data["retention"]
+        return cls(data["draws"], answers, [_leaders(table) for table in answers], retention)
 
 
 def _leaders(table: dict[str | None, int]) -> set[str]:
@@ -87,6 +88,7 @@ class Evaluator:
             `None` leaves `excess_kl` and `kl` out.
         initial_rollouts: draws of the initial model that find its modes; another 2 × `rollouts` measure its
         own retention.
+        mask_truncated_completions: a completion cut off at `max_new_tokens` gives no answer.
     """
 
     def __init__(
@@ -101,11 +103,13 @@ class Evaluator:
         seed=0,
         initial_rollouts=64,
         reference=None,
+        mask_truncated_completions=False,
     ):
         self.task, self.problems, self.tokenizer = task, list(problems), tokenizer
         self.rollouts, self.temperature, self.seed = rollouts, temperature, seed
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self.initial_rollouts, self.reference = initial_rollouts, reference
+        self.mask_truncated_completions = mask_truncated_completions
         self.labelled = not run_without_labels(self.problems)
         self.initial: InitialModel | None = None
         self.generated_tokens = self.forward_tokens = 0
@@ -129,7 +133,8 @@ class Evaluator:
         )
         self.generated_tokens += drawn.generated_tokens
         self.forward_tokens += drawn.forward_tokens
-        answers = read_answers(self.problems, drawn.texts, self.task)
+        unread = drawn.truncated(model, self.tokenizer) if self.mask_truncated_completions else None
+        answers = read_answers(self.problems, drawn.texts, self.task, unread)
         return (
             drawn,
             answers,
@@ -180,6 +185,7 @@ class Evaluator:
             "distinct_answers": float(distinct_answers(ids)),
             "tie_rate": float(np.mean(groups["tie"])),
             "no_answer_rate": float(np.mean(groups["no_answer"])),
+            "truncated": float(np.mean(drawn.truncated(model, self.tokenizer))),
             "mean_length": drawn.mean_length,
             "repetition": repetition(drawn.token_ids, end_token_ids(model, self.tokenizer)),
             "perplexity": math.exp(min(50.0, -float(drawn.log_probs.sum()) / max(1, drawn.generated_tokens))),

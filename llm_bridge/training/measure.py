@@ -2,8 +2,12 @@
 training loop of ours.
 """
 
+import contextlib
+import os
 import shutil
 import signal
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -11,24 +15,33 @@ from transformers import TrainerCallback
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model
+from llm_bridge.models.names import first_line
 from llm_bridge.tasks import spellable
+from llm_bridge.training.checkpoints import Checkpoints
 from llm_bridge.training.evaluation import Evaluator
 from llm_bridge.training.measurement import Measurement
-from llm_bridge.training.monitor import CollapseMonitor
+from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import (
+    as_seconds,
     check_owner,
     claim,
     finished,
-    last_whole_checkpoint,
-    problems_digest,
-    seconds_spent,
+    identity_digest,
+    lock,
+    read_json,
+    run_identity,
+    write_results,
 )
 from llm_bridge.training.settings import RunSettings
 from llm_bridge.training.trainer import grpo_trainer, run_reward, schedule
 from sharpening.collapse import CRITERIA
+from sharpening.errors import InputError
 from sharpening.trajectory import write_json
+
+SECONDS = "seconds.json"
 
 
 def watched_criterion(chosen: str, labelled: bool) -> str:
@@ -51,107 +64,189 @@ def measure(
 ) -> Measurement:
     """Train `model` on `task` with any registered reward, and measure the curve on fixed prompts.
 
-    Resumes by itself if `output_dir` holds an unfinished run with the same settings, to the same curve; a
-    finished one is read back. With `stop_on_collapse` the run ends once `settings.criterion` is met instead
-    of going on to `max_steps`.
+    Resumes by itself if `output_dir` holds an unfinished run of the same model, task and settings, to the
+    same curve, from the newest checkpoint that is as it was written; a finished one is read back. With
+    `stop_on_collapse` the run ends once `settings.criterion` is met instead of going on to `max_steps`. Only
+    what the run wrote is ever removed.
 
     Raises:
-        InputError: bad model, task or folder; a task that cannot give what the reward reads; a folder that
-        holds a run with other settings.
+        InputError: bad model, task or folder; a task that cannot give what the reward reads; prompts and
+        completions that the model's context does not hold; a folder with other files, with another run, with
+        one whose checkpoints are all damaged, or in which another process is measuring; a full disk.
     """
     output_dir, progress = Path(output_dir), progress or NullProgress()
     check_reward(settings.reward, task)
-    identity = {
-        "model": model,
-        "task": task.name,
-        "problems": problems_digest(task),
-        **settings.as_dict(),
-        "stop_on_collapse": stop_on_collapse,
-    }
+    identity = run_identity(model, task, settings, stop_on_collapse)
     check_owner(output_dir, identity)
     if (done := finished(output_dir)) is not None:
-        return Measurement(model, task.name, settings, done["trajectory"], done["cost"])
+        return Measurement(
+            model, task.name, settings, done["trajectory"], done["cost"], notes=list(task.notes)
+        )
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
     spellable(task, loaded.tokenizer)
+    fits_context(loaded, [*train, *evaluation], settings.max_new_tokens or task.max_new_tokens)
     reference = frozen_copy(loaded.model)
     reward = run_reward(task, settings, train, reference)
     reward.attach(lambda: loaded.model, loaded.tokenizer)
-    claim(output_dir, identity)
-    started, spent = time.monotonic(), seconds_spent(output_dir)
-    evaluator = Evaluator(
-        task,
-        evaluation,
-        loaded.tokenizer,
-        rollouts=settings.rollouts,
-        temperature=settings.temperature,
-        max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
-        reference=reference,
-        initial_rollouts=64 if loaded.is_small else 32,
-    )
-    bar = progress.start(f"training {model} on {task.name}", settings.max_steps)
-    monitor = CollapseMonitor(
-        evaluator=evaluator,
-        criterion=watched_criterion(settings.criterion, evaluator.labelled),
-        eval_every=settings.eval_every,
-        stop=stop_on_collapse,
-        strict=True,
-        reference=reference,
-        folder=output_dir,
-        settings=identity,
-    )
-    trainer, counter = grpo_trainer(loaded, task, settings, train, output_dir, reward)
-    guard = _Guard(bar, output_dir, counter, lambda: spent + time.monotonic() - started)
-    trainer.add_callback(monitor)
-    trainer.add_callback(guard)
-    with guard, fitting_threads(loaded):
-        checkpoint = last_whole_checkpoint(output_dir)
-        if checkpoint is not None:
-            bar.advance(int(checkpoint.name.split("-")[1]))
-            counter.restore(int(checkpoint.name.split("-")[1]), loaded.model)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    bar.close()
-    seconds = spent + time.monotonic() - started
-    cost = {
-        "generated_tokens": counter.generated + evaluator.generated_tokens,
-        "forward_tokens": counter.forward + evaluator.forward_tokens,
-        "backward_tokens": counter.backward,
-        "seconds": round(seconds, 1),
-    }
-    if reward.asks_a_verifier:
-        cost["verifier_calls"] = counter.calls
-    interrupted = guard.interrupted and trainer.state.global_step < settings.max_steps
-    if not interrupted:
-        monitor.trajectory.save(output_dir / "trajectory.json")
-        write_json(output_dir / "cost.json", cost)
-        if not keep_checkpoints:
-            for folder in output_dir.glob("checkpoint-*"):
-                shutil.rmtree(folder)
-            for file in output_dir.glob("previous-*.safetensors"):
-                file.unlink()
-    return Measurement(model, task.name, settings, monitor.trajectory, cost, interrupted)
+    with lock(output_dir):
+        claim(output_dir, identity)
+        run = _Run(output_dir, identity, loaded, task, settings, reward, train)
+        found = run.measure(evaluation, reference, progress, stop_on_collapse)
+        if not found.interrupted:
+            write_results(output_dir, found.trajectory, found.cost)
+            if not keep_checkpoints:
+                run.checkpoints.remove_all()
+    return found
+
+
+class _Run:
+    """One sitting of a run, in a folder that is its own."""
+
+    def __init__(self, output_dir, identity, loaded, task, settings, reward, train):
+        self.output_dir, self.identity, self.loaded = output_dir, identity, loaded
+        self.task, self.settings, self.reward = task, settings, reward
+        self.checkpoints = Checkpoints(output_dir, identity_digest(identity))
+        self.trainer, self.counter = grpo_trainer(loaded, task, settings, train, output_dir, reward)
+
+    def measure(self, evaluation, reference, progress, stop_on_collapse) -> Measurement:
+        """Train from the newest whole checkpoint, or from the start, to the end or an interruption."""
+        settings, started = self.settings, time.monotonic()
+        whole = self.checkpoints.last_whole()
+        spent = self._seconds_spent(whole)
+        evaluator = self._evaluator(evaluation, reference)
+        monitor = CollapseMonitor(
+            evaluator=evaluator,
+            criterion=watched_criterion(settings.criterion, evaluator.labelled),
+            eval_every=settings.eval_every,
+            stop=stop_on_collapse,
+            strict=True,
+            reference=reference,
+            folder=self.output_dir,
+            settings=self.identity,
+        )
+        bar = progress.start(f"training {self.loaded.name} on {self.task.name}", settings.max_steps)
+        guard = _Guard(
+            bar, self.output_dir, self.checkpoints, self.counter, lambda: spent + time.monotonic() - started
+        )
+        self.trainer.add_callback(monitor)
+        self.trainer.add_callback(guard)
+        with guard, fitting_threads(self.loaded), self._disk_told(guard):
+            ended = False
+            if whole is not None:
+                step, folder = whole
+                write_json(self.output_dir / STATE_FILE, read_json(folder / STATE_FILE), indent=None)
+                self.counter.restore(folder, step, self.loaded.model)
+                bar.advance(step)
+                ended = monitor.restore(step)
+            if not ended:
+                self.trainer.train(resume_from_checkpoint=str(whole[1]) if whole else None)
+        bar.close()
+        cost = self._cost(evaluator) | {"seconds": round(spent + time.monotonic() - started, 1)}
+        if self.reward.asks_a_verifier:
+            cost["verifier_calls"] = self.counter.calls
+        return Measurement(
+            self.loaded.name,
+            self.task.name,
+            settings,
+            monitor.trajectory,
+            cost,
+            guard.interrupted and self.trainer.state.global_step < settings.max_steps,
+            [*self.task.notes, *self.checkpoints.told],
+        )
+
+    def _evaluator(self, evaluation, reference):
+        settings = self.settings
+        return Evaluator(
+            self.task,
+            evaluation,
+            self.loaded.tokenizer,
+            rollouts=settings.rollouts,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            seed=settings.seed,
+            reference=reference,
+            initial_rollouts=64 if self.loaded.is_small else 32,
+            mask_truncated_completions=settings.mask_truncated_completions,
+        )
+
+    def _cost(self, evaluator):
+        return {
+            "generated_tokens": self.counter.generated + evaluator.generated_tokens,
+            "forward_tokens": self.counter.forward + evaluator.forward_tokens,
+            "backward_tokens": self.counter.backward,
+        }
+
+    def _seconds_spent(self, whole) -> float:
+        """Seconds of earlier sittings: what the folder says, or else what the checkpoint says."""
+        if whole is None:
+            return 0.0
+        told = as_seconds(read_json(self.output_dir / SECONDS))
+        return as_seconds(read_json(whole[1] / SECONDS)) or 0.0 if told is None else told
+
+    @contextlib.contextmanager
+    def _disk_told(self, guard):
+        """A file that cannot be written ends the run with one paragraph; what was begun is removed, the
+        checkpoint before stays.
+        """
+        try:
+            yield
+        except Exception as error:
+            reason = disk_reason(error)
+            if reason is None and guard.saving is not None:
+                # PyTorch and safetensors do not hand on what the system said.
+                reason = unwritable(self.output_dir) or first_line(error)
+            if reason is None:
+                raise
+            if guard.saving is not None:
+                self.checkpoints.discard(guard.saving)
+            raise InputError(
+                "output",
+                str(self.output_dir),
+                f"the run cannot be written there ({reason})",
+                "Free some space and give the same command again: it goes on from its last checkpoint",
+            ) from error
+
+
+def disk_reason(error: BaseException | None) -> str | None:
+    """What the system said where an error came from a file that could not be written; None for others."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """What the system says to another megabyte in the folder; None if it takes it."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 2**20)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 class _Guard(TrainerCallback):
-    """Shows progress, keeps token counts beside each checkpoint, and turns the first Ctrl-C into a checkpoint
-    and a clean stop.
+    """Shows progress, completes and seals each checkpoint, and turns the first Ctrl-C or SIGTERM into a
+    checkpoint and a clean stop.
     """
 
-    def __init__(self, bar, output_dir, counter, seconds):
-        self.bar, self.output_dir, self.counter, self.seconds = bar, output_dir, counter, seconds
-        self.interrupted, self.previous = False, None
+    def __init__(self, bar, output_dir, checkpoints, counter, seconds):
+        self.bar, self.output_dir, self.checkpoints = bar, output_dir, checkpoints
+        self.counter, self.seconds = counter, seconds
+        self.interrupted, self.previous, self.saving = False, {}, None
 
     def __enter__(self):
-        try:
-            self.previous = signal.signal(signal.SIGINT, self._ask)
-        except ValueError:  # not the main thread: the caller owns the signals
-            self.previous = None
+        if threading.current_thread() is threading.main_thread():  # elsewhere the caller owns the signals
+            self.previous = {kind: signal.signal(kind, self._ask) for kind in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_):
-        if self.previous is not None:
-            signal.signal(signal.SIGINT, self.previous)
+        for kind, handler in self.previous.items():
+            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
     def _ask(self, signum, frame):
         if self.interrupted:
@@ -162,7 +257,19 @@ class _Guard(TrainerCallback):
         self.bar.advance()
         if self.interrupted:
             control.should_save = control.should_training_stop = True
-        if control.should_save or state.global_step % args.save_steps == 0:
-            self.counter.save(state.global_step)
-            write_json(self.output_dir / "seconds.json", self.seconds())
+        if control.should_save:
+            self.saving = state.global_step
+            self.checkpoints.begin(state.global_step)
+        return control
+
+    def on_save(self, args, state, control, **kwargs):
+        step, seconds = state.global_step, self.seconds()
+        # Beside TRL's files: the evaluations so far, what was spent, and what the reward remembers.
+        folder = self.output_dir / f"checkpoint-{step}"
+        self.counter.save(folder, step)
+        shutil.copyfile(self.output_dir / STATE_FILE, folder / STATE_FILE)
+        write_json(folder / SECONDS, seconds)
+        self.checkpoints.seal(step)
+        write_json(self.output_dir / SECONDS, seconds)
+        self.saving = None
         return control

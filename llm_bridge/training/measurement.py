@@ -15,7 +15,7 @@ class Measurement:
     """Everything `sharpening measure` found by training: one measured trajectory and what it cost.
 
     `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same
-    command resumes it.
+    command resumes it. `notes`: sentences to know the result by, such as prompts that were left out.
     """
 
     model: str
@@ -24,6 +24,7 @@ class Measurement:
     trajectory: "Trajectory"
     cost: dict = field(default_factory=dict)
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def collapse(self) -> "dict[str, CollapseStep]":

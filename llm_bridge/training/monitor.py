@@ -7,21 +7,40 @@ transformers trainer.
 
 import json
 import logging
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transformers import TrainerCallback
 
+from llm_bridge.console.numbers import SEEDS, real, whole
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.evaluation import Evaluator, InitialModel
+from llm_bridge.training.settings import TEMPERATURES
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
 from sharpening.errors import InputError
-from sharpening.trajectory import Trajectory
+from sharpening.trajectory import Trajectory, write_json
 
 log = logging.getLogger(__name__)
 STATE_FILE = "collapse_monitor.json"
+
+
+def check_sampling(rollouts, temperature, max_new_tokens, seed) -> None:
+    """Raise InputError unless votes can be drawn with these numbers."""
+    usual = "Use the value of your training configuration"
+    if isinstance(rollouts, numbers.Real) and rollouts < 2:
+        raise InputError(
+            "rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts"
+        )
+    whole("rollouts", rollouts, 2, fix=usual)
+    for name, value in (("temperature", temperature), ("max_new_tokens", max_new_tokens)):
+        if isinstance(value, numbers.Real) and value <= 0:
+            raise InputError(name, value, "it must be greater than zero", usual)
+    real("temperature", temperature, *TEMPERATURES, fix=usual)
+    whole("max_new_tokens", max_new_tokens, 1, fix=usual)
+    whole("seed", seed, 0, SEEDS - 1, fix=usual)
 
 
 class CollapseMonitor(TrainerCallback):
@@ -34,6 +53,7 @@ class CollapseMonitor(TrainerCallback):
         criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and
         `mode_retention` without.
         rollouts, temperature, max_new_tokens: as in training, so that votes are as noisy as the run's own.
+        mask_truncated_completions: as in TRL's GRPOConfig: completions cut off at `max_new_tokens` do not vote.
         folder: where `collapse_monitor.json` is kept (default: the trainer's output_dir); a resumed run
         continues it.
         strict: raise what goes wrong in an evaluation; otherwise it is logged and the training goes on.
@@ -57,6 +77,7 @@ class CollapseMonitor(TrainerCallback):
         temperature: float = 1.0,
         max_new_tokens: int = 64,
         seed: int = 0,
+        mask_truncated_completions: bool = False,
         patience: int = 2,
         stop: bool = True,
         folder: str | os.PathLike | None = None,
@@ -73,25 +94,18 @@ class CollapseMonitor(TrainerCallback):
                 "Pass prompts=[...] (or evaluator=..., not both)",
             )
         if evaluator is None:
-            if rollouts < 2:
-                raise InputError(
-                    "rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts"
-                )
-            if temperature <= 0 or max_new_tokens < 1:
-                name, value = (
-                    ("temperature", temperature) if temperature <= 0 else ("max_new_tokens", max_new_tokens)
-                )
-                raise InputError(
-                    name,
-                    value,
-                    "it must be greater than zero",
-                    "Use the value of your training configuration",
-                )
+            check_sampling(rollouts, temperature, max_new_tokens, seed)
             task = PromptTask(
                 prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens
             )
             evaluator = Evaluator(
-                task, task.problems, tokenizer, rollouts=rollouts, temperature=temperature, seed=seed
+                task,
+                task.problems,
+                tokenizer,
+                rollouts=rollouts,
+                temperature=temperature,
+                seed=seed,
+                mask_truncated_completions=mask_truncated_completions,
             )
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
         if criterion not in CRITERIA:
@@ -102,13 +116,7 @@ class CollapseMonitor(TrainerCallback):
                 "Use mode_retention if there are no labels",
             )
         for name, value in (("eval_every", eval_every), ("patience", patience)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(
-                    name,
-                    value,
-                    "it must be a whole number of at least 1",
-                    f"Leave {name} out for the default",
-                )
+            whole(name, value, 1, fix=f"Leave {name} out for the default")
         if CRITERIA[criterion].needs_labels and not evaluator.labelled:
             raise InputError(
                 "criterion",
@@ -159,14 +167,18 @@ class CollapseMonitor(TrainerCallback):
         if self.evaluator.tokenizer is None:
             self.evaluator.tokenizer = processing_class
         if state.global_step:
-            self._resume(state.global_step, model)
+            self._resume(state.global_step)
         else:
             if self.reference is True:
                 self.reference = frozen_copy(model)
             self.evaluator.reference = self.reference or None
             self._guarded(model, 0, control)
 
-    def _resume(self, step, model):
+    def restore(self, step: int) -> bool:
+        """Read back the evaluations up to `step` from the folder; whether the run had ended by then.
+
+        Raises: InputError if the file is missing, broken, or does not reach back to the beginning.
+        """
         path = self.folder / STATE_FILE
         if not path.is_file():
             raise InputError(
@@ -175,10 +187,25 @@ class CollapseMonitor(TrainerCallback):
                 f"the run resumes at step {step}, but {STATE_FILE} of its beginning is not there",
                 "Give the monitor the folder of the first run, or start anew",
             )
-        data = json.loads(path.read_text())
-        self.rows = [row for row in data["rows"] if row["step"] <= step]
-        self.evaluator.initial = InitialModel.from_dict(data["initial"])
-        self.evaluator.generated_tokens, self.evaluator.forward_tokens = self.rows[-1]["_tokens"]
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            self.rows = [row for row in data["rows"] if row["step"] <= step]
+            self.evaluator.initial = InitialModel.from_dict(data["initial"])
+            self.evaluator.generated_tokens, self.evaluator.forward_tokens = self.rows[-1]["_tokens"]
+            found = collapse_step(self.trajectory, self.criterion, patience=self.patience)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(
+                "folder",
+                str(self.folder),
+                f"the run resumes at step {step}, but {STATE_FILE} in it is broken",
+                "Put the file back as it was written, or start anew",
+            ) from error
+        if found.outcome is Outcome.COLLAPSED:
+            self.collapsed = found
+        return self.stop and self.collapsed is not None
+
+    def _resume(self, step):
+        self.restore(step)
         if self.reference is True:
             # The weights are trained ones by now, so the initial model cannot be copied from them.
             log.warning(
@@ -225,15 +252,9 @@ class CollapseMonitor(TrainerCallback):
 
     def _write(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / STATE_FILE
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(
-            json.dumps(
-                {
-                    "rows": self.rows,
-                    "initial": self.evaluator.initial.as_dict(),
-                    "floor": self.evaluator.floor,
-                }
-            )
-        )
-        os.replace(scratch, path)
+        state = {
+            "rows": self.rows,
+            "initial": self.evaluator.initial.as_dict(),
+            "floor": self.evaluator.floor,
+        }
+        write_json(self.folder / STATE_FILE, state, indent=None)

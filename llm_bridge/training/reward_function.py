@@ -118,6 +118,8 @@ class TaskReward:
         temperature, max_new_tokens, seed: those of the run; the seed fixes what is drawn (a verifier's noise,
             the rollouts that are verified, other voters' completions) together with the step.
         reference: a frozen copy of the initial model, for rewards that need it.
+        mask_truncated_completions: as in TRL's GRPOConfig; here a completion that was cut off does not vote
+            either and counts as no answer. Needs `attach`.
 
     Groups are the consecutive `rollouts` completions of one prompt, as TRL lays them out on one rank;
     rephrasings of a question must be in one batch. A reward that reads tokens, states or its own model's
@@ -139,13 +141,18 @@ class TaskReward:
         max_new_tokens: int | None = None,
         seed: int = 0,
         reference=None,
+        mask_truncated_completions: bool = False,
     ):
         check_reward(spec, task)
         self.reward, self.task, self.rollouts, self.problem_of = get_reward(spec), task, rollouts, problem_of
         self.__name__ = f"{self.reward.name}_reward"
         self.needs, self.part = set(self.reward.card.needs), verified_part(self.reward)
         self.options = dict(
-            temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, reference=reference
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            reference=reference,
+            mask_truncated_completions=mask_truncated_completions,
         )
         self.model_of, self.signals, self.verifier = None, None, None
         self.verifier_calls = 0
@@ -188,7 +195,8 @@ class TaskReward:
                 f"a batch must hold whole groups of {group} rollouts on every rank",
                 "Make per_device_train_batch_size × steps_per_generation divisible by num_generations",
             )
-        if self.signals is None and (self.part or self.needs & OF_THE_MODEL):
+        masks = self.options["mask_truncated_completions"]
+        if self.signals is None and (self.part or self.needs & OF_THE_MODEL or masks):
             raise InputError(
                 "reward",
                 self.reward.spec,
@@ -207,6 +215,13 @@ class TaskReward:
             if completion_ids is not None
             else []
         )
+        if masks and not ids:
+            raise InputError(
+                "completion_ids",
+                completion_ids,
+                "which completions were cut off is seen by their tokens alone",
+                "Pass completion_ids, as GRPOTrainer does, or mask_truncated_completions=False",
+            )
         before = self.verifier_calls
         rewards = self.score(problems, heads, ids, texts, getattr(trainer_state, "global_step", 0))
         if log_metric is not None and self.asks_a_verifier:
@@ -222,7 +237,7 @@ class TaskReward:
             from llm_bridge.training.signals import Batch
 
             batch, model = Batch(problems, prompt_ids, token_ids, texts, step), self.model_of()
-            answers = self.signals.answers(batch)
+            answers = self.signals.answers(batch, model)
             signals = self.signals(model, batch, answers)
         uniforms = _uniforms(self.options["seed"], step, answers.ids.shape)
         reward, correct = drawn(self.reward, HybridScheduledReward, _Scheduled, uniforms[0]), answers.correct

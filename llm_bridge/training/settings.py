@@ -1,8 +1,19 @@
 """Run settings: one record shared by forecast, measure and compare, checked before any work is done."""
 
+import numbers
 from dataclasses import asdict, dataclass, fields
 
+from llm_bridge.console.numbers import SEEDS, option, real, truth, whole
 from sharpening.errors import InputError
+
+RATES = (1e-30, 1e6)
+"""Learning rates that 32-bit weights can be moved by."""
+TEMPERATURES = (1e-6, 1e6)
+"""Temperatures that leave 32-bit logits finite."""
+COMPLETIONS = 100_000
+"""The most completions of one optimizer step."""
+PROMPTS = 10_000_000
+"""The most prompts of a run, repeats counted: they are listed before the first step."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +23,11 @@ class RunSettings:
     `reward` is any text that `sharpening.get_reward` reads, and is kept in its canonical form ("TTRL" becomes
     "majority"). `dataset_size=None` draws fresh prompts for every step; an integer trains on that many
     prompts, again and again. `max_new_tokens=None` takes the task's own length. `eval_every` counts optimizer
-    steps.
+    steps. `mask_truncated_completions`, as in TRL's GRPOConfig: completions that were cut off at
+    `max_new_tokens` are left out of the loss; here they do not vote and count as no answer, too.
+
+    Raises: InputError for a number that is not finite, not whole where it counts something, or beyond what a
+    run can hold.
     """
 
     reward: str = "majority"
@@ -29,61 +44,20 @@ class RunSettings:
     max_new_tokens: int | None = None
     eval_every: int = 15
     eval_prompts: int = 256
+    mask_truncated_completions: bool = False
 
     def __post_init__(self):
-        positive = (
-            "prompts_per_step",
-            "max_steps",
-            "eval_every",
-            "eval_prompts",
-            "learning_rate",
-            "temperature",
-        )
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise InputError(
-                    name,
-                    getattr(self, name),
-                    "it must be greater than zero",
-                    f"Give --{name.replace('_', '-')} a positive value",
-                )
-        if self.rollouts < 2:
-            raise InputError(
-                "rollouts",
-                self.rollouts,
-                "a vote of one rollout always agrees with itself, so it rewards everything alike",
-                "Use --rollouts 2 or more (8 is usual)",
-            )
-        if self.beta < 0:
-            raise InputError(
-                "beta",
-                self.beta,
-                "the KL weight cannot be negative",
-                "Use --beta 0 to switch the KL term off",
-            )
+        self._check_counts()
+        self._check_rates()
+        truth("mask_truncated_completions", self.mask_truncated_completions)
         if self.optimizer not in ("adam", "sgd"):
             raise InputError(
                 "optimizer", self.optimizer, "known optimizers are adam and sgd", "Use --optimizer adam"
             )
-        for name in ("dataset_size", "max_new_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(
-                    name,
-                    value,
-                    "it must be at least 1",
-                    f"Leave --{name.replace('_', '-')} out for the default",
-                )
-        if self.dataset_size is not None and self.dataset_size < self.prompts_per_step:
-            raise InputError(
-                "dataset_size",
-                self.dataset_size,
-                f"a step needs prompts_per_step={self.prompts_per_step} different prompts",
-                "Lower --prompts-per-step or raise --dataset-size",
-            )
+        self._check_products()
         from sharpening.collapse import CRITERIA
 
-        if self.criterion not in CRITERIA:
+        if not isinstance(self.criterion, str) or self.criterion not in CRITERIA:
             raise InputError(
                 "criterion",
                 self.criterion,
@@ -92,7 +66,11 @@ class RunSettings:
             )
         from sharpening.rewards import get_reward
 
-        object.__setattr__(self, "reward", get_reward(self.reward).spec)
+        if not isinstance(self.reward, str):
+            raise InputError(
+                "reward", self.reward, "it must be the text of a reward", "Use --reward majority"
+            )
+        self._keep("reward", get_reward(self.reward).spec)
         if self.asks_rephrasings and self.prompts_per_step % 2:
             raise InputError(
                 "prompts_per_step",
@@ -100,6 +78,71 @@ class RunSettings:
                 f"the reward {self.reward} compares each question with one rephrasing of it",
                 "Use an even --prompts-per-step",
             )
+
+    def _check_counts(self):
+        for name in ("prompts_per_step", "max_steps", "eval_every", "eval_prompts"):
+            value = getattr(self, name)
+            if isinstance(value, numbers.Real) and not isinstance(value, bool) and not value > 0:
+                rule = "it must be greater than zero"
+                raise InputError(name, value, rule, f"Give {option(name)} a positive value")
+            self._keep(name, whole(name, value, 1))
+        if isinstance(self.rollouts, numbers.Real) and self.rollouts < 2:
+            raise InputError(
+                "rollouts",
+                self.rollouts,
+                "a vote of one rollout always agrees with itself, so it rewards everything alike",
+                "Use --rollouts 2 or more (8 is usual)",
+            )
+        self._keep("rollouts", whole("rollouts", self.rollouts, 2))
+        self._keep("seed", whole("seed", self.seed, 0, SEEDS - 1))
+        for name in ("dataset_size", "max_new_tokens"):
+            value = getattr(self, name)
+            if value is not None:
+                self._keep(name, whole(name, value, 1, fix=f"Leave {option(name)} out for the default"))
+
+    def _check_rates(self):
+        for name, (low, high) in (("learning_rate", RATES), ("temperature", TEMPERATURES)):
+            value = getattr(self, name)
+            if isinstance(value, numbers.Real) and not isinstance(value, bool) and value <= 0:
+                rule = "it must be greater than zero"
+                raise InputError(name, value, rule, f"Give {option(name)} a positive value")
+            self._keep(name, real(name, value, low, high))
+        if isinstance(self.beta, numbers.Real) and self.beta < 0:
+            raise InputError(
+                "beta",
+                self.beta,
+                "the KL weight cannot be negative",
+                "Use --beta 0 to switch the KL term off",
+            )
+        self._keep("beta", real("beta", self.beta, 0.0, 1e6))
+
+    def _check_products(self):
+        if self.dataset_size is not None and self.dataset_size < self.prompts_per_step:
+            raise InputError(
+                "dataset_size",
+                self.dataset_size,
+                f"a step needs prompts_per_step={self.prompts_per_step} different prompts",
+                "Lower --prompts-per-step or raise --dataset-size",
+            )
+        if self.prompts_per_step * self.rollouts > COMPLETIONS:
+            raise InputError(
+                "rollouts",
+                self.rollouts,
+                f"a step of prompts_per_step={self.prompts_per_step} would hold"
+                f" {self.prompts_per_step * self.rollouts} completions, and {COMPLETIONS} is the most",
+                "Lower --rollouts or --prompts-per-step",
+            )
+        if self.max_steps * self.prompts_per_step > PROMPTS:
+            raise InputError(
+                "max_steps",
+                self.max_steps,
+                f"with prompts_per_step={self.prompts_per_step} the run would ask"
+                f" {self.max_steps * self.prompts_per_step} prompts, and {PROMPTS} is the most",
+                f"Use --max-steps {PROMPTS // self.prompts_per_step} or fewer",
+            )
+
+    def _keep(self, name, value):
+        object.__setattr__(self, name, value)
 
     @property
     def asks_rephrasings(self) -> bool:

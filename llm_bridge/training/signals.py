@@ -3,6 +3,7 @@ method.
 """
 
 import bisect
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.forward import completion_statistics
-from llm_bridge.sampling.rollouts import sample
+from llm_bridge.sampling.rollouts import Rollouts, cut_off, sample
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import Answers, read_answers
 from sharpening.metrics import NO_ANSWER
@@ -71,20 +72,27 @@ class Signals:
         max_new_tokens: int | None = None,
         seed: int = 0,
         reference=None,
+        mask_truncated_completions: bool = False,
     ):
         self.needs, self.task, self.tokenizer, self.rollouts = frozenset(needs), task, tokenizer, rollouts
         self.temperature, self.seed, self.reference = temperature, seed, reference
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
+        self.mask_truncated_completions = mask_truncated_completions
         self.previous = None
         self.forward_tokens = self.generated_tokens = 0
 
-    def answers(self, batch: Batch) -> Answers:
-        """Answers and their correctness, (prompts, rollouts), or (prompts, 2 × rollouts) with other
-        voters.
+    def answers(self, batch: Batch, model=None) -> Answers:
+        """Answers and their correctness, (prompts, rollouts), or (prompts, 2 × rollouts) with other voters;
+        with `mask_truncated_completions`, one that was cut off is none.
         """
-        return read_answers(
-            batch.problems, self._texts(batch) if "voters" in self.needs else batch.texts, self.task
-        )
+        texts, ids = batch.texts, batch.token_ids
+        if "voters" in self.needs:
+            others = self._others(batch)
+            texts, ids = _side_by_side(texts, others.texts), _side_by_side(ids, others.token_ids)
+        return read_answers(batch.problems, texts, self.task, self._unread(model, ids))
+
+    def _unread(self, model, token_ids):
+        return cut_off(token_ids, model, self.tokenizer) if self.mask_truncated_completions else None
 
     def __call__(self, model, batch: Batch, answers: Answers) -> dict:
         """The signals by keyword, except answers, labels and verdicts."""
@@ -154,19 +162,15 @@ class Signals:
         )
         self.forward_tokens += drawn.forward_tokens
         self.generated_tokens += drawn.generated_tokens
-        texts = {
-            start: self.tokenizer.decode([*start[1], *ids[0]], skip_special_tokens=True)
-            for start, ids in zip(starts, drawn.token_ids, strict=True)
-        }
-        # Read together with the completions, so that a state and an answer that are equivalent get one id.
-        together = [
-            [
-                *group,
-                *(texts[places[row, column, part]] for column in range(len(group)) for part in range(STATES)),
-            ]
+        completed = {start: [*start[1], *ids[0]] for start, ids in zip(starts, drawn.token_ids, strict=True)}
+        states = [
+            [completed[places[row, column, part]] for column in range(len(group)) for part in range(STATES)]
             for row, group in enumerate(batch.texts)
         ]
-        read = read_answers(batch.problems, together, self.task).ids
+        # Read together with the completions, so that a state and an answer that are equivalent get one id.
+        texts = [[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in group] for group in states]
+        unread = self._unread(model, _side_by_side(batch.token_ids, states))
+        read = read_answers(batch.problems, _side_by_side(batch.texts, texts), self.task, unread).ids
         count = len(batch.texts[0])
         own = {
             (row, answer): theirs
@@ -187,8 +191,8 @@ class Signals:
         asked = [problem.data.get("question", problem.prompt) for problem in batch.problems]
         return np.array([asked.index(question) for question in asked])
 
-    def _texts(self, batch) -> list[list[str]]:
-        """Each group's texts, and as many by the reference on the same prompt."""
+    def _others(self, batch) -> Rollouts:
+        """As many completions of each prompt by the reference."""
         drawn = sample(
             self.reference,
             self.tokenizer,
@@ -200,7 +204,7 @@ class Signals:
         )
         self.forward_tokens += drawn.forward_tokens
         self.generated_tokens += drawn.generated_tokens
-        return [own + other for own, other in zip(batch.texts, drawn.texts, strict=True)]
+        return drawn
 
     def save(self, folder: Path, step: int) -> None:
         """Keep what the signals remember beside the checkpoint of `step`, and drop what belongs to steps
@@ -209,11 +213,9 @@ class Signals:
         if self.previous is not None:
             from safetensors.torch import save_model
 
-            files = sorted(
-                folder.glob("previous-*.safetensors"), key=lambda file: int(file.stem.split("-")[1])
-            )
-            for old in files[:-1]:
-                old.unlink()
+            found = (re.fullmatch(r"previous-(\d+)\.safetensors", file.name) for file in folder.iterdir())
+            for old in sorted(int(match[1]) for match in found if match)[:-1]:
+                (folder / f"previous-{old}.safetensors").unlink()
             save_model(self.previous, str(folder / f"previous-{step}.safetensors"))
 
     def restore(self, folder: Path, step: int, model) -> None:
@@ -224,6 +226,10 @@ class Signals:
 
             self.previous = frozen_copy(model)
             load_model(self.previous, str(path))
+
+
+def _side_by_side(own, other) -> list:
+    return [[*mine, *theirs] for mine, theirs in zip(own, other, strict=True)]
 
 
 def answer_tokens(task, tokenizer, text: str, ids: list[int]) -> list[bool]:

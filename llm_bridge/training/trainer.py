@@ -1,6 +1,7 @@
 """TRL's GRPOTrainer as the settings say: prompts of every step, our reward, our rollouts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from llm_bridge.tasks.rephrasing import with_rephrasings
 from llm_bridge.training.reward_function import task_reward
 from llm_bridge.training.settings import RunSettings
 from sharpening.trajectory import write_json
+
+TOKENS = "tokens.json"
 
 
 def schedule(task, settings: RunSettings):
@@ -52,6 +55,7 @@ def run_reward(task, settings, train, reference=None):
         max_new_tokens=settings.max_new_tokens,
         seed=settings.seed,
         reference=reference,
+        mask_truncated_completions=settings.mask_truncated_completions,
     )
 
 
@@ -66,7 +70,7 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
     if reward is None:
         reward = run_reward(task, settings, train, frozen_copy(loaded.model))
         reward.attach(lambda: loaded.model, loaded.tokenizer)
-    counter = _Rollouts(task, settings, output_dir, reward)
+    counter = _Rollouts(task, settings, reward)
     config = GRPOConfig(
         output_dir=str(output_dir),
         max_steps=settings.max_steps,
@@ -87,7 +91,8 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         disable_tqdm=True,
         save_strategy="steps" if saves else "no",
         save_steps=settings.eval_every * (1 if loaded.is_small else 4),
-        save_total_limit=2,
+        save_total_limit=None,  # checkpoints.py keeps two, and removes none but the run's own
+        mask_truncated_completions=settings.mask_truncated_completions,
         save_only_model=False,
         use_cpu=not torch.cuda.is_available(),
         bf16=False,
@@ -118,14 +123,12 @@ class _Rollouts:
 
     __name__ = "rollouts"
 
-    def __init__(self, task, settings, output_dir, reward):
+    def __init__(self, task, settings, reward):
         self.settings, self.length, self.reward = (
             settings,
             settings.max_new_tokens or task.max_new_tokens,
             reward,
         )
-        self.path = output_dir / "tokens.json"
-        self.history = {0: (0, 0, 0, 0)}
         self.drawn = self.run = self.backward = 0
         self.before = (0, 0, 0)
         self.heard = lambda step, drawn: None
@@ -145,13 +148,11 @@ class _Rollouts:
         """Answers that a verifier was asked about."""
         return self.before[2] + self.reward.verifier_calls
 
-    def restore(self, step: int, model):
+    def restore(self, folder: Path, step: int, model):
         """Go back to what had been spent, and to what the reward remembered, at `step`."""
-        history = {int(key): value for key, value in json.loads(self.path.read_text()).items()}
-        self.history = {key: value for key, value in history.items() if key <= step}
-        generated, forward, self.backward, calls = self.history[step]
+        generated, forward, self.backward, calls = json.loads((folder / TOKENS).read_text())
         self.before, self.drawn, self.run = (generated, forward, calls), 0, 0
-        self.reward.signals.restore(self.path.parent, step, model)
+        self.reward.signals.restore(folder, step, model)
 
     def __call__(self, prompts, trainer):
         group, step = self.settings.rollouts, trainer.state.global_step
@@ -173,8 +174,7 @@ class _Rollouts:
         self.heard(step, drawn)
         return {"prompt_ids": repeated, "completion_ids": ids, "logprobs": None}
 
-    def save(self, step: int):
+    def save(self, folder: Path, step: int):
         """Write down what had been spent after `step`, and what the reward remembers."""
-        self.history[step] = (self.generated, self.forward, self.backward, self.calls)
-        write_json(self.path, self.history)
-        self.reward.signals.save(self.path.parent, step)
+        write_json(folder / TOKENS, (self.generated, self.forward, self.backward, self.calls))
+        self.reward.signals.save(folder, step)

@@ -83,8 +83,12 @@ class TestSettings:
             eval_every=10,
             eval_prompts=32,
         )
-        assert set(chosen) == set(RunSettings.names())
         words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", value)]
+        words, chosen = (
+            [*words, "--mask-truncated-completions"],
+            chosen | {"mask_truncated_completions": True},
+        )
+        assert set(chosen) == set(RunSettings.names())
         assert invoke("forecast", "addition-weak", "--task", "modmul", *words).exit_code == 0
         assert engine.calls[0] == ("forecast", "addition-weak", "modmul", RunSettings(**chosen))
 

@@ -164,10 +164,3 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         get_task(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         get_task("folder/a\0b.jsonl")
-
-
-def test_a_prompt_that_occurs_twice_is_on_one_side_only(tmp_path):
-    path = write(tmp_path / "twice.jsonl", *({"prompt": f"p{i % 10}", "answer": "1"} for i in range(30)))
-    for size in range(1, 27):
-        train, evaluated = get_task(path).split(size)
-        assert not {problem.prompt for problem in train} & {problem.prompt for problem in evaluated}

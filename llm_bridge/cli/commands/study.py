@@ -8,6 +8,7 @@ import typer
 
 from llm_bridge.cli.options import JsonOption
 from llm_bridge.cli.outputs import Outputs, check_folder
+from llm_bridge.cli.ownership import own_folder
 from llm_bridge.cli.records import show_records
 
 ORDER = 60
@@ -60,6 +61,7 @@ def study(
     outputs.check()
     folder = output or Path("runs") / "studies" / name
     check_folder("output", folder)
+    own_folder(folder, "study", name)
     with outputs.reserved():
         with terminal_progress() as progress:
             result = (

@@ -8,6 +8,7 @@ import typer
 from llm_bridge.cli.errors import Group
 from llm_bridge.cli.options import JsonOption
 from llm_bridge.cli.outputs import Outputs, check_folder
+from llm_bridge.cli.ownership import own_folder
 from llm_bridge.cli.records import show_records
 from sharpening.errors import InputError
 
@@ -67,6 +68,7 @@ def build(
     outputs.check()
     if output is not None:
         check_folder("output", output)
+        own_folder(output, "model", name)
     with outputs.reserved():
         with terminal_progress() as progress:
             record = zoo.build(name, output, progress)
@@ -95,6 +97,8 @@ def import_gguf(
     check_folder("output", folder)
     outputs = Outputs(json_target)
     outputs.check()
+    if not (folder / "config.json").exists():  # else import_gguf says that it already holds a model
+        own_folder(folder, "model", file.name)
     with outputs.reserved():
         written = zoo.import_gguf(str(file), str(folder))
         print(f"Wrote {written}. Use it as MODEL: sharpening forecast {written} --task capitals")

@@ -1,0 +1,31 @@
+"""Whether a model's context holds prompts and completions, asked before any work."""
+
+from sharpening.errors import InputError
+
+
+def context_length(model) -> int | None:
+    """Positions that the model was made for; None where its configuration sets no limit."""
+    text = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+    found = getattr(text, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def fits_context(loaded, problems, max_new_tokens: int) -> None:
+    """Raise InputError unless every prompt leaves room for `max_new_tokens` in the model's context."""
+    limit = context_length(loaded.model)
+    if limit is None:
+        return
+    prompts = list(dict.fromkeys(problem.prompt for problem in problems))
+    lengths = [len(ids) for ids in loaded.tokenizer(prompts)["input_ids"]] if prompts else [0]
+    longest = max(lengths)
+    if longest + max_new_tokens > limit:
+        room = limit - longest
+        raise InputError(
+            "max_new_tokens",
+            max_new_tokens,
+            f"with a prompt of {longest} tokens ({prompts[lengths.index(longest)][:60]!r}) that makes"
+            f" {longest + max_new_tokens}, and the context of {loaded.name} holds {limit}",
+            f"Use --max-new-tokens {room} or fewer"
+            if room > 0
+            else "Leave longer prompts out of the data set",
+        )
