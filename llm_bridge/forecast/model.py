@@ -21,6 +21,7 @@ from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoke
 from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.tasks import spellable
+from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import problems_digest
 from llm_bridge.training.settings import RunSettings
@@ -108,7 +109,7 @@ def forecast_model(
         cost=probe.cost.as_dict(),
         pilot_records=[pilot.as_dict() for pilot in run],
         problems=problems_digest(task),
-        notes=list(task.notes),
+        notes=[*task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)],
     )
     if moved:
         return _calibrated(probe, moved, settings, theory, common, fitted)

@@ -15,6 +15,8 @@ from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
 
 FREQUENT = 4
 """Draws from which on a frequency estimates an answer's mass at least as well as the sequences seen."""
+NOTEWORTHY = 0.1
+"""The share of cut-off completions from which on a result says so in words."""
 
 
 def repetition(token_ids, ends) -> float:
@@ -29,6 +31,21 @@ def repetition(token_ids, ends) -> float:
         sum(map(int.__eq__, ids[1:], ids)) / (len(ids) - 1) if len(ids) > 1 else 0.0 for ids in contents
     ]
     return float(np.mean(shares)) if shares else 0.0
+
+
+def truncation_note(share: float, settings, task) -> list[str]:
+    """One sentence where a `share` of the initial model's completions above NOTEWORTHY is cut off, else
+    none.
+    """
+    if share <= NOTEWORTHY:
+        return []
+    voting = (
+        "count as no answer" if settings.mask_truncated_completions else "vote with what is read from them"
+    )
+    return [
+        f"{100 * share:.0f} % of the initial model's completions were cut off at max_new_tokens ="
+        f" {settings.max_new_tokens or task.max_new_tokens}, and {voting}."
+    ]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model
 from llm_bridge.models.names import first_line
 from llm_bridge.tasks import spellable
 from llm_bridge.training.checkpoints import Checkpoints
-from llm_bridge.training.evaluation import Evaluator
+from llm_bridge.training.evaluation import Evaluator, truncation_note
 from llm_bridge.training.measurement import Measurement
 from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.training.reward_function import check_reward
@@ -80,7 +80,12 @@ def measure(
     check_owner(output_dir, identity)
     if (done := finished(output_dir)) is not None:
         return Measurement(
-            model, task.name, settings, done["trajectory"], done["cost"], notes=list(task.notes)
+            model,
+            task.name,
+            settings,
+            done["trajectory"],
+            done["cost"],
+            notes=_notes(task, settings, done["trajectory"]),
         )
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
@@ -152,7 +157,7 @@ class _Run:
             monitor.trajectory,
             cost,
             guard.interrupted and self.trainer.state.global_step < settings.max_steps,
-            [*self.task.notes, *self.checkpoints.told],
+            [*_notes(self.task, settings, monitor.trajectory), *self.checkpoints.told],
         )
 
     def _evaluator(self, evaluation, reference):
@@ -206,6 +211,11 @@ class _Run:
                 f"the run cannot be written there ({reason})",
                 "Free some space and give the same command again: it goes on from its last checkpoint",
             ) from error
+
+
+def _notes(task, settings, trajectory) -> list[str]:
+    cut_off = trajectory["truncated"][0] if trajectory.has("truncated") else 0.0
+    return [*task.notes, *truncation_note(cut_off, settings, task)]
 
 
 def disk_reason(error: BaseException | None) -> str | None:

@@ -16,18 +16,22 @@ from sharpening.trajectory import Trajectory, write_json
 
 RECORD, FINISHED, LOCK = "run.json", "finished.json", ".lock"
 RESULTS = ("trajectory.json", "cost.json")
-FILES = ("weights", "tokenizer")
+FILES = ("weights", "tokenizer", "judge")
 OTHER = "Choose another folder with --output, or remove this one"
 
 
 def problems_digest(task) -> str:
-    """16 hexadecimal digits that change with any prompt or true answer of the task, their order, and how
-    answers are read.
+    """16 hexadecimal digits that change with any prompt, true answer or rephrasing of the task, their order,
+    and how answers are read.
     """
     told = [
         getattr(task, "answer_pattern", None),
         *([problem.prompt, problem.answer] for problem in task.problems),
     ]
+    wordings = [
+        [problem.prompt, found] for problem in task.problems if (found := problem.data.get("rephrasings"))
+    ]
+    told += [wordings] if wordings else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -37,7 +41,11 @@ def run_identity(model: str, task, settings, stop_on_collapse: bool = False) -> 
     Raises: InputError if there is no such model.
     """
     from llm_bridge.models.digest import model_digests
+    from llm_bridge.training.reward_function import verified_part, verifier_settings
+    from sharpening.rewards import get_reward
 
+    part = verified_part(get_reward(settings.reward))
+    judge = "" if part is None else verifier_settings(part).get("model", "")
     try:
         package = version("sharpening")
     except PackageNotFoundError:
@@ -49,6 +57,7 @@ def run_identity(model: str, task, settings, stop_on_collapse: bool = False) -> 
         **settings.as_dict(),
         "stop_on_collapse": stop_on_collapse,
         **model_digests(model),
+        **({"judge": model_digests(judge)["weights"]} if judge else {}),
         "version": package,
     }
 
@@ -91,7 +100,7 @@ def check_owner(output_dir: Path, identity: dict) -> None:
     found = check_folder_is_ours(output_dir)
     if found is None:
         return
-    if missing := [name for name in (*FILES, "version") if name not in found]:
+    if missing := [name for name in ("weights", "tokenizer", "version") if name not in found]:
         raise InputError(
             "output",
             str(output_dir),
@@ -105,7 +114,8 @@ def check_owner(output_dir: Path, identity: dict) -> None:
         if found.get(key, _MISSING) != identity.get(key, _MISSING)
     )
     by_name = [key for key in differ if key not in (*FILES, "version")]
-    by_file = [key for key in differ if key in FILES and "model" not in differ]
+    told_by_name = {"weights": "model", "tokenizer": "model", "judge": "reward"}
+    by_file = [key for key in differ if key in FILES and told_by_name[key] not in differ]
     if by_name or by_file or differ:
         told = [f"with other settings ({', '.join(by_name)})"] if by_name else []
         told += [f"of other {key} (now {identity[key]}, then {found[key]})" for key in by_file]

@@ -150,6 +150,13 @@ class TestIdentity:
         with pytest.raises(InputError, match="a run of other tokenizer"):
             run(tmp_path / "run", own)
 
+    def test_another_judge_at_the_same_path_is_refused(self, own, tmp_path):
+        settings = replace(SETTINGS, reward=f"judge(model={own})", max_steps=1)
+        run(tmp_path / "run", settings=settings)
+        save(load_model(MODEL), own)
+        with pytest.raises(InputError, match="a run of other judge"):
+            run(tmp_path / "run", settings=settings)
+
     def test_what_nobody_loads_may_change(self, own, tmp_path):
         run(tmp_path / "run", own)
         (Path(own) / "README.md").write_text("words")
@@ -281,7 +288,7 @@ class TestKilled:
         whole, rng = run(tmp_path / "whole", settings=settings), np.random.default_rng([5, kind])
         arguments = [sys.executable, "-m", "llm_bridge.cli", "measure", MODEL, *options]
         state, codes = tmp_path / "run" / "collapse_monitor.json", []
-        for _ in range(2):
+        for _ in range(2 if kind == signal.SIGKILL else 1):
             process = subprocess.Popen(
                 [*arguments, "--output", tmp_path / "run"], stderr=subprocess.PIPE, text=True
             )

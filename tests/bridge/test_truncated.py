@@ -87,7 +87,9 @@ class TestEvaluation:
     def test_a_run_measures_it(self, masked, tmp_path, reward):
         path = save(wordy(), tmp_path / "model")
         settings = replace(SETTINGS, mask_truncated_completions=masked, reward=reward)
-        found = measure(path, TASK, settings, output_dir=tmp_path / "run").trajectory
+        measured = measure(path, TASK, settings, output_dir=tmp_path / "run")
+        found = measured.trajectory
+        assert ("count as no answer" if masked else "vote with what is read") in measured.notes[0]
         assert 0.2 < found["truncated"][0] < 0.8
         assert found["no_answer_rate"][0] == pytest.approx(found["truncated"][0] if masked else 0, abs=0.02)
 
