@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Real
 
 from sharpening.errors import InputError
 
@@ -202,7 +202,7 @@ def group_metrics(answers, is_correct=None, initial_modes=None) -> dict[str, Any
 
 
 def majority_share(
-    is_leader: Bool[Any, "prompts n"], num_leaders: Integer[Any, " prompts"]
+    is_leader: Bool[Any, "prompts n"], num_leaders: Real[Any, " prompts"]
 ) -> Float[Any, "prompts n"]:
     """Majority reward with ties shared: 1/m for each of the m leaders, 0 for everything else.
 
