@@ -97,6 +97,10 @@ class Criterion:
             case "above_initial":
                 return float(values[0]) + self.amount
             case "towards_floor":
+                if floor is None:
+                    raise InputError(
+                        "floor", None, f"criterion {self.name!r} is relative to a floor", "Give the base rate"
+                    )
                 return floor + self.amount * (float(values[0]) - floor)
             case "peak":
                 return (1 - self.amount) * float(np.max(values))

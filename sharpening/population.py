@@ -299,6 +299,11 @@ class Population:
         return self.votable.argmax(axis=1)
 
     @property
+    def labels(self) -> np.ndarray:
+        """`correct`, (prompts, answers) bool, where it has to be there. Raises: InputError without labels."""
+        return self._labels("labels")
+
+    @property
     def margin(self) -> np.ndarray:
         """log pi(correct) - log pi(best rival), (prompts,), nats; > 0 where aligned. For several correct
         answers: of the best of them.

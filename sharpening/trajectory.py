@@ -288,7 +288,8 @@ class Trajectory:
         curve = dict(data["curve"])
         step = curve.pop("step")
         metrics = {
-            name: [np.nan if value is None else value for value in values] for name, values in curve.items()
+            name: np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            for name, values in curve.items()
         }
         return cls(
             np.asarray(step),

@@ -167,10 +167,12 @@ def _is_about_tracing(error: Exception) -> bool:
 def _where(reward: Reward, form: str, error: Exception) -> str:
     """ " (line 12 of mine.py)": where the reward's own code was when it failed."""
     code = getattr(getattr(type(reward), form), "__code__", None)
+    if code is None:
+        return ""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if code is not None and frame.filename == code.co_filename
+        if frame.filename == code.co_filename
     ]
     return f" (line {lines[-1]} of {code.co_filename})" if lines else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
 
 from sharpening.errors import InputError
 
@@ -171,7 +172,9 @@ class Reward:
         """Text from which `get_reward` makes this reward again: its name, and the settings that are not the
         default ones.
         """
-        defaults = {field.name: field.default for field in fields(self)} if is_dataclass(self) else {}
+        defaults: dict[str, Any] = (
+            {field.name: field.default for field in fields(self)} if is_dataclass(self) else {}
+        )
         changed = [
             f"{name}={text}" for name, text in self.settings.items() if getattr(self, name) != defaults[name]
         ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from sharpening.errors import InputError
 from sharpening.rewards.base import Reward
@@ -75,7 +76,7 @@ def with_settings(reward: Reward, settings: dict[str, str], parse_reward) -> Rew
     """
     if not settings:
         return reward
-    known = (
+    known: dict[str, Any] = (
         {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
     )
     for key, text in settings.items():
@@ -86,6 +87,7 @@ def with_settings(reward: Reward, settings: dict[str, str], parse_reward) -> Rew
                 else f"the reward {reward.name!r} has no settings"
             )
             raise InputError(key, text, rule)
+    assert is_dataclass(reward)  # whoever has settings is one
     return replace(
         reward, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,12 @@ class Update(Protocol):
 
 class ExactStep:
     """Mixin: one exact step, and the directions at log-probabilities from those at a `Policy`."""
+
+    if TYPE_CHECKING:  # what the class that mixes this in brings along
+        name: str
+
+        @property
+        def step_size(self) -> float: ...
 
     def policy_direction(
         self,
