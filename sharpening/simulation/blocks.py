@@ -10,6 +10,7 @@ each core has a program of its own, called from a thread.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -157,7 +158,8 @@ def run_blocks(
 
     coupled, now, history = not isinstance(coupling, NoCoupling), 0, []
     with ThreadPoolExecutor(cores) as pool:
-        each = map  # the first time one after the other, so that one compiles for all
+        # the first time one after the other, so that one compiles for all
+        each: Callable[..., Iterable] = map
         for step in evaluation_steps.tolist():
             for start, stop in (
                 zip(range(now, step), range(now + 1, step + 1), strict=True) if coupled else [(now, step)]

@@ -23,9 +23,9 @@ def share_out(population: Population, precision: str, devices: Sequence[jax.Devi
         population.log_probs.astype(precision, copy=False),
         population.prompt_weights.astype(precision),
     )
-    host = Arrays(log_probs, population.correct, weights, population.questions)
+    host = (log_probs, population.correct, weights, population.questions)
     if devices is None:
-        return jax.tree.map(jnp.asarray, host)
+        return Arrays(*jax.tree.map(jnp.asarray, host))
     devices = list(devices)
     if not devices or len(set(devices)) < len(devices) or population.num_prompts % len(devices):
         rule = (
@@ -36,4 +36,4 @@ def share_out(population: Population, precision: str, devices: Sequence[jax.Devi
             "devices", devices, rule, "Use population.select(...) to drop a few prompts, or fewer devices"
         )
     rows = NamedSharding(Mesh(np.array(devices), ("prompts",)), PartitionSpec("prompts"))
-    return jax.tree.map(lambda array: jax.device_put(array, rows), host)
+    return Arrays(*jax.tree.map(lambda array: jax.device_put(array, rows), host))

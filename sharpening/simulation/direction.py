@@ -85,7 +85,9 @@ def sampled_direction(
         plan,
         tokens=lambda: TokenStatistics.of_categorical(log_probs, columns),
         reference_log_probs=lambda: jnp.take_along_axis(reference, columns, axis=1),
-        previous_log_probs=lambda: jnp.take_along_axis(previous, columns, axis=1),
+        previous_log_probs=lambda: (
+            None if previous is None else jnp.take_along_axis(previous, columns, axis=1)
+        ),
         states=lambda: jnp.zeros((*columns.shape, 0), columns.dtype),
         questions=lambda: questions,
         step=lambda: step,

@@ -33,7 +33,7 @@ def evaluate(
     the plain names are the trained ones.
     """
     n, total = plan.trained, arrays.log_probs.shape[0]
-    found = {}
+    found: dict[str, jax.Array] = {}
     for name, start, part in (("train_", trained, slice(0, n)), ("", arrays.log_probs[n:], slice(n, total))):
         if part.start < part.stop:
             metrics = _evaluate_on(plan, arrays, start + coupling.reach(shared, part), part)

@@ -189,7 +189,7 @@ def _simulate(
 
 def _canonical(reward: Reward) -> Reward:
     """The registered instance of a stateless reward, so that two equal ones share one compilation."""
-    known = REWARDS.get(getattr(reward, "name", None))
+    known = REWARDS.get(getattr(reward, "name", ""))
     return known if type(known) is type(reward) and not vars(reward) else reward
 
 
@@ -226,6 +226,8 @@ def _seed(key) -> int | list[int]:
 
 
 def _plain(value: object) -> dict:
-    fields = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {}
+    fields = (
+        dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else {}
+    )
     fields = {name: item.item() if hasattr(item, "item") else item for name, item in fields.items()}
     return {"name": getattr(value, "name", type(value).__name__)} | fields

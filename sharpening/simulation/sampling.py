@@ -108,8 +108,8 @@ def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax
     """
     n = plan.trained
     if plan.method != "sampled":
-        index = slice(0, n or None)
-        return index, weights[index], None
+        everyone = slice(0, n or None)
+        return everyone, weights[everyone], None
     shape, wordings = (plan.prompts_per_step, 1 + plan.rollouts), plan.rephrasings
     uniform = jax.random.uniform(jax.random.fold_in(key, step + 1), shape, dtype=weights.dtype)
     asked = weights[: n or None].reshape(-1, wordings).sum(axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -18,6 +19,16 @@ from sharpening.updates import Update
 
 METHODS = ("exact", "sampled", "mean_field")
 OPTIMIZERS = ("sgd", "adam")
+
+
+class Prompts(Protocol):
+    """What settings ask of a population, over answers or over sequences of tokens."""
+
+    @property
+    def num_prompts(self) -> int: ...
+
+    @property
+    def weights(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ class Settings:
                 stacklevel=4,
             )
 
-    def trained(self, population: Population) -> int:
+    def trained(self, population: Prompts) -> int:
         """How many prompts keep a private part: the data set, or the whole population for "exact" without
         one, else none.
         """
@@ -117,7 +128,7 @@ class Settings:
             return int(self.dataset_size)
         return population.num_prompts if self.method == "exact" else 0
 
-    def schedules(self, population: Population, keys: jax.Array, wordings: int = 1) -> np.ndarray | None:
+    def schedules(self, population: Prompts, keys: jax.Array, wordings: int = 1) -> np.ndarray | None:
         """Shuffled epochs of the trained questions, each with `wordings` prompts, (keys, num_steps, questions
         in a step); None where prompts are not taken in epochs.
         """

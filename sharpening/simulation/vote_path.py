@@ -115,8 +115,8 @@ def vote_path(
         flips = wait.min(axis=1) <= span * (1 + _TIE)
         mode = np.where(flips, wait.argmin(axis=1), mode)
         time, moved = time + span, moved + span * shared * share
-    columns = [np.array(column) for column in zip(*record, strict=True)]
-    return VotePath(*columns, float(private), float(shared), weights)
+    times, modes, shares, moves = (np.array(column) for column in zip(*record, strict=True))
+    return VotePath(times, modes, shares, moves, float(private), float(shared), weights)
 
 
 def critical_ratio(population: Population) -> float:

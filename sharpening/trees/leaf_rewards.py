@@ -37,7 +37,7 @@ def check_of_one_sequence(plan: TreePlan, columns: jax.Array, now: Policies) -> 
     Tried on 32 pairs of leaves that share their first, under the first prompt's policy.
     """
     rng, count = np.random.default_rng(0), 32
-    policies = Policies(*(None if field is None else jnp.repeat(field[:1], count, axis=0) for field in now))
+    policies = jax.tree.map(lambda field: jnp.repeat(field[:1], count, axis=0), now)
     first = rng.integers(plan.shape.num_leaves, size=(count, 1))
     pairs = [
         jnp.asarray(np.hstack([first, rng.integers(plan.shape.num_leaves, size=(count, 1))]))
@@ -97,7 +97,9 @@ def group_rewards(
         reward,
         tokens=lambda: jax.tree.map(lambda field: _rows(field, drawn), leaf_statistics(shape, now.log_probs)),
         reference_log_probs=lambda: _rows(_possible(shape, now.initial), drawn),
-        previous_log_probs=lambda: _rows(_possible(shape, now.previous), drawn),
+        previous_log_probs=lambda: (
+            None if now.previous is None else _rows(_possible(shape, now.previous), drawn)
+        ),
         states=lambda: _rows(
             answers_after_prefixes(shape, leaves, columns, plan.num_columns, plan.no_answer), drawn
         ),

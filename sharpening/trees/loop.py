@@ -92,7 +92,7 @@ def evaluate(plan: TreePlan, arrays: TreeArrays, coupling, state: TreeState) -> 
     all are trained).
     """
     n, total = plan.trained, len(arrays.log_probs)
-    found = {}
+    found: dict[str, jax.Array] = {}
     for name, private, part in (("train_", state.private, slice(0, n)), ("", None, slice(n, total))):
         if part.start < part.stop:
             log_probs = _policies(arrays, coupling, part, private, state.shared)

@@ -76,7 +76,7 @@ class Objective:
 
     def move(self, plan: TreePlan, now: Policies, rewards: jax.Array) -> jax.Array:
         """The change of the node logits, (prompts, nodes, vocab); `rewards` are not read."""
-        change = 0.0
+        change = jnp.asarray(0.0)  # without a type of its own: it takes that of what is added
         if self.through != "sampling":
             change = change + self._through_tokens(plan, now.log_probs)
         if self.through != "tokens":

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -104,11 +105,11 @@ class TreePopulation:
                 correct.dtype != bool
                 or correct.ndim != 2
                 or len(correct) != self.num_prompts
-                or correct.shape[1] <= self.answers.max()
+                or correct.shape[1] <= self._ids.max()
             ):
                 rule = (
                     f"it is a bool array ({self.num_prompts} prompts, answers) with a column for every answer"
-                    f" id, 0..{self.answers.max()}"
+                    f" id, 0..{self._ids.max()}"
                 )
                 raise InputError("correct", (correct.shape, str(correct.dtype)), rule)
             put("correct", correct)
@@ -173,6 +174,10 @@ class TreePopulation:
         )
 
     @property
+    def _ids(self) -> np.ndarray:
+        return cast(np.ndarray, self.answers)  # construction made ids of whatever was given
+
+    @property
     def num_prompts(self) -> int:
         """Number of prompts."""
         return self.log_probs.shape[0]
@@ -180,19 +185,19 @@ class TreePopulation:
     @property
     def num_answers(self) -> int:
         """Number of answer ids, "no answer" not included."""
-        return int(self.answers.max()) + 1 if self.correct is None else self.correct.shape[1]
+        return int(self._ids.max()) + 1 if self.correct is None else self.correct.shape[1]
 
     @property
     def no_answer(self) -> int | None:
         """The answer column that stands for "no answer", the last one; None where every leaf has an
         answer.
         """
-        return self.num_answers if (self.answers == NO_ANSWER).any() else None
+        return self.num_answers if (self._ids == NO_ANSWER).any() else None
 
     @property
     def columns(self) -> np.ndarray:
         """Answer column of every leaf, (leaves,) int."""
-        return np.where(self.answers == NO_ANSWER, self.num_answers, self.answers)
+        return np.where(self._ids == NO_ANSWER, self.num_answers, self._ids)
 
     @property
     def prompt_weights(self) -> np.ndarray:

@@ -80,9 +80,8 @@ def thinking_prior(
     logits[:, :, :num_thoughts] += (
         think - np.log(num_thoughts - 1) - again - grammar * (ruled_out[:, :, None] == thoughts)
     )
-    looping = np.where(
-        np.pad(again, ((0, 0), (0, num_answers))), np.log(loop), np.log((1 - loop) / (vocab - 1))
-    )
+    stay, leave = float(np.log(loop)), float(np.log((1 - loop) / (vocab - 1)))
+    looping = np.where(np.pad(again, ((0, 0), (0, num_answers))), stay, leave)
     logits = np.where((run >= LOOP)[None, :, None], looping[None], logits)
     names = tuple("xyzuvw"[i] if num_thoughts <= 6 else f"t{i}" for i in thoughts) + tuple(
         f"{i}." for i in answers

@@ -113,8 +113,9 @@ def train_tree(
             None if tree.ties is None else jnp.asarray(tree.ties, jnp.int32),
         )
         if settings.method != "sampled" and reads_sequences(reward):
+            start = arrays.log_probs
             check_of_one_sequence(
-                plan, arrays.columns, Policies(*[arrays.log_probs] * 3, arrays.correct, arrays.weights)
+                plan, arrays.columns, Policies(start, start, start, arrays.correct, arrays.weights)
             )
         run = partial(
             run_tree_loop,

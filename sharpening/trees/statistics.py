@@ -70,18 +70,18 @@ def answers_after_prefixes(
     own = jnp.where(columns == (num_columns if no_answer is None else no_answer), NO_ANSWER, columns)
     if shape.max_length == 1:
         return jnp.zeros((prompts, shape.num_leaves, 0), columns.dtype)
-    best, said = None, None
-    for column in range(num_columns):
+
+    def mass_after_nodes(column: int) -> jax.Array:
         masked = jnp.where(columns[None, :] == column, leaf_log_probs, -jnp.inf)
-        mass = jax.nn.logsumexp(
+        return jax.nn.logsumexp(
             up(shape, masked, lambda depth, rows: jax.nn.logsumexp(rows, axis=-1)), axis=-1
         )
-        label = NO_ANSWER if column == no_answer else column
-        said = (
-            jnp.full(mass.shape, label, columns.dtype)
-            if best is None
-            else jnp.where(mass > best, label, said)
-        )
-        best = mass if best is None else jnp.maximum(best, mass)
+
+    best = mass_after_nodes(0)
+    said = jnp.full(best.shape, NO_ANSWER if no_answer == 0 else 0, columns.dtype)
+    for column in range(1, num_columns):
+        mass = mass_after_nodes(column)
+        said = jnp.where(mass > best, NO_ANSWER if column == no_answer else column, said)
+        best = jnp.maximum(best, mass)
     states = said[:, jnp.asarray(shape.path[:, 1:])]
     return jnp.where(jnp.asarray(shape.mask[:, 1:])[None], states, own[None, :, None])

@@ -65,7 +65,12 @@ class TreeGradient:
     ) -> jax.Array | float:
         if self.loss_type == "grpo":
             return 1.0 / drawn_lengths
-        return {"sum": 1.0, "dapo": 1.0 / mean_length, "dr_grpo": 1.0 / plan.shape.max_length}[self.loss_type]
+        weights: dict[str, jax.Array | float] = {
+            "sum": 1.0,
+            "dapo": 1.0 / mean_length,
+            "dr_grpo": 1.0 / plan.shape.max_length,
+        }
+        return weights[self.loss_type]
 
     def move(self, plan: TreePlan, now: Policies, rewards: jax.Array) -> jax.Array:
         """The change of the node logits, (prompts, nodes, vocab), from the rewards of all leaves (prompts,
