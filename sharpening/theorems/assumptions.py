@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sharpening.theorems.base import Assumption, Case
+from sharpening.theorems.base import Assumption, Case, Met
 
 RESOLUTION = 1e-9
 
@@ -17,7 +17,7 @@ def comonotone_rows(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
     masses, ordered = np.take_along_axis(log_probs, order, axis=1), np.take_along_axis(rewards, order, axis=1)
     possible = masses[:, :-1] > -np.inf
     gap, rise = masses[:, 1:] > masses[:, :-1], ordered[:, 1:] - ordered[:, :-1]
-    return np.where(possible, np.where(gap, rise >= 0, rise == 0), True).all(axis=1)
+    return np.all(np.where(possible, np.where(gap, rise >= 0, rise == 0), True), axis=1)
 
 
 def _one_leader(case: Case) -> np.ndarray:
@@ -37,12 +37,12 @@ def _uncoupled(case: Case) -> bool:
     return coupling.shared == 0 and coupling.private > RESOLUTION
 
 
-def _misaligned(case: Case) -> np.ndarray:
+def _misaligned(case: Case) -> Met:
     population = case.population
-    return ~(population.leaders & population.correct).any(axis=1)
+    return ~(population.leaders & population.labels).any(axis=1)
 
 
-def _heard(case: Case) -> np.ndarray | bool:
+def _heard(case: Case) -> Met:
     population = case.population
     if population.no_answer is None:
         return True
@@ -79,13 +79,13 @@ UNCOUPLED = Assumption(
 ONE_CORRECT = Assumption(
     "one correct answer",
     "the prompt has exactly one correct answer",
-    lambda case: case.population.correct.sum(axis=1) == 1,
+    lambda case: case.population.labels.sum(axis=1) == 1,
 )
 MISALIGNED = Assumption("misaligned", "no leading answer is correct", _misaligned)
 CORRECT_POSSIBLE = Assumption(
     "reachable truth",
     "a correct answer has mass",
-    lambda case: (case.population.correct & (case.population.log_probs > -np.inf)).any(axis=1),
+    lambda case: (case.population.labels & (case.population.log_probs > -np.inf)).any(axis=1),
 )
 COMONOTONE = Assumption(
     "comonotone reward",

@@ -48,6 +48,9 @@ class Case:
         return self.population.replace(weights=np.where(self.applies, self.population.prompt_weights, 0.0))
 
 
+Met = np.ndarray | np.bool_ | bool  # (prompts,) bool, or one for all prompts at once
+
+
 @dataclass(frozen=True)
 class Assumption:
     """A condition that a theorem needs, by name; `holds(case)` says for each prompt, or for all at once,
@@ -56,7 +59,7 @@ class Assumption:
 
     name: str
     meaning: str
-    holds: Callable[[Case], np.ndarray | bool]
+    holds: Callable[[Case], Met]
 
 
 class VerdictStatus(enum.Enum):

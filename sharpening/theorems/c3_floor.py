@@ -62,7 +62,7 @@ class Floor(Theorem):
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
-        start, correct, silent = population.log_probs, population.correct, population.no_answer
+        start, correct, silent = population.log_probs, population.labels, population.no_answer
         base = weights @ correct
         yield Claim.equal(
             "base rates sum to the mean number of correct answers", base.sum(), weights @ correct.sum(axis=1)
@@ -71,7 +71,7 @@ class Floor(Theorem):
         for a in range(population.num_answers):
             if a == silent:
                 continue
-            curves = {name: [] for name in names}
+            curves: dict[str, list[float]] = {name: [] for name in names}
             for shift in SHIFTS:
                 policy = normalised(start + shift * (np.arange(population.num_answers) == a))
                 found = exact_metrics(policy, correct, no_answer=silent)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +25,36 @@ class Claim:
     slack: np.ndarray
 
     @classmethod
-    def equal(cls, what: str, found, wanted, *, absolute: float = 1e-9, relative: float = 1e-10) -> Claim:
+    def equal(
+        cls,
+        what: str,
+        found: ArrayLike,
+        wanted: ArrayLike,
+        *,
+        absolute: float = 1e-9,
+        relative: float = 1e-10,
+    ) -> Claim:
         """|found - wanted| <= absolute + relative * |wanted|."""
         return cls._make(what, found, wanted, "equals", absolute, relative)
 
     @classmethod
-    def at_most(cls, what: str, found, bound, *, absolute: float = 1e-10, relative: float = 1e-13) -> Claim:
+    def at_most(
+        cls,
+        what: str,
+        found: ArrayLike,
+        bound: ArrayLike,
+        *,
+        absolute: float = 1e-10,
+        relative: float = 1e-13,
+    ) -> Claim:
         """found <= bound + absolute + relative * |bound|."""
         return cls._make(what, found, bound, "is at most", absolute, relative)
 
     @classmethod
-    def _make(cls, what, found, wanted, relation, absolute, relative):
-        found, wanted = np.broadcast_arrays(np.asarray(found, np.float64), np.asarray(wanted, np.float64))
+    def _make(
+        cls, what: str, one: ArrayLike, other: ArrayLike, relation: str, absolute: float, relative: float
+    ) -> Claim:
+        found, wanted = np.broadcast_arrays(np.asarray(one, np.float64), np.asarray(other, np.float64))
         slack = absolute + relative * np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
         return cls(what, found, wanted, relation, slack)
 

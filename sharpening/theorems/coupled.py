@@ -6,7 +6,7 @@ import numpy as np
 
 from sharpening.logspace import normalised
 from sharpening.theorems.assumptions import RESOLUTION
-from sharpening.theorems.base import Assumption, Case
+from sharpening.theorems.base import Assumption, Case, Met
 
 
 def fresh_drift(case: Case, update, log_probs: np.ndarray, weights: np.ndarray, coupling) -> np.ndarray:
@@ -40,11 +40,11 @@ def _at_least_two(case: Case) -> np.ndarray:
     return (case.population.votable > -np.inf).sum(axis=1) >= 2
 
 
-def _full_support(case: Case) -> np.ndarray:
+def _full_support(case: Case) -> Met:
     return (case.population.log_probs > -np.inf).all(axis=1)
 
 
-def _distinct(case: Case) -> np.ndarray:
+def _distinct(case: Case) -> Met:
     ordered = np.sort(np.maximum(case.population.votable, -1e9), axis=1)
     return (np.diff(ordered, axis=1) > RESOLUTION).all(axis=1)
 

@@ -14,7 +14,7 @@ from sharpening.theorems.claims import Claim
 from sharpening.theorems.registry import register_theorem
 
 HAS_TRUTH = Assumption(
-    "a correct answer", "the prompt has at least one", lambda case: case.population.correct.any(axis=1)
+    "a correct answer", "the prompt has at least one", lambda case: case.population.labels.any(axis=1)
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sharpening.logspace import log_sum, normalised
 from sharpening.rewards import Reward
 from sharpening.rewards.asking import exact_rewards
-from sharpening.updates import Update
+from sharpening.updates.base import ExactStep
 
 
 def log_tails(log_probs: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def log_tails(log_probs: np.ndarray) -> np.ndarray:
 
 
 def take_step(
-    update: Update, reward: Reward, log_probs: np.ndarray, *, correct=None, reference=None, no_answer=None
+    update: ExactStep, reward: Reward, log_probs: np.ndarray, *, correct=None, reference=None, no_answer=None
 ) -> np.ndarray:
     """One exact step of `update` on `reward`, (prompts, answers), nats."""
     rewards = np.asarray(exact_rewards(reward, log_probs, correct, no_answer=no_answer))
@@ -31,7 +31,7 @@ def take_step(
 
 
 def path(
-    update: Update, reward: Reward, log_probs: np.ndarray, num_steps: int, **labels
+    update: ExactStep, reward: Reward, log_probs: np.ndarray, num_steps: int, **labels
 ) -> Iterator[np.ndarray]:
     """The policies after step 1, 2, ..., num_steps; `reference` is the initial policy."""
     now = log_probs

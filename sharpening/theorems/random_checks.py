@@ -12,7 +12,7 @@ import numpy as np
 from sharpening.coupling import CompoundSymmetric, NoCoupling
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.theorems.base import VerdictStatus
+from sharpening.theorems.base import Verdict, VerdictStatus
 from sharpening.theorems.claims import Witness
 from sharpening.theorems.registry import get_theorem, list_theorems
 
@@ -117,7 +117,7 @@ def check_theorems(
     if cases < 1:
         raise InputError("cases", cases, "at least one population is tried")
     theorems = list_theorems() if not names else [get_theorem(name) for name in dict.fromkeys(names)]
-    verdicts = {theorem.name: [] for theorem in theorems}
+    verdicts: dict[str, list[Verdict]] = {theorem.name: [] for theorem in theorems}
     for case in range(cases):
         population = random_population(seed, case)
         step_size = float(np.random.default_rng((seed, case, 1)).choice(STEP_SIZES))

@@ -154,7 +154,7 @@ def alarm_rate(
     now = binomial_law(now_a, rollouts)
     left = rollouts - n[:, None] - n
     second = np.full((rollouts + 1, rollouts + 1), -np.inf)
-    for one in n:
+    for one in range(rollouts + 1):
         second[one, : rollouts + 1 - one] = log_binomials(rollouts - one)
     a, b, rest = (safe(start[:, i])[:, :, None] for i in range(3))
     both = np.exp(orders[:, None] + second + n[:, None] * a + n * b + np.maximum(left, 0) * rest)

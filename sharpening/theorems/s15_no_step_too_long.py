@@ -11,6 +11,7 @@ from sharpening.theorems.claims import Claim
 from sharpening.theorems.numerics import relative_entropy
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
+from sharpening.updates.base import ExactStep
 
 
 def _mean(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
@@ -86,6 +87,7 @@ class NoStepTooLong(Theorem):
             )
             before = _mean(log_probs, rewards)
             scale = np.maximum(1.0, np.abs(rewards).max(axis=1))
+            update: ExactStep
             for update in (KLProx(1 / h), NaturalGradient(h)):
                 after = np.asarray(update.step(log_probs, fixed))
                 gain = h * (_mean(after, rewards) - before)

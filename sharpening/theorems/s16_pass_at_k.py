@@ -98,7 +98,7 @@ class PassAtK(Theorem):
 
     def claims(self, case: Case):
         population = case.population
-        start, leaders, correct = population.log_probs, population.leaders, population.correct
+        start, leaders, correct = population.log_probs, population.leaders, population.labels
         aligned = (leaders & correct).any(axis=1)
         wrong = log_mass(start, ~correct)
         right = log_mass(start, correct)

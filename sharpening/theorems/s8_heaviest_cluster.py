@@ -4,7 +4,7 @@ keep the initial mode.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class ClusterReward(SemanticClustersReward):
     and the rest.
     """
 
-    members: np.ndarray | None = None
+    members: np.ndarray = field(kw_only=True)
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):
         """r(a) = pi(cluster of a), (prompts, answers), in 0..1."""

@@ -211,7 +211,7 @@ class RiseThenFall(Theorem):
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
-        start, correct = population.log_probs, population.correct
+        start, correct = population.log_probs, population.labels
         odds, amplitudes = signed_law(population)
         two = (start > -np.inf).sum(axis=1) == 2
         if population.no_answer is not None:

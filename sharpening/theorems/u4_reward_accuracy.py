@@ -51,13 +51,13 @@ class RewardAccuracy(Theorem):
         population = case.population
         rows, probs = np.arange(population.num_prompts), population.probs
         at_mode = probs[rows, population.mode]
-        right = np.where(population.correct, probs, 0.0).sum(axis=1)
-        aligned = population.correct[rows, population.mode]
-        found = exact_metrics(population.log_probs, population.correct, no_answer=population.no_answer)[
+        right = np.where(population.labels, probs, 0.0).sum(axis=1)
+        aligned = population.labels[rows, population.mode]
+        found = exact_metrics(population.log_probs, population.labels, no_answer=population.no_answer)[
             "reward_accuracy"
         ]
         vote = case.rewards()
-        by_hand = 1 - (probs * np.abs(vote - population.correct)).sum(axis=1)
+        by_hand = 1 - (probs * np.abs(vote - population.labels)).sum(axis=1)
         wanted = np.where(aligned, 1 - (right - at_mode), 1 - at_mode - right)
         yield Claim.equal("reward_accuracy has the closed form", found, wanted, absolute=1e-12)
         yield Claim.equal("and so has the reward itself against the truth", by_hand, wanted, absolute=1e-12)

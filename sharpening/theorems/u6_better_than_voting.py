@@ -94,7 +94,7 @@ class BetterThanVoting(Theorem):
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
-        start, correct, leaders = population.log_probs, population.correct, population.leaders
+        start, correct, leaders = population.log_probs, population.labels, population.leaders
         labels = dict(correct=correct, no_answer=population.no_answer)
         s, before = correct_share(population), population.probs
         before = np.where(correct, before, 0.0).sum(axis=1)

@@ -24,7 +24,7 @@ GROUP, STEPS = 4, 2
 
 
 def _open(case: Case) -> np.ndarray:
-    log_probs, correct = case.population.log_probs, case.population.correct
+    log_probs, correct = case.population.log_probs, case.population.labels
     return (log_mass(log_probs, correct) > -np.inf) & (log_mass(log_probs, ~correct) > -np.inf)
 
 
@@ -110,7 +110,7 @@ class NoisyVerifier(Theorem):
 
     def claims(self, case: Case):
         population, h = case.population, case.step_size
-        start, correct = population.log_probs, population.correct
+        start, correct = population.log_probs, population.labels
         labels = dict(correct=correct, no_answer=population.no_answer)
         logit = lambda log_probs: log_mass(log_probs, correct) - log_mass(log_probs, ~correct)  # noqa: E731
         right = np.minimum(np.exp(log_mass(start, correct)), 1.0)

@@ -55,7 +55,7 @@ class HybridThreshold(Theorem):
 
     def claims(self, case: Case):
         population, h = case.population, case.step_size
-        start, correct, mode = population.log_probs, population.correct, population.leaders
+        start, correct, mode = population.log_probs, population.labels, population.leaders
         labels = dict(correct=correct, no_answer=population.no_answer)
         ratio = lambda log_probs: log_mass(log_probs, correct) - log_mass(log_probs, mode)  # noqa: E731
         finite = start[case.applies]

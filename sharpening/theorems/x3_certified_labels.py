@@ -85,16 +85,16 @@ class CertifiedLabels(Theorem):
             told = f"(TPR {tpr}, FPR {fpr}, a {a}, b {b})"
             yield Claim.at_most(f"a wrong answer is accepted at most at rate a {told}", wrong.accepted, a)
             yield Claim.at_most(f"a right answer is rejected at most at rate b {told}", 1 - right.accepted, b)
-            for told_, one, truth in (("right", right, True), ("wrong", wrong, False)):
+            for told_, one, is_right in (("right", right, True), ("wrong", wrong, False)):
                 yield Claim.at_most(
                     f"calls on a {told_} answer within Wald's bound {told}",
                     one.calls,
-                    test.most_calls(truth),
+                    test.most_calls(is_right),
                     absolute=1e-6,
                 )
                 yield Claim.at_most(
                     f"and no fewer than any test needs {told}",
-                    test.least_calls(truth),
+                    test.least_calls(is_right),
                     one.calls,
                     absolute=1e-6,
                 )
@@ -126,7 +126,7 @@ class CertifiedLabels(Theorem):
             plan.calls_per_prompt,
             float(weights @ spent),
         )
-        start, label = population.log_probs, population.correct
+        start, label = population.log_probs, population.labels
         (after,) = path(
             KLProx(1 / case.step_size), TrueReward(), start, 1, correct=label, no_answer=population.no_answer
         )

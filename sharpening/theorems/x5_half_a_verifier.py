@@ -67,7 +67,7 @@ class HalfAVerifier(Theorem):
 
     def claims(self, case: Case):
         population = case.population
-        start, correct, mode = population.log_probs, population.correct, population.leaders
+        start, correct, mode = population.log_probs, population.labels, population.leaders
         labels = dict(correct=correct, no_answer=population.no_answer)
         for tpr, fpr in RATES:
             threshold = hybrid_threshold(tpr, fpr)

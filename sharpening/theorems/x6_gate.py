@@ -65,7 +65,7 @@ class Gate(Theorem):
 
     def claims(self, case: Case):
         population = case.population
-        start, correct, leaders = population.log_probs, population.correct, population.leaders
+        start, correct, leaders = population.log_probs, population.labels, population.leaders
         tpr, fpr = RATES
         j = tpr - fpr
         aligned, top = (leaders & correct).any(axis=1), np.exp(start.max(axis=1))
