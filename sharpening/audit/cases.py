@@ -54,9 +54,9 @@ class Case:
 
 def log_of(weights: tuple[float, ...]) -> np.ndarray:
     """log(weights / sum), (answers,), nats."""
-    weights = np.asarray(weights, dtype=np.float64)
+    masses = np.asarray(weights, dtype=np.float64)
     with np.errstate(divide="ignore"):
-        return np.log(weights) - math.log(weights.sum())
+        return np.log(masses) - math.log(masses.sum())
 
 
 def numbered(clusters: tuple[int, ...]) -> tuple[int, ...]:

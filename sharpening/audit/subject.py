@@ -31,16 +31,17 @@ class Subject:
 
     def __init__(self, reward: Reward | str | Callable):
         self._known: dict[tuple, np.ndarray] = {}
+        self.reward: Reward | None = None
         if isinstance(reward, (Reward, str)):
-            self.reward = get_reward(reward) if isinstance(reward, str) else reward
-            self.name, self._call = getattr(self.reward, "spec", self.reward.name), self.reward.exact
-            needs = set(self.reward.card.needs)
+            self.reward = known = get_reward(reward) if isinstance(reward, str) else reward
+            self.name, self._call = getattr(known, "spec", known.name), known.exact
+            needs = set(known.card.needs)
             self.needs = frozenset(needs)
             self.reads = frozenset(name for name, need in SIGNALS.items() if need in needs) | {"no_answer"}
-            self.reads |= {"correct"} if reads_labels(self.reward) else set()
+            self.reads |= {"correct"} if reads_labels(known) else set()
             self.reads |= {"step"} if "step" in needs else set()
         elif callable(reward):
-            self.reward, self._call, self.needs = None, reward, frozenset()
+            self._call, self.needs = reward, frozenset()
             self.name = getattr(reward, "__name__", type(reward).__name__)
             self.reads = frozenset(_parameters(reward)) & {*SIGNALS, "no_answer", "step"}
         else:
@@ -93,38 +94,19 @@ class Subject:
             return ""
         possible = np.flatnonzero(case.log_probs > -np.inf)
         right = ", ".join(str(a) for a in np.flatnonzero(case.correct))
-        for form, ask in (("exact", self._exact_with), ("group", self._group_with)):
-            found = [
-                _tried(ask, case, labels)
+        for form, ask in (("exact", _exact_with), ("group", _group_with)):
+            told, untold = (
+                _tried(ask, self.reward, case, labels)
                 for labels in (np.array(case.correct), np.zeros(len(case.correct), bool))
-            ]
-            if all(rewards is not None for rewards in found):
-                with_labels, without = (rewards[possible] for rewards in found)
-                if not np.allclose(with_labels, without, rtol=1e-9, atol=1e-9, equal_nan=True):
-                    return (
-                        f"its `{form}` reads labels, and its card does not list them: r ="
-                        f" {numbers(found[0])} if answer {right} is correct, {numbers(found[1])} if none is"
-                    )
+            )
+            if told is None or untold is None:
+                continue
+            if not np.allclose(told[possible], untold[possible], rtol=1e-9, atol=1e-9, equal_nan=True):
+                return (
+                    f"its `{form}` reads labels, and its card does not list them: r ="
+                    f" {numbers(told)} if answer {right} is correct, {numbers(untold)} if none is"
+                )
         return ""
-
-    def _exact_with(self, case: Case, labels: np.ndarray) -> np.ndarray:
-        told = listed(
-            self.reward, {name: value for name, value in _signals([case]).items() if name != "correct"}
-        )
-        return self.reward.exact(case.log_probs[None], labels[None], no_answer=None, **told)
-
-    def _group_with(self, case: Case, labels: np.ndarray) -> np.ndarray:
-        signals, columns = _signals([case]), np.arange(len(case.weights))[None]
-        at_first = signals["reference"]
-        told = {
-            "tokens": TokenStatistics.of_categorical(case.log_probs[None], columns),
-            "reference_log_probs": at_first,
-            "previous_log_probs": at_first,
-            "clusters": signals["clusters"],
-            "states": np.zeros((*columns.shape, 0), columns.dtype),
-            "step": 0,
-        }
-        return self.reward.group(columns, labels[None], **listed(self.reward, told))
 
     def at(self, case: Case, log_probs: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """Rewards of the case's answers under another policy and the one before it, (answers,), for the steps
@@ -152,10 +134,29 @@ def _signals(cases: list[Case]) -> dict:
     }
 
 
-def _tried(ask: Callable, case: Case, labels: np.ndarray) -> np.ndarray | None:
+def _exact_with(reward: Reward, case: Case, labels: np.ndarray) -> np.ndarray:
+    told = listed(reward, {name: value for name, value in _signals([case]).items() if name != "correct"})
+    return reward.exact(case.log_probs[None], labels[None], no_answer=None, **told)
+
+
+def _group_with(reward: Reward, case: Case, labels: np.ndarray) -> np.ndarray:
+    signals, columns = _signals([case]), np.arange(len(case.weights))[None]
+    at_first = signals["reference"]
+    told = {
+        "tokens": TokenStatistics.of_categorical(case.log_probs[None], columns),
+        "reference_log_probs": at_first,
+        "previous_log_probs": at_first,
+        "clusters": signals["clusters"],
+        "states": np.zeros((*columns.shape, 0), columns.dtype),
+        "step": 0,
+    }
+    return reward.group(columns, labels[None], **listed(reward, told))
+
+
+def _tried(ask: Callable, reward: Reward, case: Case, labels: np.ndarray) -> np.ndarray | None:
     try:
         with np.errstate(all="ignore"):
-            found = np.asarray(ask(case, labels), dtype=np.float64)
+            found = np.asarray(ask(reward, case, labels), dtype=np.float64)
     except Exception:
         return None
     return found[0] if found.shape == (1, len(case.weights)) else None

@@ -99,8 +99,7 @@ def token_findings(reward: Reward | None, cases: int, seed: int) -> list[Finding
             " (theory: S7)"
         ),
     }
-    reads = reward is not None and READ_PER_TOKEN & set(reward.card.needs)
-    if not reads:
+    if reward is None or not READ_PER_TOKEN & set(reward.card.needs):
         return [Finding(name, meaning, False, 0, "it reads no tokens") for name, meaning in names.items()]
     return [
         _sensitive(*list(names.items())[0], reward, _pairs_of_tokens(cases, seed), directed=False),

@@ -66,7 +66,13 @@ def plot_trajectories(
         for i, metric in enumerate(column):
             axes = figure.add_subplot(grid[i, j])
             rule = criterion if CRITERIA[criterion].metric == metric else PANEL_CRITERION.get(metric)
-            if speaker in trajectories and intervals and rule in intervals:
+            if (
+                speaker is not None
+                and speaker in trajectories
+                and rule is not None
+                and intervals
+                and rule in intervals
+            ):
                 _shade(axes, intervals[rule], horizon, look.colour(speaker))
             _references(axes, metric, trajectories, look)
             ends = _lines(

@@ -41,7 +41,13 @@ def plot_collapse_steps(
     offsets = np.linspace(-0.29, 0.29, len(collapse)) if len(collapse) > 1 else np.zeros(1)
     for row, name in enumerate(names):
         axes.axhline(row, color=look.grid, linewidth=1, zorder=0)
-        if speaker in collapse and intervals and name in intervals and intervals[name][0] is not None:
+        if (
+            speaker is not None
+            and speaker in collapse
+            and intervals
+            and name in intervals
+            and intervals[name][0] is not None
+        ):
             low, high = intervals[name]
             y = row + offsets[list(collapse).index(speaker)]
             axes.plot(

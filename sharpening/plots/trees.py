@@ -5,6 +5,7 @@ repetition collapse.
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from sharpening.errors import InputError
@@ -39,8 +40,7 @@ def plot_failure_modes(trajectories: Mapping[str, Trajectory], *, theme: str = "
             raise InputError(
                 "trajectories", name, f"it has no {', '.join(lacking)}", "Use trajectories of simulate_tree"
             )
-    figure = Figure(figsize=(8.0, 3.3), dpi=100, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08)
+    figure = Figure(figsize=(8.0, 3.3), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.08))
     horizon = max(found.horizon for found in trajectories.values())
     for axes, (title, metric, unit, failing) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for position, (name, found) in enumerate(trajectories.items()):
@@ -73,8 +73,8 @@ def plot_failure_modes(trajectories: Mapping[str, Trajectory], *, theme: str = "
     key = figure.legend(
         handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handlelength=2.2
     )
-    for handle, text in zip(key.legend_handles, key.get_texts(), strict=True):
-        handle.set_linewidth(2.2)
+    for line, text in zip(key.get_lines(), key.get_texts(), strict=True):
+        line.set_linewidth(2.2)
         text.set_color(look.ink)
     return figure
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -51,9 +53,9 @@ def policy_rows(
     """
     low, high = (min_answers, max_answers) if num_answers is None else (num_answers, num_answers)
     mixed = st.lists(_kinds(faces), min_size=low, max_size=high).map(_logits)
-    sizes, place = {"min_size": low - 1, "max_size": high - 1}, st.integers(0, high - 1)
-    near_vertex = st.builds(_vertex, st.lists(st.floats(LOWEST, -30.0), **sizes), place)
-    vertex = st.builds(_vertex, st.lists(st.just(-np.inf), **sizes), place)
+    others, place = partial(st.lists, min_size=low - 1, max_size=high - 1), st.integers(0, high - 1)
+    near_vertex = st.builds(_vertex, others(st.floats(LOWEST, -30.0)), place)
+    vertex = st.builds(_vertex, others(st.just(-np.inf)), place)
     return st.one_of(mixed, mixed, mixed, near_vertex, *([vertex] if faces else []))
 
 

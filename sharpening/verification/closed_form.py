@@ -218,4 +218,4 @@ def compare_schedules(
 
 
 def _truth_odds(population: Population) -> np.ndarray:
-    return log_odds(population.log_probs, population.correct)
+    return log_odds(population.log_probs, population.labels)

@@ -190,7 +190,7 @@ def certified_labels(
     labels. Source: theory X3, `certified_plan`.
     """
     truth, wrong = _characteristics(tpr, fpr, error)
-    votable, correct = population.votable, population.correct
+    votable, correct = population.votable, population.labels
     ahead = wrong_answers_before(population)
     best = np.where(correct, votable, -np.inf)
     order = np.argsort(

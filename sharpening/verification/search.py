@@ -5,7 +5,9 @@ searched in the coupled mean field.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +87,7 @@ def cheapest_schedule(
         **sizes,
     )
     everything, j, rule = verification_cost(1.0, cost, **sizes), youden(tpr, fpr), get_criterion(criterion)
-    run = (
+    run: dict[str, Any] = (
         dict(
             tpr=tpr,
             fpr=fpr,
@@ -136,9 +138,7 @@ def cheapest_schedule(
         return found("not_needed", alone)
     if theory is None:
         return found("useless_verifier")
-    best = [
-        _search(lambda value, family=family: attempt(family, value), family, num_steps) for family in families
-    ]
+    best = [_search(functools.partial(attempt, family), family, num_steps) for family in families]
     best.sort(key=lambda one: (not one.works, one.cost, one.calls))
     return found("plan", best[0], best) if best[0].works else found("no_plan", None, best)
 
@@ -247,6 +247,6 @@ def _search(
         high = min((value for value in below if tried[value].works), key=order)
     in_order = [tried[value].works for value in sorted(tried, reverse=periodic)]
     monotone = in_order == sorted(in_order)
-    cheapest = min((one for one in tried.values() if one.works), key=lambda one: one.calls)
-    bound = cheapest.parameter == num_steps if periodic else cheapest.parameter <= FINEST
-    return dataclasses.replace(cheapest, monotone=monotone, at_bound=bound)
+    cheapest = min((value for value in tried if tried[value].works), key=lambda value: tried[value].calls)
+    bound = cheapest == num_steps if periodic else cheapest <= FINEST
+    return dataclasses.replace(tried[cheapest], monotone=monotone, at_bound=bound)

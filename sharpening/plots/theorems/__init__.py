@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 from sharpening.errors import InputError
 
 if TYPE_CHECKING:
-    from sharpening.plots.theorems.canvas import TheoremFigure
+    from collections.abc import Callable
+
+    from sharpening.plots.theorems.canvas import Panel, TheoremFigure
+
+    Drawing = tuple[Callable[[Panel], None], str]  # (draw, caption)
 
 FAMILIES = {
     "S": ("single_laws", "single_speeds", "single_orders", "single_limits"),
@@ -50,7 +54,7 @@ def figure_names() -> list[str]:
     return [name for letter in FAMILIES for name in _drawings(letter)]
 
 
-def _drawing(name: str) -> tuple:
+def _drawing(name: str) -> Drawing:
     known = _drawings(name[:1]) if isinstance(name, str) and name[:1] in FAMILIES else {}
     if name not in known:
         raise InputError(
@@ -62,9 +66,9 @@ def _drawing(name: str) -> tuple:
     return known[name]
 
 
-def _drawings(letter: str) -> dict[str, tuple]:
+def _drawings(letter: str) -> dict[str, Drawing]:
     """name -> (draw, caption), from the modules of a family."""
-    found = {}
+    found: dict[str, Drawing] = {}
     for module in FAMILIES[letter]:
         found |= importlib.import_module(f"{__name__}.{module}").DRAWINGS
     return found

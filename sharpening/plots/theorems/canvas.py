@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from sharpening.plots.figure import Figure, figure_bytes
@@ -251,8 +252,8 @@ def draw_figure(name: str, draw: Callable[[Panel], None], caption: str, theme: s
     from sharpening.theorems.registry import get_theorem
 
     look = get_theme(theme)
-    figure = TheoremFigure(figsize=(WIDTH, HEIGHT), dpi=100, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
+    figure = TheoremFigure(figsize=(WIDTH, HEIGHT), dpi=100, layout=layout)
     panel = Panel(figure.add_subplot(), look)
     with precision_context("float64"):
         draw(panel)
