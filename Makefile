@@ -13,10 +13,11 @@ forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report i
 test: $(DEV)  ## run the whole test suite
 	$(VENV)/bin/python -m pytest -q -n 2 tests
 
-lint: $(DEV)  ## check style, format and who imports whom
+lint: $(DEV)  ## check style, format, types and who imports whom
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
 
 mutants: $(DEV)  ## apply deliberate errors to theorems and formulas and see a test fail for each; resumes
 	PYTHONPATH=tests $(VENV)/bin/python -m mutants
@@ -45,7 +46,7 @@ $(DEV): $(RUN)
 	@touch $@
 
 clean:  ## remove what builds and runs leave behind, but not the environment
-	rm -rf site build dist reports .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf site build dist reports .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find sharpening llm_bridge tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
