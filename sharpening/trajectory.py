@@ -51,6 +51,9 @@ METRICS: dict[str, Metric] = {
     "truncated": Metric(
         "share", "share of completions cut off at the length limit (TRL: completions/clipped_ratio)", False
     ),
+    "undecided_rate": Metric(
+        "share", "share of rollouts whose answer could not be compared within the limits of work", False
+    ),
     "perplexity": Metric(
         "-", "perplexity of the sampled completions under the model that sampled them", False
     ),

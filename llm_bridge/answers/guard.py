@@ -1,9 +1,10 @@
 """A worker process for work that may never end: a hostile text costs a bounded time and memory, and a defined
 outcome.
 
-The worker (guard_worker.py) starts at first use and is reused. It may use a fixed processor time for each
-request and 256 MB beyond its size at start; when a request oversteps either, or crashes it, the request has
-no result and the next one finds a fresh process, forked in milliseconds. It inherits no environment variable
+The worker (guard_worker.py) starts at first use and is reused. A request has limits of work, of processor time
+and of 256 MB beyond the worker's size at start; when it oversteps one, or crashes, the request has no result
+and the next one finds a fresh process, forked in milliseconds. A process that dies for no reason of its own is
+replaced and the request asked once more. It inherits no environment variable
 but those that Python needs to start, and can do nothing but compute (see guard_worker.py).
 """
 
@@ -15,13 +16,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 from sharpening.errors import InputError
 
-STAGE_SECONDS = (0.4, 0.4, 0.8)
-"""The processor time after which each stage of a request is ended: see PARSE_SECONDS and COMPARE_SECONDS of
-the worker.
-"""
+GONE_SECONDS = 1.0
+"""What a request counts in processor time where the worker itself was ended and can say nothing."""
 WALL_SECONDS = 10.0
 """Wall-clock limit for a request, a backstop to the limit of processor time: a busy machine must not change
 an answer.
@@ -31,7 +31,19 @@ _ENVIRONMENT = (
     "PATH HOME LANG LC_ALL LC_CTYPE TMPDIR PYTHONPATH PYTHONHOME VIRTUAL_ENV LD_LIBRARY_PATH"
     " DYLD_LIBRARY_PATH SYSTEMROOT".split()
 )
+_SAME_HASHES = {"PYTHONHASHSEED": "0"}
+"""The order in sets, and with it the work of a comparison, must be the same in every run."""
 _MOST_DENIED = 1_000
+
+
+class Outcome(NamedTuple):
+    """What became of a request: its result, the stages it passed, and `ended`: None where it was answered, "limit"
+    where it overstepped a limit of its own, "lost" where the process died twice for another reason.
+    """
+
+    result: object
+    stages: list[str]
+    ended: str | None
 
 
 class Guard:
@@ -57,46 +69,77 @@ class Guard:
 
         Raises InputError if the worker cannot start, for example because math-verify is not installed.
         """
+        return self.outcome(*request)[:2]
+
+    def outcome(self, *request: str) -> Outcome:
+        """What became of a request. First asked without counting its work, which most requests answer within
+        FAST_SECONDS; one that needs longer is asked again with its work counted, so that what it is allowed does
+        not depend on the machine. A request whose process is ended from outside is asked once more. The work of a
+        regular expression cannot be counted: it has a processor time alone.
+
+        Raises InputError as `ask` does.
+        """
         with self._lock:
-            process = self._running()
-            timer = threading.Timer(self.wall_seconds, _kill, [process])
-            timer.start()
-            stages: list[str] = []
-            try:
-                result, whole = self._answer(process, request, stages)
-            except BaseException:
-                self._end()
-                raise
-            finally:
-                timer.cancel()
-            if not whole:
-                self._end()
-            return result, stages
+            found = self._twice(self.kind == "regex", request)
+            return self._twice(True, request) if found.ended == "slow" else found
+
+    def _twice(self, counted: bool, request: tuple[str, ...]) -> Outcome:
+        found = self._once(counted, request)
+        return self._once(counted, request) if found.ended == "lost" else found
+
+    def _once(self, counted: bool, request: tuple[str, ...]) -> Outcome:
+        process = self._running()
+        late = threading.Event()
+
+        def overdue():
+            late.set()
+            _kill(process)
+
+        timer = threading.Timer(self.wall_seconds, overdue)
+        timer.start()
+        stages: list[str] = []
+        try:
+            result, ended = self._answer(process, counted, request, stages)
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            timer.cancel()
+        if ended == "gone":
+            self._end()
+            ended = "limit" if late.is_set() else "lost"
+        return Outcome(result, stages, ended)
 
     def _answer(
-        self, process: subprocess.Popen, request: tuple[str, ...], stages: list[str]
-    ) -> tuple[object, bool]:
-        """(result, whether the worker goes on)."""
+        self, process: subprocess.Popen, counted: bool, request: tuple[str, ...], stages: list[str]
+    ) -> tuple[object, str | None]:
+        """(result, how it ended): as in Outcome, or "slow" and "gone" (the worker itself)."""
         self._number += 1
+        taken = False
         try:
-            process.stdin.write(json.dumps([self._number, *request]).encode() + b"\n")
+            process.stdin.write(json.dumps([self._number, counted, *request]).encode() + b"\n")
             process.stdin.flush()
             for line in iter(process.stdout.readline, b""):
                 message = json.loads(line)
                 if "denied" in message:
                     self.denied = (self.denied + [message["denied"]])[-_MOST_DENIED:]
+                elif "died" in message and not taken:
+                    # A child that was ended while it waited; the next one takes the request.
+                    continue
                 elif "died" in message:
-                    self.seconds += STAGE_SECONDS[len(stages)]
-                    return None, True
+                    self.seconds += message["seconds"]
+                    return None, _ENDS.get((message["died"], counted), message["died"])
                 elif message["id"] == self._number:
+                    taken = True
                     if "result" in message:
                         self.seconds += message["seconds"]
-                        return message["result"], True
-                    stages.append(message["stage"])
+                        return message["result"], None
+                    if "stage" in message:
+                        stages.append(message["stage"])
         except (OSError, ValueError):
             pass
-        self.seconds += STAGE_SECONDS[-1]
-        return None, False
+        self.seconds += GONE_SECONDS
+        return None, "gone"
 
     def close(self) -> None:
         """End the worker process, if one runs; the next request starts another."""
@@ -114,7 +157,7 @@ class Guard:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _SAME_HASHES,
         )
         self._owner = os.getpid()
         self.starts += 1
@@ -154,6 +197,8 @@ def _kill(process: subprocess.Popen) -> None:
         process.kill()
 
 
+_ENDS = {("time", True): "limit", ("time", False): "slow", ("limit", False): "slow"}
+"""How a request ended, by what the worker says of its child and whether work was counted."""
 _GUARDS: dict[str, Guard] = {}
 
 

@@ -1,10 +1,12 @@
 """The worker process of guard.py: reads one JSON request a line, answers JSON lines. Run as a script, never
 imported.
 
-The process loads its libraries once and then only forks: a child serves the requests, and when one of them
-ends it, the next child is there within milliseconds. Limits of a child: processor time for each stage of a
-request, set as an interval timer whose signal ends the process even inside C code; 256 MB beyond the size
-after start; nothing can be written to files.
+The process loads its libraries once and then only forks. For comparisons each request has a child of its own,
+so that it starts from the same state whatever was asked before; regular expressions share a child until one
+ends it. The next child is there within milliseconds. Limits of a child: FAST_SECONDS of processor time, and
+when a request needs more, asked again, a number of calls of Python functions for each stage, counted, with a
+processor time well above them as a backstop, set as an interval timer whose signal ends the process even inside
+C code; 256 MB beyond the size after start; nothing can be written to files.
 
 Text is never evaluated as Python code. math-verify's LaTeX parser is used, not its expression parser, which
 calls SymPy's parse_expr; the LaTeX parser hands every number to that same parse_expr, which evaluates Python,
@@ -12,23 +14,52 @@ so here parse_expr is replaced by a reader of plain decimals. Beneath it lies an
 comparison needs (other evaluated text, files, processes, sockets ...) is refused and reported.
 """
 
-import functools
+import gc
 import json
 import os
+import random
 import re
 import signal
 import sys
 import time
 
 MEMORY_BYTES = 256 * 2**20
-PARSE_SECONDS = 0.4
+FAST_SECONDS = 0.06
+PARSE_SECONDS = 0.35
 COMPARE_SECONDS = 0.8
+PARSE_CALLS = 200_000
+COMPARE_CALLS = 400_000
+"""Calls of Python functions that each stage may make: 0.15 and 0.3 s where a counted call costs 0.7 µs. Python
+makes far fewer within FAST_SECONDS, so what is answered without counting would be allowed with it.
+"""
+REGEX_SECONDS = 0.8
+LARGEST_EXPONENT, LARGEST_INNER = 10_000, 30
+OVERSTEPPED, SERVED = 3, 4
 HARMLESS = frozenset(
     "import builtins.id marshal.loads os.listdir os.scandir sys._getframe sys._current_frames code.__new__"
     " function.__new__ object.__getattr__ object.__setattr__ object.__delattr__ array.__new__ gc.get_objects"
-    " sys.unraisablehook cpython._PySys_ClearAuditHooks cpython.PyInterpreterState_Clear".split()
+    " sys.settrace sys.unraisablehook cpython._PySys_ClearAuditHooks cpython.PyInterpreterState_Clear".split()
 )
 EVALUATION = frozenset({"compile", "exec"})
+WARM = (
+    (r"\frac{\sqrt{3}}{2}+x", r"(1, \frac{\pi}{2}]"),
+    (r"\sin^2 x+1.5", r"\{1,2\}"),
+    ("y=2x+3", "x > 4"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"1\pm i"),
+    (r"\cos 2x+\log_2 8", r"(1-2\sin^{2} x)^{3}"),
+    (r"\sqrt[3]{x^2}+e^{x-1}-|x|", r"\left|x\right|+\tan 3x \cdot \cot x"),
+    (r"\begin{pmatrix}1&2\\-3/5&4\end{pmatrix}", r"\begin{pmatrix}1&0.2\\3&5\end{pmatrix}"),
+    (r"\{1,-2,\frac{3}{7}\}", r"\{3,\sqrt{2}\}"),
+    (r"x \in [-2,7)", r"(-\infty,2)\cup(3,\infty)"),
+    (r"\frac{4x-4x^3}{1-6x^2+x^{14}}", r"(x-1)(x^{12}+1)+y"),
+    (r"16\sin^5 x-20\cos^3 x+5", "9^{9^{2}}-7!"),
+    (r"\ln(x+1)-\binom{5}{2}", "((1+x)(2))/3"),
+    (r"a_1+b_{2}=5,\ x\le 3", "1,-2,x"),
+    (r"f(x)=\frac{1}{2}x^2-3", r"\arcsin\frac{1}{3}+2\pi n"),
+)
+"""Compared once before any request: what is loaded and remembered here is there for every child, and SymPy's own
+modules still read names by parse_expr while they load.
+"""
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
 
@@ -49,6 +80,19 @@ def limit_time(seconds):
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def limit_calls(calls):
+    """End the process after so many calls of Python functions from here on."""
+    left = calls
+
+    def count(*_):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os._exit(OVERSTEPPED)
+
+    sys.settrace(count)
 
 
 def refuse_the_rest(say):
@@ -89,8 +133,8 @@ def refuse_the_rest(say):
 
 
 def regex_service():
-    def answer(say, pattern, text):
-        limit_time(COMPARE_SECONDS)
+    def answer(say, counted, pattern, text):
+        limit_time(REGEX_SECONDS)
         match = re.search(pattern, text)
         return None if match is None else match.group(1)
 
@@ -125,13 +169,15 @@ def math_service():
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import grader, parse, verify
     from math_verify.parser import LatexExtractionConfig
+    from sympy import Pow, binomial, factorial
+    from sympy.core import random as sympy_random
 
     logging.disable(logging.CRITICAL)
     config = [
         LatexExtractionConfig(
             normalization_config=NormalizationConfig(
                 basic_latex=True,
-                units=True,
+                units=False,
                 malformed_operators=True,
                 nits=True,
                 boxed="none",
@@ -170,69 +216,114 @@ def math_service():
             verify(first, second, timeout_seconds=None) or verify(second, first, timeout_seconds=None)
         )
 
-    @functools.lru_cache(maxsize=512)
+    def too_large(expression):
+        """Whether an exponent or a factorial is beyond what one call of C code computes at once: such a call is
+        no counted work.
+        """
+        stack = [expression]
+        while stack:
+            one = stack.pop()
+            arguments = getattr(one, "args", ())
+            if isinstance(one, Pow) and one.base.is_number and one.exp.is_number and huge(one.exp):
+                return True
+            if isinstance(one, (factorial, binomial)) and any(map(huge, arguments)):
+                return True
+            stack.extend(arguments if isinstance(arguments, tuple) else ())
+        return False
+
+    def huge(number):
+        """Beyond LARGEST_EXPONENT, or itself a power or factorial of more than small whole numbers."""
+        inner = number.atoms(Pow, factorial)
+        parts = [part for one in inner for part in one.args]
+        return bool(number.is_Rational and abs(number) > LARGEST_EXPONENT) or any(
+            not part.is_Rational or abs(part) > LARGEST_INNER for part in parts
+        )
+
     def read(text):
         """The expression that a text is, or None. A relation between numbers says what stands last: 2 + 3 = 5
         is 5.
         """
         parsed = (parse(f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None) or [None])[0]
+        if too_large(parsed):
+            os._exit(OVERSTEPPED)
         if parsed is not None and grader.is_relation(parsed) and not parsed.free_symbols:
             parsed = grader.take_last_relation(parsed).rhs if grader.is_equation(parsed) else None
-        same(parsed, seven)
         return parsed
 
-    def answer(say, first, second):
+    def answer(say, counted, first, second):
         parsed = []
+        if counted is False:
+            limit_time(FAST_SECONDS)
         for name, text in (("first", first), ("second", second)):
-            limit_time(PARSE_SECONDS)
+            if counted:
+                limit_time(PARSE_SECONDS)
+                limit_calls(PARSE_CALLS)
             parsed.append(read(text))
-            say({"stage": name})
-        limit_time(COMPARE_SECONDS)
+            if counted:
+                say({"stage": name})
+        if counted:
+            limit_time(COMPARE_SECONDS)
+            limit_calls(COMPARE_CALLS)
         return same(*parsed)
 
     grader.solve = solve_or_raise
-    seven = parse("$7$", config, fallback_mode="no_fallback", parsing_timeout=None)[0]
-    # What is loaded here is loaded for every child, and SymPy's own modules still read names by parse_expr
-    # while they load.
-    for first, second in (
-        (r"\frac{\sqrt{3}}{2}+x", r"(1, \frac{\pi}{2}]"),
-        (r"\sin^2 x+1.5", r"\{1,2\}"),
-        ("y=2x+3", "x > 4"),
-        (r"\begin{pmatrix}1\\2\end{pmatrix}", r"1\pm i"),
-    ):
+    for first, second in WARM:
         try:
-            answer(lambda message: None, first, second)
-        finally:
-            limit_time(0)
+            answer(lambda message: None, None, first, second)
+        except ValueError:
+            continue
     read_decimals_only()
-    read.cache_clear()
+    gc.collect()
+    gc.freeze()
+    random.seed(0)
+    sympy_random.seed(0)
     return answer
 
 
-def serve(answer, say):
-    for line in sys.stdin.buffer:
-        number, *request = json.loads(line)
+def serve(answer, say, requests=None):
+    """Answer requests, at most so many; None: until there are none."""
+    while requests is None or requests > 0:
+        line = sys.stdin.buffer.readline()
+        if not line:
+            os._exit(0)
+        number, counted, *request = json.loads(line)
+        say({"id": number, "taken": True})
         start = time.process_time()
         try:
-            result = answer(lambda message, number=number: say({"id": number, **message}), *request)
+            result = answer(lambda message, number=number: say({"id": number, **message}), counted, *request)
         except MemoryError:
-            os._exit(1)
+            os._exit(OVERSTEPPED)
         except Exception:
             result = None
+        sys.settrace(None)
         limit_time(0)
         say({"id": number, "result": result, "seconds": time.process_time() - start})
+        requests = None if requests is None else requests - 1
+    os._exit(SERVED)
 
 
-def serve_in_children(answer, say):
-    """Fork a child that serves; when a request ends it, say so and fork the next."""
+def serve_in_children(answer, say, kind):
+    """Fork a child that serves; when it has, or a request ends it, fork the next, and say how it ended."""
+    own = dict.fromkeys((OVERSTEPPED, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS), "limit")
     while True:
+        before = spent_in_children()
         child = os.fork()
         if child == 0:
-            serve(answer, say)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
+            serve(answer, say, 1 if kind == "math" else None)
+        status = os.waitpid(child, 0)[1]
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
             return
-        say({"died": True})
+        if code == SERVED:
+            continue
+
+        how = own.get(code) or ("time" if code == -signal.SIGPROF else "lost")
+        say({"died": how, "seconds": spent_in_children() - before})
+
+
+def spent_in_children():
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def main():
@@ -246,7 +337,7 @@ def main():
     limit_memory()
     refuse_the_rest(say)
     say("ready")
-    (serve_in_children if hasattr(os, "fork") else serve)(answer, say)
+    serve_in_children(answer, say, sys.argv[1]) if hasattr(os, "fork") else serve(answer, say)
 
 
 if __name__ == "__main__":

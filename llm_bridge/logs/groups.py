@@ -5,12 +5,15 @@ from functools import cached_property
 
 import numpy as np
 
+from llm_bridge.answers.equivalence import unit_of
 from llm_bridge.answers.extraction import extractor, fold
 from llm_bridge.answers.normal_form import normal_form
+from llm_bridge.answers.numbers import number
 from llm_bridge.logs.completions import Group, Rollouts
 from llm_bridge.logs.finding import Finding
 from llm_bridge.logs.run_log import RunLog
 from llm_bridge.tasks import Problem, Task, equivalent, read_answers
+from llm_bridge.tasks.jsonl import is_mathematics
 from sharpening.metrics import group_metrics, leading_answers
 
 RECURRING = 5
@@ -24,22 +27,31 @@ class LoggedAnswers(Task):
 
     name, description, max_new_tokens = "log", "completions of a log", 1
 
-    def __init__(self, pattern: str):
-        self._read, self._boxed = extractor(pattern), pattern == "boxed"
-        self.exact_labels = not self._boxed
+    def __init__(self, pattern: str, truths: list[str]):
+        self._read, self._mathematics = extractor(pattern), is_mathematics(pattern, truths)
+        self._numbers = not truths and pattern.partition(":")[0] in ("regex", "answer-tag")
+        self.exact_labels = not self._mathematics
 
     def _build(self):
         return ()
 
     def extract(self, completion):
-        return self._read(completion)
+        label = self._read(completion)
+        if label is None:
+            return None
+        if self._mathematics or self._numbers and number(normal_form(label)) is not None:
+            return normal_form(label) or None
+        return label
 
     def equivalent(self, first, second):
-        return equivalent(first, second) if self._boxed else first == second
+        return equivalent(first, second) if self._mathematics else first == second
+
+    def unit(self, label):
+        return unit_of(label) if self._mathematics else None
 
     def truth(self, text: str) -> str:
         """The label of a true answer, which may stand there bare."""
-        return self.extract(text) or (normal_form(text) if self._boxed else fold(text))
+        return self.extract(text) or (normal_form(text) if self._mathematics else fold(text))
 
 
 class Voted:
@@ -111,7 +123,8 @@ def groups_log(rollouts: Rollouts, source: str, answer_pattern: str | None) -> R
     for step in dict.fromkeys(group.step for group in rollouts.groups):
         if rewards := [reward for group in rollouts.groups if group.step == step for reward in group.rewards]:
             log.add("reward", step, np.mean(rewards), lag=1)
-    task = LoggedAnswers(answer_pattern or "text")
+    truths = [group.truth for group in whole if group.truth is not None]
+    task = LoggedAnswers(answer_pattern or "text", truths)
     voted = _vote(whole, task)
     if not voted or _unreadable(voted, answer_pattern, log):
         return log
@@ -131,6 +144,8 @@ def _vote(groups: list[Group], task: LoggedAnswers) -> list[Voted]:
         leading = leading_answers(answers.ids)
         for row, group in enumerate(part):
             values = {_RATES.get(name, name): float(column[row]) for name, column in metrics.items()}
+            if answers.undecided.any():
+                values["undecided_rate"] = float(answers.undecided[row].mean())
             leaders = {answers.labels[i] for i in leading[row] if i >= 0}
             labels = [answers.labels[i] if i >= 0 else None for i in answers.ids[row]]
             voted.append(Voted(group, values, leaders, labels, int(answers.correct[row].sum())))
@@ -195,8 +210,8 @@ def _fill(log: RunLog, voted: list[Voted]) -> None:
     first: dict[str, Voted] = {}
     for step in dict.fromkeys(found.group.step for found in voted):
         batch = [found for found in voted if found.group.step == step]
-        for name in batch[0].metrics:
-            log.add(name, step, np.mean([found.metrics[name] for found in batch]), lag=1)
+        for name in dict.fromkeys(name for found in batch for name in found.metrics):
+            log.add(name, step, np.mean([found.metrics.get(name, 0.0) for found in batch]), lag=1)
         distinct = len({min(found.leaders) for found in batch if found.leaders})
         log.add("distinct_answers", step, distinct, lag=1)
         log.add("_distinct_share", step, distinct / len(batch), lag=1)

@@ -26,7 +26,7 @@ def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Fin
     """What the log of a run says: findings, the worst first.
 
     A folder is searched for everything that is known. `answer_pattern` (completions only): "last-number",
-    "boxed", "text" or "regex:PATTERN"; None takes the whole completion as the answer.
+    "boxed", "text", "choice", "answer-tag" or "regex:PATTERN"; None takes the whole completion as the answer.
 
     Raises:
         InputError: a path that does not exist, a file that nothing here can read, a broken line, an unknown

@@ -51,6 +51,7 @@ def signs(log: RunLog) -> list[Finding]:
             consensus,
             entropy,
             no_answer,
+            undecided,
             ties,
             against_voting,
             missing,
@@ -168,6 +169,20 @@ def no_answer(log: RunLog) -> Finding | None:
         f"{end:.0%} of the completions have no answer ({start:.0%} at the start). They neither vote nor earn "
         "reward, and "
         "reward accuracy counts them as right where the majority is wrong.",
+        series.steps[-1],
+    )
+
+
+def undecided(log: RunLog) -> Finding | None:
+    """Answers that could not be compared within the limits of work."""
+    series = log.get("undecided_rate")
+    if series is None or not series.array.any():
+        return None
+    return Finding(
+        "undecided",
+        "info",
+        f"Up to {series.array.max():.1%} of the answers of a step could not be compared within the limits of work:"
+        " they count as different from each other and as not right.",
         series.steps[-1],
     )
 

@@ -60,17 +60,29 @@ class Task(ABC):
         """Every problem of the task, in a fixed order; built at first use."""
         return self._build()
 
-    def equivalent(self, first: str, second: str) -> bool:
-        """Whether two labels say the same; symmetric and reflexive. `votes` takes its transitive closure
-        within a prompt.
+    def equivalent(self, first: str, second: str) -> bool | None:
+        """Whether two labels say the same, None where that is undecided; symmetric and reflexive. `votes`
+        takes its transitive closure within a prompt.
         """
         return first == second
 
+    def unit(self, label: str) -> str | None:
+        """The unit of a label; labels of two units are never one answer of a vote, whatever a bare label between
+        them says. By default none.
+        """
+        return None
+
     def is_correct(self, problem: Problem, label: str | None) -> bool:
         """Whether a label, as `extract` gave it, answers the problem; False for no answer and for a problem
-        without a true one.
+        without a true one; what is undecided is not right.
         """
-        return label is not None and problem.answer is not None and self.equivalent(problem.answer, label)
+        return self.graded(problem, label) is True
+
+    def graded(self, problem: Problem, label: str | None) -> bool | None:
+        """`is_correct`, but None where it is undecided."""
+        if label is None or problem.answer is None:
+            return False
+        return self.equivalent(problem.answer, label)
 
     def settled(self, completion: str) -> bool:
         """True only if no continuation of the text can change `extract`; False says nothing."""

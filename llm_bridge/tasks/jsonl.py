@@ -1,5 +1,5 @@
 """Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer`
-with "####".
+(or `prompt`) with "####".
 
 A file without any `answer` is a task without labels. A line may hold `rephrasings`, a list of other prompts
 for the same question.
@@ -9,8 +9,8 @@ import json
 import re
 from pathlib import Path
 
-from llm_bridge.answers.equivalence import equivalent
-from llm_bridge.answers.extraction import extractor, fold, last_box
+from llm_bridge.answers.equivalence import equivalent, unit_of
+from llm_bridge.answers.extraction import extractor, fold, last_box, last_choice, last_tag
 from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number, write_number
@@ -19,20 +19,22 @@ from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from sharpening.errors import InputError
 
 _LATEX = re.compile(r"\\[A-Za-z]|[\^_]|^\$.*\$$")
-_NEW_TOKENS = {"last-number": 256, "boxed": 512, "text": 32, "regex": 256}
+_CHOICE = re.compile(r"\(?[A-J]\)?\.?")
+_NEW_TOKENS = {"last-number": 256, "boxed": 512, "text": 32, "choice": 256, "answer-tag": 512, "regex": 256}
 
 
 class JsonlTask(Task):
     r"""A task that a file describes.
 
-    Answer patterns: "last-number", "boxed", "text", "regex:PATTERN" (see `extraction`). None chooses:
-    last-number if every true answer is a number, else boxed if one looks like LaTeX (a command, ^ or _), else
-    text. Where no line has an `answer`, no label is ever correct, there is no solution, and None chooses
-    text.
+    Answer patterns: "last-number", "boxed", "text", "choice", "answer-tag", "regex:PATTERN" (see `extraction`).
+    None chooses: last-number if every true answer is a number, else choice if every one is a letter A to J and
+    there are two or more of them, else boxed if one looks like LaTeX (a command, ^ or _), else text. Where no line
+    has an `answer`, no label is ever correct, there is no solution, and None chooses text. Of a true answer with
+    "####" (GSM8K) what stands behind the last one counts.
 
-    Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and regex where
-    the true answers are numbers or LaTeX, use `equivalence.equivalent`; text, and any other regex, compare
-    strings. Blank lines are skipped.
+    Sameness: last-number compares exact values (so "042" is 42 and "0.250" is 1/4); boxed, and answer-tag and
+    regex where the true answers are numbers or LaTeX, use `equivalence.equivalent`; choice, text, and any other
+    answer-tag or regex, compare strings (text: words in lower case without a full stop). Blank lines are skipped.
 
     Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file
     are named), a missing field, answers on some lines only, an empty data set, a true answer that does not
@@ -65,9 +67,7 @@ class JsonlTask(Task):
             )
         self.answer_pattern = answer_pattern or default_pattern(answers)
         self._kind = self.answer_pattern.partition(":")[0]
-        self._mathematics = (
-            self._kind == "boxed" or self._kind == "regex" and default_pattern(answers) != "text"
-        )
+        self._mathematics = is_mathematics(self.answer_pattern, answers)
         self.exact_labels = not self._mathematics
         self._read = extractor(self.answer_pattern)
         self.max_new_tokens = _NEW_TOKENS[self._kind]
@@ -94,14 +94,19 @@ class JsonlTask(Task):
         label = self._read(completion)
         return (normal_form(label) or None) if label is not None and self._mathematics else label
 
-    def equivalent(self, first: str, second: str) -> bool:
+    def equivalent(self, first: str, second: str) -> bool | None:
         return equivalent(first, second) if self._mathematics else first == second
 
+    def unit(self, label: str) -> str | None:
+        return unit_of(label) if self._mathematics else None
+
     def solution(self, problem: Problem) -> str | None:
-        """The true answer as the file has it, in a box where boxes are read; None without one."""
+        """The true answer as the file has it, in a box or a tag where these are read; None without one."""
         answer = problem.data["answer"]
         if answer is None:
             return None
+        if self._kind == "answer-tag":
+            return answer if last_tag(answer) else f"<answer>{answer}</answer>"
         return rf"\boxed{{{answer}}}" if self._kind == "boxed" and last_box(answer) is None else answer
 
     def _truth(self, line: int, answer: str | None) -> str | None:
@@ -112,6 +117,8 @@ class JsonlTask(Task):
             truth = None if value is None else write_number(value)
         elif self._kind == "boxed":
             truth = normal_form(last_box(answer) or answer)
+        elif self._kind == "choice":
+            truth = last_choice(answer)
         else:
             truth = self._read(answer) or fold(answer)
             truth = normal_form(truth) if self._mathematics else truth
@@ -132,7 +139,17 @@ def default_pattern(answers: list[str]) -> str:
         return "text"
     if all(number(normal_form(answer)) is not None for answer in answers):
         return "last-number"
+    if len(set(answers)) > 1 and all(_CHOICE.fullmatch(answer) for answer in answers):
+        return "choice"
     return "boxed" if any(_LATEX.search(answer) for answer in answers) else "text"
+
+
+def is_mathematics(pattern: str, answers: list[str]) -> bool:
+    """Whether labels that a pattern reads are compared as mathematics, given the true answers."""
+    kind = pattern.partition(":")[0]
+    return kind == "boxed" or (
+        kind in ("regex", "answer-tag") and default_pattern(answers) in ("last-number", "boxed")
+    )
 
 
 _ABSENT = object()
@@ -185,8 +202,16 @@ def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:
             " without labels",
         )
     prompt, answer = row[prompt_field], row.get("answer", _ABSENT)
-    if prompt_field == "question" and isinstance(answer, str) and "####" in answer:
+    if isinstance(answer, str) and "####" in answer:
         answer = answer.rpartition("####")[2]
+    if isinstance(prompt, list):
+        raise InputError(
+            "task",
+            str(path),
+            f"line {line} of {path}: {prompt_field} is a list, it looks like a chat, and must be one text",
+            "Write each chat as text with tokenizer.apply_chat_template(messages, tokenize=False,"
+            " add_generation_prompt=True) and give that as prompt",
+        )
     for name, value, kinds in ((prompt_field, prompt, "text"), ("answer", answer, "text or a number")):
         if value is _ABSENT:
             continue

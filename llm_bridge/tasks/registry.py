@@ -19,8 +19,8 @@ def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Tas
     """The built-in task of that name, the task that a JSONL file describes, or the next words of a text file
     (.txt), read and checked here.
 
-    `answer_pattern` (JSONL only): "last-number", "boxed", "text" or "regex:PATTERN"; None chooses by the true
-    answers.
+    `answer_pattern` (JSONL only): "last-number", "boxed", "text", "choice", "answer-tag" or "regex:PATTERN"; None
+    chooses by the true answers.
 
     Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or
     misplaced pattern.

@@ -208,6 +208,8 @@ class Evaluator:
             "perplexity": math.exp(min(50.0, -float(drawn.log_probs.sum()) / max(1, drawn.generated_tokens))),
             "lm_loss": self._prompt_loss(model, drawn.prompt_ids),
         }
+        if answers.undecided.any():
+            values["undecided_rate"] = float(answers.undecided.mean())
         if self.reference is not None:
             kl = self._kl(drawn, rows)
             budgets = np.array([self.initial.budget(prompt) for prompt in range(len(kl))])

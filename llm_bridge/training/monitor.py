@@ -148,14 +148,15 @@ class CollapseMonitor(TrainerCallback):
                 "the initial model has not been evaluated",
                 "Start the training first; if it ran, see its log",
             )
+        # An evaluation says undecided_rate only where it is above zero.
+        some = {"undecided_rate": 0.0} if any("undecided_rate" in row for row in self.rows) else {}
+        rows = [some | row for row in self.rows]
         names = [
-            name
-            for name in self.rows[0]
-            if name != "step" and name[0] != "_" and all(name in row for row in self.rows)
+            name for name in rows[0] if name != "step" and name[0] != "_" and all(name in row for row in rows)
         ]
         return Trajectory(
-            step=[row["step"] for row in self.rows],
-            metrics={name: [row[name] for row in self.rows] for name in names},
+            step=[row["step"] for row in rows],
+            metrics={name: [row[name] for row in rows] for name in names},
             floor=self.evaluator.floor,
             source="measured",
             settings=self.settings,

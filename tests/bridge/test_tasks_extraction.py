@@ -82,7 +82,7 @@ LATEX = st.lists(
         ("1,0000", None),
         ("1/0", None),
         (r"\frac{1}{0}", None),
-        ("1e5", None),
+        ("1e5", 100_000),
         ("50%", None),
         ("", None),
         ("-", None),

@@ -46,6 +46,10 @@ def is_flag(found) -> bool:
     return found is True or found is False
 
 
+def is_outcome(found) -> bool:
+    return found is None or is_flag(found)
+
+
 def is_verdict(found) -> bool:
     return isinstance(found, float) and 0 <= found <= 1
 
@@ -57,6 +61,7 @@ def anything(found) -> bool:
 def written_tasks(thorough: bool = False) -> dict:
     """A JSONL task for each answer pattern."""
     rows = {"last-number": "7", "boxed": r"\frac{\pi}{2}", "text": "even", r"regex:(\S+)\s*$": "even"}
+    rows |= {"choice": "B", "answer-tag": "7"}
     rows |= {r"regex:answer is (.*)": "x^2+1"} if thorough else {}
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +123,7 @@ def parsers() -> list[Reader]:
 
 
 def extractors(thorough: bool) -> list[Reader]:
-    patterns = ["last-number", "boxed", "text"] + (
+    patterns = ["last-number", "boxed", "text", "choice", "answer-tag"] + (
         [r"regex:(a+)+$", r"regex:answer:? (.*)", r"regex:((?:.|\n)*)"] if thorough else []
     )
     return [Reader(f"extractor {pattern}", extractor(pattern), is_label) for pattern in patterns]
@@ -128,14 +133,14 @@ def comparisons(thorough: bool) -> list[Reader]:
     found = [Reader("equivalent to itself", lambda text: equivalent(text, text), lambda said: said is True)]
     for other in (REFERENCE, *(MORE_REFERENCES if thorough else ())):
         found.append(
-            Reader(f"equivalent to {other}", lambda text, other=other: equivalent(text, other), is_flag)
+            Reader(f"equivalent to {other}", lambda text, other=other: equivalent(text, other), is_outcome)
         )
         if thorough:
             found.append(
                 Reader(
                     f"boxed, equivalent to {other}",
                     lambda text, o=other: equivalent(rf"\boxed{{{text}}}", o),
-                    is_flag,
+                    is_outcome,
                 )
             )
     return found
