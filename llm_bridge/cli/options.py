@@ -67,8 +67,8 @@ _TASK_HELP = (
     " answer. Default: that of the built-in model."
 )
 _PATTERN_HELP = (
-    "How a JSONL task reads an answer: last-number, boxed, text or regex:PATTERN. Default: chosen by the true"
-    " answers, text without any."
+    "How a JSONL task reads an answer: last-number, boxed, text, choice, answer-tag or regex:PATTERN. Default:"
+    " chosen by the true answers, text without any."
 )
 
 _SETTINGS = {
@@ -196,7 +196,16 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
     if eval_prompts is None:
         chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
     found.split(chosen.eval_prompts, chosen.dataset_size)
+    tell_readings(found)
     return Request(model, found, (name, answer_pattern), chosen, outputs)
+
+
+def tell_readings(task) -> None:
+    """Say on standard error how a file's answers are read, with examples; built-in tasks need no such check."""
+    from llm_bridge.tasks.readings import reading_told
+
+    if getattr(task, "answer_pattern", None):
+        typer.echo("\n".join(reading_told(task)), err=True)
 
 
 def task_name(model: str, task: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llm_bridge.cli.errors import INTERRUPTED
-from llm_bridge.cli.options import Request, folder_of, slug, task_name
+from llm_bridge.cli.options import Request, folder_of, slug, task_name, tell_readings
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.console.progress import terminal_progress
 from llm_bridge.forecast.result import ModelForecast
@@ -82,6 +82,7 @@ def run_served_forecast(
         )
     name = task_name(model, name)
     task = get_task(name, pattern)
+    tell_readings(task)
     folder = output or folder_of([url, model, name, law], "served", slug(model), slug(name))
 
     with outputs.reserved(), interruptible(folder):

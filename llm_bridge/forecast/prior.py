@@ -77,3 +77,18 @@ def prior_of(ids, correct, group: int, truncated: float | None = None) -> Prior:
     """The prior that these answers show: `prompt_metrics`, averaged over prompts; `truncated` as it is."""
     found = {name: float(np.mean(values)) for name, values in prompt_metrics(ids, correct, group).items()}
     return Prior(**found, truncated=truncated)
+
+
+MOSTLY_SILENT = 0.5
+"""A share of replies without an answer above which the pattern, not the model, is the first suspect."""
+
+
+def silence_told(no_answer: float) -> list[str]:
+    """A warning where most sampled replies hold no answer as answers are read; nothing elsewhere."""
+    if not no_answer > MOSTLY_SILENT:
+        return []
+    return [
+        f"{no_answer:.0%} of the sampled replies hold no answer by the task's answer pattern, so these"
+        " numbers say more about the pattern than about the model: look at some replies, and choose another"
+        " --answer-pattern, a prompt that asks for that form, or a larger --max-new-tokens."
+    ]

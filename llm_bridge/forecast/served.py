@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_bridge.forecast.prior import Prior, answer_population, prior_of, prompt_metrics
+from llm_bridge.forecast.prior import Prior, answer_population, prior_of, prompt_metrics, silence_told
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.served_answers import ServedAnswers, served_answers
 from sharpening.errors import InputError
@@ -178,6 +178,7 @@ def judge_answers(drawn: ServedAnswers, model: str, task: str, settings: dict) -
         ]
     found["undecided"] = np.array([float(close_call(row)) for row in ids])
     reasons = (unlabelled_reasons if correct is None else labelled_reasons)(found, settings)
+    reasons += silence_told(float(found["no_answer"].mean()))
     return ServedForecast(
         model,
         task,

@@ -4,6 +4,7 @@ import math
 
 from llm_bridge.forecast.calibration.outcome import verdict
 from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON
+from llm_bridge.forecast.prior import silence_told
 from llm_bridge.forecast.probe import Probe
 from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import CRITERIA
@@ -126,6 +127,7 @@ def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[
             f"Half of the greedy answers survive weight noise of {radius:.2g}, which is {steps:.0f} steps of"
             " this learning rate."
         )
+    lines += silence_told(probe.prior.no_answer)
     if votes and probe.prior.labelled:
         right, accuracy = probe.prior.label_accuracy, probe.prior.accuracy
         lines.append(

@@ -18,8 +18,8 @@ _LOG_HELP = (
     " (completions, trainer_state.json); verl's rollout_data_dir; JSONL or CSV of metrics."
 )
 _PATTERN_HELP = (
-    "How an answer is read from a logged completion: last-number, boxed, text or regex:PATTERN. Default:"
-    " text."
+    "How an answer is read from a logged completion: last-number, boxed, text, choice, answer-tag or"
+    " regex:PATTERN. Default: text."
 )
 
 
