@@ -21,14 +21,15 @@ class Schedule:
     """One way to spend verifier calls over a run.
 
     `calls`: expected number; `cost`: in the unit of one call's cost; `right`: share of prompts that end on a
-    correct answer (expected, theory of uncoupled prompts); `rule`: in words.
+    correct answer (expected, theory of uncoupled prompts); `parameter`: share of rollouts verified for "all"
+    and "uniform", the gate for "gated", share of prompts certified for "certified", None for "informed".
     """
 
     name: str
     calls: float
     cost: float
     right: float
-    rule: str
+    parameter: float | None
 
     def as_dict(self) -> dict:
         """Plain data for JSON."""
@@ -186,34 +187,15 @@ def compare_schedules(
     share = lambda mask: float(weights @ mask)  # noqa: E731
     each = lambda steps: groups / visits * rollouts * float(weights @ steps)  # noqa: E731
     rows = [
-        ("all", groups * rollouts, share(reachable), "every rollout of every prompt at every step"),
-        (
-            "uniform",
-            uniform.calls,
-            share(reachable),
-            f"{uniform.verified_rollouts} of {rollouts} rollouts of every prompt at every step",
-        ),
-        (
-            "gated",
-            each(gated),
-            share(reachable & ~lost),
-            f"every rollout of a prompt while its majority answer has mass below {gate:g}",
-        ),
-        (
-            "certified",
-            plan.calls,
-            plan.right,
-            f"one label a prompt, by sequential tests at error level {error:g}",
-        ),
-        (
-            "informed",
-            each(informed),
-            share(reachable),
-            "only misaligned prompts, until the truth leads: needs to know which they are",
-        ),
+        ("all", groups * rollouts, share(reachable), 1.0),
+        ("uniform", uniform.calls, share(reachable), uniform.share),
+        ("gated", each(gated), share(reachable & ~lost), float(gate)),
+        ("certified", plan.calls, plan.right, 1.0),
+        ("informed", each(informed), share(reachable), None),
     ]
     return [
-        Schedule(name, float(calls), float(calls * cost), right, rule) for name, calls, right, rule in rows
+        Schedule(name, float(calls), float(calls * cost), right, parameter)
+        for name, calls, right, parameter in rows
     ]
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sharpening.collapse import Outcome, collapse_step, get_criterion
+from sharpening.collapse import Criterion, Outcome, collapse_step, get_criterion
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import Reward
-from sharpening.verification.results import ScheduleSearch, Teller, VerificationSchedule
-from sharpening.verification.run import FAMILIES, reward_spec, run_schedule
+from sharpening.verification.results import HARM, ScheduleSearch, VerificationSchedule
+from sharpening.verification.run import FAMILIES, ScheduledRun, reward_spec, run_schedule
 from sharpening.verification.thresholds import uniform_plan, verification_cost, youden
 
 GRID, PRECISION, FINEST = 8, 0.02, 1e-3
@@ -87,20 +87,11 @@ def cheapest_schedule(
         **sizes,
     )
     everything, j, rule = verification_cost(1.0, cost, **sizes), youden(tpr, fpr), get_criterion(criterion)
-    run: dict[str, Any] = (
-        dict(
-            tpr=tpr,
-            fpr=fpr,
-            reward=reward,
-            dataset_size=dataset_size,
-            eval_every=eval_every,
-            optimizer=optimizer,
-            error=error,
-        )
-        | sizes
+    run: dict[str, Any] = sizes | dict(
+        tpr=tpr, fpr=fpr, reward=reward, dataset_size=dataset_size, error=error
     )
-    name = reward if isinstance(reward, str) else reward.spec
-    told = Teller(cost, rollouts, "the majority vote" if name == "majority" else name, error, safety)
+    run |= dict(eval_every=eval_every, optimizer=optimizer)
+    spec = reward if isinstance(reward, str) else reward.spec
     tried: dict[tuple[str, float], VerificationSchedule] = {}
 
     rates = [learning_rate] + [learning_rate * safety**power for power in (-1, -0.5, 0.5, 1) if safety > 1]
@@ -108,30 +99,18 @@ def cheapest_schedule(
     def attempt(family: str, parameter: float) -> VerificationSchedule:
         if (family, parameter) not in tried:
             runs = [run_schedule(population, family, parameter, learning_rate=rate, **run) for rate in rates]
-            spec = reward_spec(family, parameter, tpr=tpr, fpr=fpr, reward=reward)
-            fates = [collapse_step(one.trajectory, rule) for one in runs]
-            tried[family, parameter] = told.schedule(family, parameter, runs, fates, spec, least_accuracy)
+            trains = reward_spec(family, parameter, tpr=tpr, fpr=fpr, reward=reward)
+            tried[family, parameter] = _worst(runs, rule, least_accuracy, family, parameter, trains, cost)
         return tried[family, parameter]
 
-    alone = dataclasses.replace(
-        attempt("uniform", 0.0), family="none", parameter=None, reward=None, rule="no verification"
-    )
-    theory = None
-    if j > 0:
-        whole = uniform_plan(tpr, fpr, cost, **sizes)
-        theory = attempt("uniform", whole.share)
-    found = lambda verdict, plan=None, best=(): ScheduleSearch(  # noqa: E731
-        verdict,
-        plan,
-        tuple(best),
-        alone,
-        None if theory is None else 1 / (1 + j),
-        theory,
-        j,
-        everything,
-        len(tried) * len(rates),
-        tuple(told.reasons(verdict, plan, best, alone, theory, j, everything)),
-    )
+    alone = dataclasses.replace(attempt("uniform", 0.0), family="none", parameter=None, reward=None)
+    theory = attempt("uniform", uniform_plan(tpr, fpr, cost, **sizes).share) if j > 0 else None
+
+    def found(verdict: str, plan=None, best=()) -> ScheduleSearch:
+        share, asked = None if theory is None else 1 / (1 + j), (spec, rollouts, error, safety)
+        computed = (share, theory, j, everything, len(tried) * len(rates))
+        return ScheduleSearch(verdict, plan, tuple(best), alone, *computed, *asked)
+
     if alone.collapse.outcome is Outcome.NEVER_STARTED:
         return found("no_signal")
     if alone.works:
@@ -211,6 +190,30 @@ def assume_labels(population: Population, wrong_modes: float) -> Population:
     if population.no_answer is not None:
         correct[:, population.no_answer] = False
     return population.replace(correct=correct)
+
+
+def _worst(
+    runs: list[ScheduledRun],
+    criterion: Criterion,
+    least: float | None,
+    family: str,
+    parameter: float,
+    reward: str | None,
+    cost: float,
+) -> VerificationSchedule:
+    """The worst of the runs as a schedule, with the calls of the first; `least`: accuracy at the end for it
+    to work, by default HARM below the start.
+    """
+    fates = [collapse_step(one.trajectory, criterion) for one in runs]
+
+    def order(i):
+        return (np.inf if fates[i].step is None else fates[i].step, runs[i].trajectory["accuracy"][-1])
+
+    worst = min(range(len(runs)), key=order)
+    accuracy, collapse, calls = runs[worst].trajectory["accuracy"], fates[worst], runs[0].calls
+    start, end = float(accuracy[0]), float(accuracy[-1])
+    works = collapse.outcome is not Outcome.COLLAPSED and end >= (start - HARM if least is None else least)
+    return VerificationSchedule(family, parameter, reward, calls, calls * cost, start, end, collapse, works)
 
 
 def _search(

@@ -214,6 +214,8 @@ class TestVerification:
         assert often["certified"].calls == once["certified"].calls < often["uniform"].calls / 10
         assert often["certified"].right > 0.97 and often["informed"].calls <= often["all"].calls
         assert often["gated"].calls < often["uniform"].calls
+        parameters = {name: one.parameter for name, one in often.items()}
+        assert parameters == dict(all=1.0, uniform=5 / 8, gated=0.9, certified=1.0, informed=None)
 
     def test_plans_count_what_they_should(self):
         population = from_probs([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2], [0.0, 0.5, 0.5]], LABELS * 3)

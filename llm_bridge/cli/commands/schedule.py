@@ -20,11 +20,6 @@ VERIFIER, PLAN, SYNTHETIC, THEORY = (
     "Without a model: a synthetic population",
     "Without a model: theory alone",
 )
-NOT_SEARCHED = (
-    "Uniform plans only: the same share of every prompt's rollouts at every step. Adaptive plans (which"
-    " prompts, which rollouts, which steps) are not searched yet: name a MODEL or give --alignment to search"
-    " them, or --dataset-size to compare with certifying one label a prompt."
-)
 MODEL_HELP = (
     "What is to be trained: Hugging Face folder or hub id, GGUF file, or built-in name (see `sharpening zoo"
     " list`). Default: none."
@@ -56,24 +51,6 @@ UNREAD = {  # what each form of the command does not read, beside what the other
     },
 }
 SYNTHETIC_SIZE = 256, 20
-CERTIFIED_ROWS = {
-    "calls_per_prompt": "expected calls to certify one prompt",
-    "calls": "expected verifier calls in the run",
-    "cost": "expected cost of the run",
-    "right": "share of prompts with the right label",
-    "error_bound": "proved bound on the others' share",
-}
-ROWS = {
-    "youden": "J = TPR - FPR",
-    "threshold_share": "share of rollouts that must be exceeded, 1/(1+J)",
-    "intrinsic_threshold": "largest weight of the majority vote, J/(1+J)",
-    "verified_rollouts": "rollouts to verify per prompt",
-    "share": "share of rollouts verified",
-    "calls": "verifier calls in the run",
-    "cost": "cost of the run",
-    "cost_of_all": "cost of verifying every rollout",
-    "saving": "saved",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -301,62 +278,24 @@ def synthetic_population(seed: int, alignment: float):
 
 def of_theory(values: dict) -> None:
     """Theory X2's uniform plan, and with a data set theory X3's certified labels beside it."""
-    from llm_bridge.report.document import plain
-    from llm_bridge.report.tables import print_records
+    from llm_bridge.report.schedules import print_theory, theory_document
     from sharpening.verification.closed_form import certified_plan
     from sharpening.verification.thresholds import check_threshold, uniform_plan
 
     outputs = Outputs(values["json_target"])
     outputs.check()
-    tpr, fpr, cost, error, dataset_size = (
-        values[name] for name in ("tpr", "fpr", "cost", "error", "dataset_size")
-    )
-    prompts_per_step, rollouts, max_steps = (
-        values[name] for name in ("prompts_per_step", "rollouts", "max_steps")
-    )
-    wrong_before, confirm = values["wrong_before"], values["confirm"]
-    plan = uniform_plan(
-        tpr, fpr, cost, prompts_per_step=prompts_per_step, rollouts=rollouts, num_steps=max_steps
-    )
-    settings = dict(
-        tpr=tpr, fpr=fpr, cost=cost, prompts_per_step=prompts_per_step, rollouts=rollouts, max_steps=max_steps
-    )
-    document = {
-        "schema": 1,
-        "kind": "schedule",
-        "settings": settings,
-        "plan": {"kind": "uniform"} | plan.as_dict(),
-    }
-    document |= {"adaptive_plans_searched": dataset_size is not None}
-    if dataset_size is not None:
-        certified = certified_plan(tpr, fpr, cost, [wrong_before], num_prompts=dataset_size, error=error)
-        document["settings"] |= dict(dataset_size=dataset_size, wrong_before=wrong_before, error=error)
-        document["certified"] = {
-            "kind": "certified",
-            "saving_over_uniform": plan.cost - certified.cost,
-        } | certified.as_dict()
+    names = ("tpr", "fpr", "cost", "prompts_per_step", "rollouts", "max_steps")
+    tpr, fpr, cost, prompts_per_step, rollouts, max_steps = (values[name] for name in names)
+    settings = {name: values[name] for name in names}
+    sizes = dict(prompts_per_step=prompts_per_step, rollouts=rollouts, num_steps=max_steps)
+    plan = uniform_plan(tpr, fpr, cost, **sizes)
+    certified = check = None
+    if values["dataset_size"] is not None:
+        wrong, size, error = (values[name] for name in ("wrong_before", "dataset_size", "error"))
+        certified = certified_plan(tpr, fpr, cost, [wrong], num_prompts=size, error=error)
+        settings |= dict(dataset_size=size, wrong_before=wrong, error=error)
     with outputs.reserved():
-        console = outputs.console()
-        records = [{"what": text, "value": document["plan"][key]} for key, text in ROWS.items()]
-        print_records(console, "Cheapest uniform plan", records, {"what": "", "value": "value"})
-        if dataset_size is None:
-            console.print(NOT_SEARCHED, markup=False)
-        else:
-            records = [
-                {"what": text, "value": document["certified"][key]} for key, text in CERTIFIED_ROWS.items()
-            ]
-            print_records(console, "One certified label a prompt", records, {"what": "", "value": "value"})
-            cheaper = "cheaper" if certified.cost < plan.cost else "dearer"
-            console.print(
-                f"Certifying is {cheaper} than the uniform plan; it needs calls that err independently.",
-                markup=False,
-            )
-        if confirm:
-            found = check_threshold(tpr, fpr)
-            document["simulation"] = found.as_dict()
-            console.print(
-                f"Simulated: share {found.share_above:.4g} ends at accuracy {found.accuracy_above:.4g}, "
-                f"share {found.share_below:.4g} at {found.accuracy_below:.4g}.",
-                markup=False,
-            )
-        outputs.write_json(plain(document))
+        if values["confirm"]:
+            check = check_threshold(tpr, fpr)
+        print_theory(outputs.console(), plan, certified, check)
+        outputs.write_json(theory_document(plan, certified, check, settings=settings))
