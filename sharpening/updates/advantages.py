@@ -59,7 +59,7 @@ def exact_std(
 
 
 def divide_by_std(
-    advantages: Shaped[Any, "*batch answers"], std: Shaped[Any, "*batch 1"], eps: float
+    advantages: Shaped[Any, "*batch answers"], std: Shaped[Any, "*batch #answers"], eps: float
 ) -> Shaped[Any, "*batch answers"]:
     """advantages / (std + eps); where std is 0 there is no signal and the result is 0, also for eps = 0."""
     return advantages * jnp.where(std > 0, 1.0 / jnp.where(std > 0, std + eps, 1.0), 0.0)
