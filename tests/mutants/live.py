@@ -22,13 +22,17 @@ def code_of(tree: ast.Module, filename: str, function: str) -> types.CodeType:
     raise LookupError(function)
 
 
-def live_functions(module: str, function: str) -> list[types.FunctionType]:
-    """Every function object of that name, wrapped by a decorator or not."""
-    objects = gc.get_objects()
+def live_functions(module: types.ModuleType, function: str) -> list[types.FunctionType]:
+    """Every function object of that name whose code stands in the module, wrapped by a decorator or not; the
+    wrappers, such as those of the shape gate, take its name but not its code.
+    """
     return [
         found
-        for found in objects
-        if type(found) is types.FunctionType and (found.__module__, found.__qualname__) == (module, function)
+        for found in gc.get_objects()
+        if type(found) is types.FunctionType
+        and (found.__module__, found.__qualname__) == (module.__name__, function)
+        and (found.__code__.co_name, found.__code__.co_filename) == (function.split(".")[-1], module.__file__)
+        and not found.__code__.co_freevars
     ]
 
 
@@ -38,7 +42,7 @@ def applied(module: types.ModuleType, mutant: Mutant) -> Iterator[None]:
     whatever its name there.
     """
     code = code_of(mutant.tree, module.__file__, mutant.function)
-    functions = live_functions(module.__name__, mutant.function)
+    functions = live_functions(module, mutant.function)
     if not functions:
         raise LookupError(f"{module.__name__}.{mutant.function} is not alive")
     before = [function.__code__ for function in functions]
