@@ -1,18 +1,23 @@
-"""Exit status: 0 done, 2 bad usage or input, 3 interrupted and resumable, 130 interrupted.
+"""Exit status: 0 done, 1 what a command looked for was found, 2 bad usage or input, 3 interrupted and
+resumable, 70 a fault of this program, 130 interrupted, 141 the reader of the output has gone.
 
-Bad input is told in one paragraph on standard error, without a traceback.
+Every failure is told in one paragraph on standard error, without a traceback.
 """
 
 import errno
 import os
 import sys
+import traceback
 
 import typer
 from typer.core import TyperGroup
 
+from llm_bridge.console.printable import printable
 from sharpening.errors import InputError
 
-BAD_INPUT, INTERRUPTED, STOPPED = 2, 3, 130
+BAD_INPUT, INTERRUPTED, FAULT, STOPPED, PIPE_CLOSED = 2, 3, 70, 130, 141
+TRACEBACK = "SHARPENING_TRACEBACK"
+"""Environment variable; where it is set, a fault also shows where it arose."""
 
 _EXTRAS = {
     "torch",
@@ -62,21 +67,22 @@ class Group(TyperGroup):
     def main(self, args=None, prog_name=None, standalone_mode=True, **extra):
         try:
             status = super().main(args=args, prog_name=prog_name, standalone_mode=False, **extra)
-        except (InputError, OSError, ModuleNotFoundError, typer.Abort, KeyboardInterrupt) as error:
-            status = _tell(error)
-        except Exception as error:
-            if not hasattr(error, "format_message"):
+        except (typer.Abort, KeyboardInterrupt):
+            status = STOPPED
+        except SystemExit as stop:
+            # click and rich turn a closed pipe into status 1, which says "found" here.
+            if not isinstance(stop.__context__, BrokenPipeError):
                 raise
-            status = _tell_usage(error)
+            status = _tell(stop.__context__)
+        except Exception as error:
+            status = _tell_usage(error) if hasattr(error, "format_message") else _tell(error)
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _tell(error: BaseException) -> int:
+def _tell(error: Exception) -> int:
     if isinstance(error, InputError):
         return complain(str(error))
-    if isinstance(error, ModuleNotFoundError):
-        if error.name not in _EXTRAS:
-            raise error
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         extra = _EXTRA_OF.get(error.name, "llm")
         return complain(
             f"This needs the package {error.name}, which is not installed. Install it with: pip install"
@@ -84,17 +90,28 @@ def _tell(error: BaseException) -> int:
         )
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return PIPE_CLOSED
     if isinstance(error, ConnectionError) and error.errno is None:
         return complain(str(error))
-    if isinstance(error, OSError):
-        if error.errno not in _DISK_ERRORS:
-            raise error
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return complain(
             f"`{error.filename or 'output'}` cannot be written or read: {error.strerror}. Choose another"
             " place."
         )
-    return STOPPED
+    return _tell_fault(error)
+
+
+def _tell_fault(error: Exception) -> int:
+    """A fault of the program itself: never the status of a finding, so that scripts can tell them apart."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
+    complain(
+        f"This is a fault of sharpening, not a result: {type(error).__name__}{where}: {str(error)[:500]}. Set"
+        f" {TRACEBACK}=1 to see where it arose, and report it with the input that caused it."
+    )
+    return FAULT
 
 
 def _tell_usage(error) -> int:
@@ -105,5 +122,5 @@ def _tell_usage(error) -> int:
 
 def complain(paragraph: str) -> int:
     """Print one paragraph on standard error; the exit status for bad input."""
-    print("Error: " + " ".join(paragraph.split()), file=sys.stderr)
+    print("Error: " + printable(" ".join(paragraph.split())), file=sys.stderr)
     return BAD_INPUT

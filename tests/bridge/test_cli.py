@@ -180,7 +180,18 @@ class TestBadInput:
             raise ZeroDivisionError("bug")
 
         engine.replace("llm_bridge.forecast.model", "forecast_model", fail)
-        assert isinstance(invoke("forecast").exception, ZeroDivisionError)
+        result = invoke("forecast")
+        assert result.exit_code == 70 and not result.stdout
+        told = result.stderr.strip()
+        assert "\n" not in told and "fault of sharpening" in told and "ZeroDivisionError" in told
+
+    def test_a_bug_shows_where_it_arose_if_asked(self, engine, monkeypatch):
+        def fail(*_, **__):
+            raise ZeroDivisionError("bug")
+
+        monkeypatch.setenv("SHARPENING_TRACEBACK", "1")
+        engine.replace("llm_bridge.forecast.model", "forecast_model", fail)
+        assert "Traceback" in invoke("forecast").stderr
 
     def test_no_folder_is_left_behind_by_a_bad_model(self, engine):
         def refuse(name):
