@@ -1,130 +1,229 @@
-"""Rollouts of a run, group by group: TRL's completions folder and verl's rollout_data_dir."""
+"""Readers of rollouts: TRL's completions folder and verl's rollout_data_dir."""
 
+import hashlib
 import json
 import math
-from collections import Counter
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from llm_bridge.logs.rows import read_jsonl_rows
+from llm_bridge.logs.files import check_file, unreadable
+from llm_bridge.logs.finding import Finding, named
+from llm_bridge.logs.rollouts import Rollouts, Row
+from llm_bridge.logs.rows import jsonl_rows
+from llm_bridge.logs.values import number, whole
 from sharpening.errors import InputError
 
 TRUTH_COLUMNS = ("gts", "ground_truth", "answer", "solution", "label", "target")
-
-
-@dataclass
-class Group:
-    """The completions of one prompt at one step; `truth` None if it is not known."""
-
-    step: int
-    prompt: str
-    completions: list[str] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    truth: str | None = None
-
-
-@dataclass
-class Rollouts:
-    """Every group of a run; columns that nothing reads; steps whose file repeats the one before."""
-
-    groups: list[Group]
-    unknown: list[str]
-    repeated: list[int]
+_BATCH = 256
+_LONGEST_KEY = 200
+_LATER = 60.0
+"""Seconds by which one file must be newer before that means anything."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_FIXED = {"step", "prompt", "completion", "advantage", *TRUTH_COLUMNS}
 
 
 def read_trl(files: list[Path]) -> Rollouts:
-    """TRL's `completions_<step>.parquet`: step, prompt, completion, one column a reward function, advantage,
-    extra columns.
+    """TRL's `completions_<step>.parquet`: step, prompt, completion, one column a reward function, extra
+    columns, advantage.
 
-    The reward is the sum of the reward columns. A file that repeats the rows of the one before (logged more
-    often than generated) is left out.
+    Which columns are rewards: see `trl_rewards`. A file that repeats the rows of the one before (logged more
+    often than generated) is left out, unless every group in it is of one mind: that is what a collapsed
+    policy writes, and evidence.
     """
+    files = sorted(files)
+    names, columns = [], []
+    for file in files:
+        for name, kind in _schema(file):
+            if name not in names:
+                names.append(name)
+            if kind in ("double", "float", "halffloat") and name not in _FIXED and name not in columns:
+                columns.append(name)
+    unknown = [name for name in names if name not in _FIXED and name not in columns]
+    repeated = _repeats(files) if len(files) > 1 else {}
+    fresh = [file for file in files if file not in repeated]
+
+    def rows() -> Iterator[Row]:
+        for file in fresh:
+            for row in _parquet_rows(file):
+                yield Row(
+                    _step(row["step"], file),
+                    _prompt(row["prompt"]),
+                    None,
+                    _completion(row["completion"]),
+                    tuple(_finite(row.get(name)) for name in columns),
+                    _truth(row),
+                    _finite(row.get("advantage")),
+                )
+
+    return Rollouts(rows, columns=columns, unknown=unknown, repeated=list(repeated.values()), in_order=True)
+
+
+def _schema(file: Path) -> list[tuple[str, str]]:
+    with _opened(file) as parquet:
+        schema = parquet.schema_arrow
+    missing = [name for name in ("step", "prompt", "completion") if name not in schema.names]
+    if missing:
+        raise InputError(
+            "log",
+            str(file),
+            f"it has no column {', '.join(missing)}",
+            "Give a folder that TRL's log_completions=True wrote",
+        )
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise InputError(
+            "log", str(file), f"it has several columns of one name: {', '.join(twice)}", "Rename one"
+        )
+    return [(field.name, str(field.type)) for field in schema]
+
+
+def _opened(file: Path):
+    import pyarrow
     import pyarrow.parquet as parquet
 
-    rows, unknown, repeated, before = [], [], [], None
-    for file in sorted(files):
+    check_file(file)
+    try:
+        return parquet.ParquetFile(file)
+    except PermissionError as error:
+        raise unreadable(file, error) from error
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise _incomplete(file) from error
+
+
+def _parquet_rows(file: Path) -> Iterator[dict]:
+    import pyarrow
+
+    with _opened(file) as opened:
         try:
-            table = parquet.read_table(file)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                "log",
-                str(file),
-                "it is not a complete parquet file",
-                "Remove it, or wait until it is written",
-            ) from error
-        missing = [name for name in ("step", "prompt", "completion") if name not in table.column_names]
-        if missing:
-            raise InputError(
-                "log",
-                str(file),
-                f"it has no column {', '.join(missing)}",
-                "Give a folder that TRL's log_completions=True wrote",
-            )
-        fixed = {"step", "prompt", "completion", "advantage", *TRUTH_COLUMNS}
-        rewards = [
-            field.name
-            for field in table.schema
-            if field.name not in fixed and str(field.type) in ("double", "float")
-        ]
-        unknown += [
-            name
-            for name in table.column_names
-            if name not in fixed and name not in rewards and name not in unknown
-        ]
-        found = table.to_pylist()
-        content = [(str(row["prompt"]), str(row["completion"]), row.get("advantage")) for row in found]
-        if not found or content == before:
-            repeated += [row["step"] for row in found[:1]]
-            continue
-        before = content
-        for row in found:
-            values = [row[name] for name in rewards if row[name] is not None and not math.isnan(row[name])]
-            rows.append(
-                (
-                    int(row["step"]),
-                    row["prompt"],
-                    None,
-                    row["completion"],
-                    sum(values) if values else None,
-                    _truth(row),
-                )
-            )
-    return Rollouts(_grouped(rows), unknown, repeated)
+            for batch in opened.iter_batches(batch_size=_BATCH):
+                yield from batch.to_pylist()
+        except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
+            raise _incomplete(file) from error
+
+
+def _incomplete(file: Path) -> InputError:
+    return InputError(
+        "log", str(file), "it is not a complete parquet file", "Remove it, or wait until it is written"
+    )
+
+
+def _repeats(files: list[Path]) -> dict[Path, int]:
+    """The files that repeat the one before, with their step."""
+    repeated, before = {}, None
+    for file in files:
+        digest, step = hashlib.blake2b(digest_size=16), None
+        of_prompt: dict[str, str] = {}
+        varies = False
+        for row in _parquet_rows(file):
+            step = row["step"] if step is None else step
+            prompt, completion = str(row["prompt"]), str(row["completion"])
+            varies |= of_prompt.setdefault(prompt, completion) != completion
+            content = repr((prompt, completion, row.get("advantage")))
+            digest.update(content.encode("utf-8", "surrogatepass"))
+        if varies and digest.digest() == before:
+            repeated[file] = step
+        before = digest.digest()
+    return repeated
 
 
 def read_verl(files: list[Path]) -> Rollouts:
     """verl's `<step>.jsonl`: rows of input, output, gts, score, step, uid; groups by uid, or by input where
     there is none.
     """
-    rows, unknown = [], []
-    for file in sorted(files, key=lambda file: int(file.stem) if file.stem.isdigit() else 0):
-        for row in read_jsonl_rows(file)[0]:
-            missing = [name for name in ("input", "output") if name not in row]
-            if missing:
-                raise InputError(
-                    "log",
-                    str(file),
-                    f"a row has no field {', '.join(missing)}",
-                    "Give a folder that verl's trainer.rollout_data_dir named",
+    files = sorted(files, key=lambda file: (file_step(file) or 0, file.name))
+    unknown: dict[str, None] = {}
+    findings: dict[str, Finding] = {}
+
+    def rows() -> Iterator[Row]:
+        for file in files:
+            for row in jsonl_rows(file, findings):
+                missing = [name for name in ("input", "output") if name not in row]
+                if missing:
+                    raise InputError(
+                        "log",
+                        str(file),
+                        f"a row has no field {', '.join(missing)}",
+                        "Give a folder that verl's trainer.rollout_data_dir named",
+                    )
+                unknown.update(
+                    dict.fromkeys(
+                        key
+                        for key in row
+                        if key not in ("input", "output", "score", "step", "uid", *TRUTH_COLUMNS)
+                    )
                 )
-            step = row.get("step", int(file.stem) if file.stem.isdigit() else None)
-            if step is None:
-                raise InputError(
-                    "log",
-                    str(file),
-                    "a row has no step, and the file is not named after one",
-                    "Keep verl's file names, such as 12.jsonl",
+                step = row.get("step")
+                step = file_step(file) if step is None else _step(step, file)
+                if step is None:
+                    raise InputError(
+                        "log",
+                        str(file),
+                        "a row has no step, and the file is not named after one",
+                        "Keep verl's file names, such as 12.jsonl",
+                    )
+                uid = row.get("uid")
+                yield Row(
+                    step,
+                    _prompt(row["input"]),
+                    None if uid is None or uid == "" else str(uid),
+                    _completion(row["output"]),
+                    (_finite(row.get("score")),),
+                    _truth(row),
                 )
-            unknown += [
-                key
-                for key in row
-                if key not in ("input", "output", "score", "step", "uid", *TRUTH_COLUMNS)
-                and key not in unknown
-            ]
-            score = row.get("score")
-            score = float(score) if isinstance(score, int | float) and math.isfinite(score) else None
-            rows.append((int(step), row["input"], row.get("uid"), row["output"], score, _truth(row)))
-    return Rollouts(_grouped(rows), unknown, [])
+
+    rollouts = Rollouts(rows, columns=["score"], unknown=[], findings=findings)
+    rollouts.unknown = list(unknown)
+    return rollouts
+
+
+def folder_findings(files: list[Path]) -> list[Finding]:
+    """What the names and times of rollout files tell: files of an attempt before a resumed run, and files
+    that are not read.
+    """
+    found = []
+    stepped = {step: file for file in files if (step := file_step(file)) is not None}
+    written = {step: file.stat().st_mtime for step, file in stepped.items()}
+    newest = max(written, key=lambda step: (written[step], step), default=0)
+    older = sorted(
+        step for step, time in written.items() if step > newest and time < written[newest] - _LATER
+    )
+    if older:
+        text = (
+            f"The file of step {newest} was written after those of steps {older[0]} to {older[-1]}, as a run"
+            " does that resumed from an earlier checkpoint. Times of files may come from copying, so these"
+            f" {len(older)} files were read: if the run was resumed, remove them."
+        )
+        found.append(Finding("older_files", "warning", text, newest))
+    folder = files[0].parent
+    others = sorted(file.name for file in folder.glob(f"*{files[0].suffix}") if file not in files)
+    if others:
+        found.append(
+            Finding("unread_files", "info", f"Not read, because no step is in their names: {named(others)}.")
+        )
+    return found
+
+
+def file_step(file: Path) -> int | None:
+    """The step that a file is named after, None if its name is no number."""
+    found = re.fullmatch("(?:completions_)?([0-9]{1,15})", file.stem)
+    return int(found[1]) if found else None
+
+
+def _step(value, file: Path) -> int:
+    step = whole(value)
+    if step is None:
+        raise InputError(
+            "log",
+            str(file),
+            f"a row has the step {str(value)[:40]!r}, which is no whole number from 0 on",
+            "Correct or remove the row",
+        )
+    return step
+
+
+def _finite(value) -> float | None:
+    found = number(value) if not isinstance(value, bool) else float(value)
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _truth(row: dict) -> str | None:
@@ -134,35 +233,29 @@ def _truth(row: dict) -> str | None:
             value = value[0]
         if isinstance(value, dict):
             value = value.get("ground_truth")
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-            return str(value).strip()
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            text = _text(value) if isinstance(value, str) else _digits(value)
+            if text.strip():
+                return text.strip()
     return None
 
 
-def _grouped(rows) -> list[Group]:
-    """Groups by step and uid, else by step and prompt, whatever the order of the rows.
-
-    A prompt drawn twice in one step has a multiple of the group size, which is the greatest common divisor of
-    all counts of the run; its rows are cut in their order.
-    """
-    keyed: dict[tuple, list] = {}
-    for row in rows:
-        step, prompt, uid = row[:3]
-        keyed.setdefault((step, _prompt(prompt), uid), []).append(row)
-    counts = Counter(len(found) for (_, _, uid), found in keyed.items() if uid is None)
-    size = math.gcd(*counts) if counts else 0
-    groups = []
-    for (step, prompt, uid), found in keyed.items():
-        width = size if uid is None and size >= 2 else len(found)
-        for start in range(0, len(found), width):
-            part = found[start : start + width]
-            rewards = [row[4] for row in part if row[4] is not None]
-            groups.append(Group(step, prompt, [_completion(row[3]) for row in part], rewards, part[0][5]))
-    return sorted(groups, key=lambda group: group.step)
+def _digits(value: int | float) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        return ""
 
 
 def _prompt(value) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    except (TypeError, ValueError, RecursionError):
+        text = str(type(value))
+    text = _text(text)
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _completion(value) -> str:
@@ -170,4 +263,9 @@ def _completion(value) -> str:
         value = value[-1]
     if isinstance(value, dict):
         value = value.get("content")
-    return value if isinstance(value, str) else ""
+    return _text(value) if isinstance(value, str) else ""
+
+
+def _text(value: str) -> str:
+    """Text without lone surrogates, which no encoding can write."""
+    return value if value.isascii() else _SURROGATES.sub("\ufffd", value)

@@ -1,33 +1,42 @@
 """From groups of completions to the metrics of the vote, step by step."""
 
+import hashlib
 from collections import Counter
-from functools import cached_property
 
 import numpy as np
 
-from llm_bridge.answers.equivalence import unit_of
+from llm_bridge.answers.equivalence import equivalent, unit_of
 from llm_bridge.answers.extraction import extractor, fold
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number
-from llm_bridge.logs.completions import Group, Rollouts
 from llm_bridge.logs.finding import Finding
+from llm_bridge.logs.rollouts import Group, Rollouts
 from llm_bridge.logs.run_log import RunLog
-from llm_bridge.tasks import Problem, Task, equivalent, read_answers
+from llm_bridge.logs.trl_rewards import LoggedRewards, choose_rewards
+from llm_bridge.tasks.base import Problem, Task
 from llm_bridge.tasks.jsonl import is_mathematics
+from llm_bridge.tasks.votes import pool_labels
 from sharpening.metrics import group_metrics, leading_answers
 
 RECURRING = 5
 """Fewest prompts seen before from which a step's mode retention is formed."""
 _RESAMPLES = 64
 _RATES = {"tie": "tie_rate", "no_answer": "no_answer_rate"}
+_LABELLED = ("accuracy", "label_accuracy", "reward_accuracy")
+_LONGEST_KEPT = 64
 
 
 class LoggedAnswers(Task):
-    """How answers are read from logged completions; the problems come from the log."""
+    """How answers are read from logged completions; the problems come from the log.
+
+    Answers are read and compared as `JsonlTask` does for the same pattern and true answers, so `monitor` and
+    `measure` see the same votes.
+    """
 
     name, description, max_new_tokens = "log", "completions of a log", 1
 
     def __init__(self, pattern: str, truths: list[str]):
+        truths = [_final(text) for text in truths]
         self._read, self._mathematics = extractor(pattern), is_mathematics(pattern, truths)
         self._numbers = not truths and pattern.partition(":")[0] in ("regex", "answer-tag")
         self.exact_labels = not self._mathematics
@@ -41,7 +50,7 @@ class LoggedAnswers(Task):
             return None
         if self._mathematics or self._numbers and number(normal_form(label)) is not None:
             return normal_form(label) or None
-        return label
+        return label if len(label) <= _LONGEST_KEPT else _digest(label)
 
     def equivalent(self, first, second):
         return equivalent(first, second) if self._mathematics else first == second
@@ -51,111 +60,175 @@ class LoggedAnswers(Task):
 
     def truth(self, text: str) -> str:
         """The label of a true answer, which may stand there bare."""
+        text = _final(text)
         return self.extract(text) or (normal_form(text) if self._mathematics else fold(text))
 
 
+def _final(text: str) -> str:
+    """Of a true answer in GSM8K's form, what stands behind the last "####"."""
+    return text.rpartition("####")[2].strip() or text
+
+
+def _digest(label: str) -> str:
+    return hashlib.blake2b(label.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 class Voted:
-    """A group with its vote counted: `metrics` by name, the labels that lead, and how each label fared."""
+    """A group with its vote counted: `metrics` by name, the labels that lead, and how often each label was
+    given.
+    """
 
-    def __init__(
-        self,
-        group: Group,
-        metrics: dict[str, float],
-        leaders: set[str],
-        labels: list[str | None],
-        correct: int,
-    ):
-        self.group, self.metrics, self.leaders, self.labels, self.correct = (
-            group,
-            metrics,
-            leaders,
-            labels,
-            correct,
-        )
+    __slots__ = ("_fresh", "counts", "leaders", "metrics", "prompt")
 
-    @cached_property
+    def __init__(self, prompt: str, metrics: dict[str, float], leaders: set[str], counts: Counter):
+        self.prompt, self.metrics, self.leaders, self.counts = prompt, metrics, leaders, counts
+        self._fresh: float | None = None
+
+    @property
     def fresh_retention(self) -> float:
         """Expected share of leaders that a fresh group with these answer frequencies would keep; the noise of
         a vote alone.
         """
-        table = Counter(self.labels)
-        draws = np.random.default_rng(0).multinomial(
-            len(self.labels), np.array(list(table.values())) / len(self.labels), size=_RESAMPLES
-        )
-        names, shares = list(table), []
+        if self._fresh is None:
+            self._fresh = self._resampled()
+        return self._fresh
+
+    def _resampled(self) -> float:
+        names, votes = list(self.counts), np.array(list(self.counts.values()))
+        draws = np.random.default_rng(0).multinomial(votes.sum(), votes / votes.sum(), size=_RESAMPLES)
+        shares = []
         for counts in draws:
-            votes = {
+            found = {
                 name: count for name, count in zip(names, counts, strict=True) if name is not None and count
             }
-            top = max(votes.values(), default=0)
-            leaders = {name for name, count in votes.items() if count == top}
+            top = max(found.values(), default=0)
+            leaders = {name for name, count in found.items() if count == top}
             shares.append(len(leaders & self.leaders) / len(leaders) if leaders else 0.0)
         return float(np.mean(shares))
 
 
-def groups_log(rollouts: Rollouts, source: str, answer_pattern: str | None) -> RunLog:
-    """Metrics of every step from its groups; with true answers the labelled ones too.
+def groups_log(
+    rollouts: Rollouts, source: str, answer_pattern: str | None, trainer: LoggedRewards | None = None
+) -> RunLog:
+    """Metrics of every step from its groups; with true answers the labelled ones too. `trainer`: what
+    trainer_state.json beside says about rewards.
 
     mode_retention: of prompts that recur, the share of majority answers that were already those of the
     prompt's first group, over the share that a fresh draw of that first group would keep; the first step is 1
     by definition.
     """
     log = RunLog(source, unknown=rollouts.unknown)
-    if rollouts.repeated:
-        log.findings.append(
-            Finding(
-                "repeated_rows",
-                "info",
-                f"{len(rollouts.repeated)} files repeat the completions of the one before and were left out.",
-            )
-        )
-    whole = [group for group in rollouts.groups if len(group.completions) > 1]
-    if len(whole) < len(rollouts.groups):
-        single = len(rollouts.groups) - len(whole)
+    log.findings += choose_rewards(rollouts, trainer)
+    survey = rollouts.survey
+    tally = _Tally(LoggedAnswers(answer_pattern or "text", sorted(set(survey.truths.values()))), rollouts)
+    for step, groups in rollouts.steps(tally.task.extract):
+        tally.count(step, groups, log)
+    log.findings += rollouts.findings()
+    if tally.single:
         log.findings.append(
             Finding(
                 "single_rollouts",
                 "warning",
-                f"{single} of {len(rollouts.groups)} prompts have one completion in their step. "
+                f"{tally.single} of {tally.single + tally.whole} prompts have one completion in their step. "
                 "A vote of one always agrees with itself, so they are left out.",
             )
         )
-    for step in dict.fromkeys(group.step for group in rollouts.groups):
-        if rewards := [reward for group in rollouts.groups if group.step == step for reward in group.rewards]:
-            log.add("reward", step, np.mean(rewards), lag=1)
-    truths = [group.truth for group in whole if group.truth is not None]
-    task = LoggedAnswers(answer_pattern or "text", truths)
-    voted = _vote(whole, task)
-    if not voted or _unreadable(voted, answer_pattern, log):
-        return log
-    _check_labels(voted, answer_pattern, log)
-    _fill(log, voted)
+    if tally.whole and not _unreadable(tally, answer_pattern, log):
+        _check_labels(tally, answer_pattern, log)
+        tally.fill(log)
     return log
 
 
-def _vote(groups: list[Group], task: LoggedAnswers) -> list[Voted]:
-    labelled = bool(groups) and all(group.truth is not None for group in groups)
-    voted = []
-    for size in sorted({len(group.completions) for group in groups}):
-        part = [group for group in groups if len(group.completions) == size]
-        problems = [Problem(group.prompt, task.truth(group.truth) if labelled else None) for group in part]
-        answers = read_answers(problems, [group.completions for group in part], task)
-        metrics = group_metrics(answers.ids, answers.correct if labelled else None)
-        leading = leading_answers(answers.ids)
-        for row, group in enumerate(part):
-            values = {_RATES.get(name, name): float(column[row]) for name, column in metrics.items()}
-            if answers.undecided.any():
-                values["undecided_rate"] = float(answers.undecided[row].mean())
-            leaders = {answers.labels[i] for i in leading[row] if i >= 0}
-            labels = [answers.labels[i] if i >= 0 else None for i in answers.ids[row]]
-            voted.append(Voted(group, values, leaders, labels, int(answers.correct[row].sum())))
-    return sorted(voted, key=lambda found: found.group.step)
+class _Tally:
+    """Sums over the groups read so far; nothing of a group is kept but the first vote of a prompt that comes
+    again.
+    """
+
+    def __init__(self, task: LoggedAnswers, rollouts: Rollouts):
+        self.task, self.survey = task, rollouts.survey
+        self.labelled = self.survey.all_labelled and not self.survey.unsteady
+        self.whole = self.single = self.apart = self.correct = 0
+        self.no_answer = 0.0
+        self.series: dict[str, dict[int, float]] = {}
+        self.truth_labels: dict[str, str] = {}
+        self._first: dict[str, Voted] = {}
+
+    def count(self, step: int, groups: list[Group], log: RunLog) -> None:
+        """Count the votes of one step."""
+        if rewards := [reward for group in groups for reward in group.rewards]:
+            log.add("reward", step, np.mean(rewards), lag=1)
+        voted = self._vote([group for group in groups if len(group.completions) > 1])
+        self.single += len(groups) - len(voted)
+        self.whole += len(voted)
+        if not voted:
+            return
+        for name in dict.fromkeys(name for found in voted for name in found.metrics):
+            self._put(name, step, np.mean([found.metrics.get(name, 0.0) for found in voted]))
+        distinct = len({min(found.leaders) for found in voted if found.leaders})
+        self._put("distinct_answers", step, distinct)
+        self._put("_distinct_share", step, distinct / len(voted))
+        self._retention(step, voted)
+
+    def _put(self, name: str, step: int, value: float) -> None:
+        self.series.setdefault(name, {})[step] = float(value)
+
+    def _vote(self, groups: list[Group]) -> list[Voted]:
+        voted = []
+        for size in sorted({len(group.completions) for group in groups}):
+            part = [group for group in groups if len(group.completions) == size]
+            problems = [Problem(group.prompt, self._truth(group)) for group in part]
+            answers = pool_labels(problems, [group.completions for group in part], self.task)
+            metrics = group_metrics(answers.ids, answers.correct if self.labelled else None)
+            leading = leading_answers(answers.ids)
+            for row, group in enumerate(part):
+                values = {_RATES.get(name, name): float(column[row]) for name, column in metrics.items()}
+                if answers.undecided.any():
+                    values["undecided_rate"] = float(answers.undecided[row].mean())
+                leaders = {answers.labels[i] for i in leading[row] if i >= 0}
+                counts = Counter(answers.labels[i] if i >= 0 else None for i in answers.ids[row])
+                self.no_answer += values["no_answer_rate"]
+                self.apart += len(counts) == size
+                self.correct += int(answers.correct[row].sum())
+                voted.append(Voted(group.prompt, values, leaders, counts))
+        return voted
+
+    def _truth(self, group: Group) -> str | None:
+        if not self.labelled:
+            return None
+        label = self.task.truth(group.truth)
+        self.truth_labels[group.prompt] = label
+        return label
+
+    def _retention(self, step: int, voted: list[Voted]) -> None:
+        pairs = [(self._first[found.prompt], found) for found in voted if found.prompt in self._first]
+        pairs = [(before, now) for before, now in pairs if before.leaders]
+        if "mode_retention" not in self.series:
+            self._put("mode_retention", step, 1.0)
+        elif len(pairs) >= RECURRING:
+            kept = np.mean(
+                [
+                    len(now.leaders & before.leaders) / len(now.leaders) if now.leaders else 0.0
+                    for before, now in pairs
+                ]
+            )
+            fresh = max(1e-9, np.mean([before.fresh_retention for before, _ in pairs]))
+            self._put("mode_retention", step, min(1.0, kept / fresh))
+        for found in voted:
+            if hash(found.prompt.partition("\0")[0]) in self.survey.recurring:
+                self._first.setdefault(found.prompt, found)
+
+    def fill(self, log: RunLog) -> None:
+        """Write the series into the log."""
+        if len(self.series["mode_retention"]) < 2:
+            del self.series["mode_retention"]
+        for name, values in self.series.items():
+            for step, value in values.items():
+                log.add(name, step, value, lag=1)
 
 
-def _unreadable(voted: list[Voted], answer_pattern: str | None, log: RunLog) -> bool:
+def _unreadable(tally: _Tally, answer_pattern: str | None, log: RunLog) -> bool:
     """True, and reported, if a vote on these labels means nothing: all differ, or there are none."""
-    empty = float(np.mean([found.metrics["no_answer_rate"] for found in voted]))
-    apart = float(np.mean([len(set(found.labels)) == len(found.labels) for found in voted]))
+    empty, apart = tally.no_answer / tally.whole, tally.apart / tally.whole
     pattern = answer_pattern or "text (the whole completion)"
     if empty < 0.95 and apart < 0.95:
         return False
@@ -175,10 +248,9 @@ def _unreadable(voted: list[Voted], answer_pattern: str | None, log: RunLog) -> 
     return True
 
 
-def _check_labels(voted: list[Voted], answer_pattern: str | None, log: RunLog) -> None:
-    labelled = [found for found in voted if "accuracy" in found.metrics]
-    if not labelled:
-        if any(found.group.truth is not None for found in voted):
+def _check_labels(tally: _Tally, answer_pattern: str | None, log: RunLog) -> None:
+    if not tally.labelled:
+        if tally.survey.any_labelled and not tally.survey.unsteady:
             log.findings.append(
                 Finding(
                     "labels_unused",
@@ -188,10 +260,9 @@ def _check_labels(voted: list[Voted], answer_pattern: str | None, log: RunLog) -
                 )
             )
         return
-    if answer_pattern is None and not any(found.correct for found in labelled):
-        for found in labelled:
-            for name in ("accuracy", "label_accuracy", "reward_accuracy"):
-                found.metrics.pop(name)
+    if answer_pattern is None and not tally.correct:
+        for name in _LABELLED:
+            tally.series.pop(name)
         log.findings.append(
             Finding(
                 "labels_unused",
@@ -202,37 +273,5 @@ def _check_labels(voted: list[Voted], answer_pattern: str | None, log: RunLog) -
             )
         )
         return
-    truths = {found.group.prompt: found.group.truth for found in labelled}
+    truths = tally.truth_labels
     log.floor = max(Counter(truths.values()).values()) / len(truths)
-
-
-def _fill(log: RunLog, voted: list[Voted]) -> None:
-    first: dict[str, Voted] = {}
-    for step in dict.fromkeys(found.group.step for found in voted):
-        batch = [found for found in voted if found.group.step == step]
-        for name in dict.fromkeys(name for found in batch for name in found.metrics):
-            log.add(name, step, np.mean([found.metrics.get(name, 0.0) for found in batch]), lag=1)
-        distinct = len({min(found.leaders) for found in batch if found.leaders})
-        log.add("distinct_answers", step, distinct, lag=1)
-        log.add("_distinct_share", step, distinct / len(batch), lag=1)
-        pairs = [(first[found.group.prompt], found) for found in batch if found.group.prompt in first]
-        pairs = [(before, now) for before, now in pairs if before.leaders]
-        if not first:
-            log.add("mode_retention", step, 1.0, lag=1)
-        elif len(pairs) >= RECURRING:
-            kept = np.mean(
-                [
-                    len(now.leaders & before.leaders) / len(now.leaders) if now.leaders else 0.0
-                    for before, now in pairs
-                ]
-            )
-            log.add(
-                "mode_retention",
-                step,
-                min(1.0, kept / max(1e-9, np.mean([before.fresh_retention for before, _ in pairs]))),
-                lag=1,
-            )
-        for found in batch:
-            first.setdefault(found.group.prompt, found)
-    if len(log.series["mode_retention"]) < 2:
-        del log.series["mode_retention"]

@@ -7,16 +7,22 @@ from fnmatch import fnmatchcase
 
 from sharpening.trajectory import METRICS
 
+CALL_KEYS = ("Step", "_step")
+"""W&B's own count: one for each call of its log function, not for each optimizer step."""
 STEP_KEYS = (
-    "step",
     "global_step",
-    "_step",
-    "Step",
-    "steps",
-    "trainer/global_step",
     "train/global_step",
+    "trainer/global_step",
     "training/global_step",
+    "step",
+    "steps",
+    *CALL_KEYS,
 )
+"""The step column is the first of these that a log has: optimizer steps before counts of log calls."""
+RANK_KEYS = ("global_rank", "rank", "process_index", "process_rank", "dp_rank", "local_rank")
+"""Who wrote a row, where several processes write."""
+RUN_KEYS = ("run_id", "run", "run_name", "Run", "Name", "_run_id", "seed")
+"""Which run a row belongs to, where a file holds several."""
 
 ALIASES = {
     **{name: name for name in METRICS},
@@ -37,6 +43,14 @@ ALIASES = {
     "ground_truth_reward": "accuracy",
     "ground_truth_ratio": "accuracy",
     "majority_voting_reward": "pseudo_reward",
+    "completions/clipped_ratio": "truncated",
+    "clipped_ratio": "truncated",
+    "response_length/clip_ratio": "truncated",
+    "response_length_non_aborted/clip_ratio": "truncated",
+    "truncated_ratio": "truncated",
+    "actor/kl_loss": "token_kl",
+    "completions/max_length": "longest",
+    "response_length/max": "longest",
     "completions/mean_length": "mean_length",
     "response_length/mean": "mean_length",
     "completion_length": "mean_length",
@@ -86,6 +100,7 @@ UNUSED = (
     "critic/advantages/*",
     "critic/returns/*",
     "response_length/*",
+    "response_length_non_aborted/*",
     "prompt_length/*",
     "timing_s/*",
     "timing_per_token_ms/*",
@@ -96,6 +111,12 @@ UNUSED = (
 )
 """Keys that are well known and say nothing about collapse; they are neither judged nor reported."""
 
+_PATTERNS = (
+    (re.compile(r"val-core/(?P<set>.+)/acc/mean@\d+"), "accuracy"),
+    (re.compile(r"val-core/(?P<set>.+)/acc/maj@\d+/mean"), "label_accuracy"),
+)
+"""verl's validation; N rollouts for `mean@N`, votes of N for `maj@N`."""
+_IGNORED = (re.compile(r"val-(?:core|aux)/.+/(?:std|best|worst|maj|mean)@\d+(?:/(?:mean|std))?"),)
 _PREFIX = re.compile(r"^(?:train|training|eval|evaluation|val|test)[/_]")
 _ANSWER_METRICS = {
     "majority_ratio",
@@ -107,27 +128,44 @@ _ANSWER_METRICS = {
 }
 
 
-def canonical(keys) -> tuple[dict[str, str], list[str]]:
-    """({key: name} for the keys that are judged, [keys that nobody knows]); an evaluation's key comes before
-    training's.
+def canonical(keys) -> tuple[dict[str, str], list[str], list[str]]:
+    """({key: name} for the keys that are judged, [keys that nobody knows], [keys left for another of the same
+    name]).
+
+    Of keys with one name, an evaluation's comes before training's, then a plain key before a prefixed one,
+    then alphabetical order: the order of columns decides nothing.
     """
     names, unknown = {}, []
     for key in keys:
-        if key in STEP_KEYS:
+        if key in STEP_KEYS or key in RANK_KEYS or key in RUN_KEYS:
             continue
         bare = _PREFIX.sub("", key).removeprefix("ensemble/")
-        name = ALIASES.get(key) or ALIASES.get(bare)
+        name = ALIASES.get(key) or ALIASES.get(bare) or _by_pattern(key)
         if name is not None:
             names[key] = name
-        elif not any(fnmatchcase(key, pattern) or fnmatchcase(bare, pattern) for pattern in UNUSED):
+        elif not _unused(key, bare):
             unknown.append(key)
     if not _ANSWER_METRICS & set(names.values()):
         names = {
             key: {"entropy": "token_entropy", "kl": "token_kl"}.get(name, name) for key, name in names.items()
         }
     taken: dict[str, str] = {}
-    for key in sorted(
-        names, key=lambda key: (not key.startswith(("eval", "val", "test")), list(names).index(key))
-    ):
+    for key in sorted(names, key=lambda key: (not is_evaluation(key), key != names[key], key)):
         taken.setdefault(names[key], key)
-    return {key: name for name, key in taken.items()}, unknown
+    chosen = {key: name for name, key in taken.items()}
+    return chosen, unknown, [key for key in names if key not in chosen]
+
+
+def is_evaluation(key: str) -> bool:
+    """Whether a key is that of an evaluation, which measures the model after the step it is logged at."""
+    return key.startswith(("eval", "val", "test"))
+
+
+def _by_pattern(key: str) -> str | None:
+    return next((name for pattern, name in _PATTERNS if pattern.fullmatch(key)), None)
+
+
+def _unused(key: str, bare: str) -> bool:
+    return any(fnmatchcase(key, pattern) or fnmatchcase(bare, pattern) for pattern in UNUSED) or any(
+        pattern.fullmatch(key) for pattern in _IGNORED
+    )

@@ -2,20 +2,28 @@
 simulate.
 """
 
+import math
 from pathlib import Path
 
+from llm_bridge.logs.finding import Finding
+from llm_bridge.logs.recorder import Recorder
 from llm_bridge.logs.run_log import RunLog
+from llm_bridge.logs.values import number, whole
 from sharpening.errors import InputError
 
 
 def read_monitor(data: dict, path: Path) -> RunLog:
     """What CollapseMonitor keeps beside a run."""
-    log = RunLog(f"CollapseMonitor's {path.name}", floor=data.get("floor"))
-    for row in data["rows"]:
-        for name, value in row.items():
-            if name != "step" and name[0] != "_" and value is not None:
-                log.add(name, int(row["step"]), value)
-    return log
+    rows = data["rows"]
+    if not all(isinstance(row, dict) for row in rows):
+        raise _refused(path, "its rows are no objects")
+    cells = [
+        (index, row.get("step"), name, value)
+        for index, row in enumerate(rows)
+        for name, value in row.items()
+        if name != "step" and name[:1] != "_"
+    ]
+    return _log(f"CollapseMonitor's {path.name}", cells, data.get("floor"), path)
 
 
 def read_curve(data: dict, path: Path) -> RunLog:
@@ -23,7 +31,8 @@ def read_curve(data: dict, path: Path) -> RunLog:
     comparison, the measurement).
     """
     if data.get("kind") == "comparison":
-        data = data["measurement"]
+        data = data.get("measurement")
+        data = data if isinstance(data, dict) else {}
     curve = data.get("curve")
     if not isinstance(curve, dict) or not isinstance(curve.get("step"), list):
         raise InputError(
@@ -32,19 +41,48 @@ def read_curve(data: dict, path: Path) -> RunLog:
             "it has no curve with steps",
             "Give the JSON of `sharpening measure`, or a trajectory.json",
         )
-    kind = data.get("kind") or data.get("source") or "curve"
-    log = RunLog(f"{kind} in {path.name}", floor=data.get("floor"))
+    steps = curve["step"]
     for name, values in curve.items():
-        if name == "step":
+        count = len(values) if isinstance(values, list) else 0
+        if count != len(steps):
+            raise _refused(path, f"its curve has {len(steps)} steps and {count} values of {name}")
+    cells = [
+        (index, step, name, value)
+        for name, values in curve.items()
+        if name != "step"
+        for index, (step, value) in enumerate(zip(steps, values, strict=True))
+    ]
+    kind = data.get("kind") or data.get("source") or "curve"
+    return _log(f"{kind} in {path.name}", cells, data.get("floor"), path)
+
+
+def _log(source: str, cells: list[tuple], floor, path: Path) -> RunLog:
+    """A RunLog from (row, step, name, value); null is not evaluated, NaN and infinities are gaps."""
+    base = number(floor)
+    if base is None or math.isinf(base):
+        raise _refused(path, f"its floor, {floor!r}, is no number")
+    log, recorder, gaps = RunLog(source, floor=None if math.isnan(base) else base), Recorder(), {}
+    for row, step, name, value in cells:
+        if value is None:
             continue
-        if len(values) != len(curve["step"]):
-            raise InputError(
-                "log",
-                str(path),
-                f"its curve has {len(curve['step'])} steps and {len(values)} values of {name}",
-                "Write the file anew",
+        at, found = whole(step), number(value)
+        if at is None:
+            raise _refused(
+                path, f"row {row + 1} has no step: {str(step)[:40]!r} is no whole number from 0 on"
             )
-        for step, value in zip(curve["step"], values, strict=True):
-            if value is not None:
-                log.add(name, int(step), value)
+        if found is None:
+            raise _refused(path, f"{name} at step {at} is no number")
+        if math.isfinite(found):
+            recorder.add(row, at, name, found)
+        else:
+            gaps[name] = gaps.get(name, 0) + 1
+    if gaps:
+        told = ", ".join(f"{name} in {count}" for name, count in gaps.items())
+        text = f"Evaluations without a value: {told}. They are left out, not taken as zero."
+        log.findings.append(Finding("missing_values", "info", text))
+    recorder.fill(log, path)
     return log
+
+
+def _refused(path: Path, rule: str) -> InputError:
+    return InputError("log", str(path), rule, "Write the file anew")

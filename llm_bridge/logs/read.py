@@ -5,14 +5,16 @@ import re
 from pathlib import Path
 
 from llm_bridge.answers.extraction import extractor
-from llm_bridge.logs.completions import read_trl, read_verl
+from llm_bridge.logs.completions import file_step, folder_findings, read_trl, read_verl
+from llm_bridge.logs.files import check_file, text_lines, unreadable
 from llm_bridge.logs.finding import LEVELS, Finding
 from llm_bridge.logs.groups import groups_log
 from llm_bridge.logs.own import read_curve, read_monitor
-from llm_bridge.logs.rows import read_csv, read_jsonl_rows, read_trainer_state, rows_log
+from llm_bridge.logs.rows import jsonl_rows, read_csv, read_jsonl, read_trainer_state, rows_log
 from llm_bridge.logs.run_log import RunLog, merge
 from llm_bridge.logs.signs import placeholders, signs
 from llm_bridge.logs.stopping import stopping
+from llm_bridge.logs.trl_rewards import logged_rewards
 from sharpening.errors import InputError
 
 SUPPORTED = (
@@ -20,6 +22,9 @@ SUPPORTED = (
     " its completions folder; verl's rollout_data_dir; trainer_state.json; or JSONL or CSV with a step and"
     " metrics"
 )
+
+LARGEST_DOCUMENT = 32 << 20
+"""Bytes of a JSON document, which is held as a whole, at about ten times its size."""
 
 
 def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Finding]:
@@ -35,38 +40,38 @@ def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Fin
     path = Path(path)
     if answer_pattern is not None:
         extractor(answer_pattern)
-    if not path.exists():
-        raise InputError("log", str(path), "there is no such file or folder", SUPPORTED)
-    log = merge(_folder(path, answer_pattern) if path.is_dir() else [_file(path, answer_pattern)])
+    try:
+        if not path.exists():
+            raise InputError("log", str(path), "there is no such file or folder", SUPPORTED)
+        log = merge(_folder(path, answer_pattern) if path.is_dir() else [read_file(path, answer_pattern)])
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        if isinstance(error, InputError) or "null" not in str(error):
+            raise
+        raise InputError("log", str(path), "a path holds no NUL character", SUPPORTED) from error
     findings = placeholders(log) + stopping(log) + signs(log) + log.findings
     return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
 
 
 def _folder(path: Path, answer_pattern: str | None) -> list[RunLog]:
     logs = [
-        _file(path / name, answer_pattern)
+        read_file(path / name, answer_pattern)
         for name in ("collapse_monitor.json", "trajectory.json")
-        if (path / name).is_file()
+        if (path / name).exists()
     ][:1]
+    state, history = _trainer_state(path)
     inner = path / "completions" if (path / "completions").is_dir() else path
     if parquet := list(inner.glob("*.parquet")):
-        logs.append(groups_log(read_trl(parquet), f"TRL completions ({len(parquet)} files)", answer_pattern))
-    if verl := [file for file in path.glob("*.jsonl") if file.stem.isdigit()]:
+        beside = history or _trainer_state(path.parent)[1] if inner == path else history
+        source = f"TRL completions ({len(parquet)} files)"
+        logs.append(groups_log(read_trl(parquet), source, answer_pattern, logged_rewards(beside)))
+    if verl := [file for file in path.glob("*.jsonl") if file_step(file) is not None]:
         logs.append(groups_log(read_verl(verl), f"verl rollouts ({len(verl)} files)", answer_pattern))
-    states = {
-        _number(file.parent): file
-        for file in path.glob("checkpoint-*/trainer_state.json")
-        if _number(file.parent) is not None
-    }
-    state = (
-        path / "trainer_state.json"
-        if (path / "trainer_state.json").is_file()
-        else states[max(states)]
-        if states
-        else None
-    )
-    if state is not None and (history := _json(state)).get("log_history"):
-        logs.append(read_trainer_state(history, state))
+    if rollouts := parquet or verl:
+        logs[-1].findings += folder_findings(rollouts)
+    if history:
+        logs.append(read_trainer_state({"log_history": history}, state))
     if not logs:
         raise InputError("log", str(path), "the folder holds no log that is known here", SUPPORTED)
     beside = path.parent if path.name == "completions" else path
@@ -78,25 +83,46 @@ def _folder(path: Path, answer_pattern: str | None) -> list[RunLog]:
     return logs
 
 
-def _file(path: Path, answer_pattern: str | None) -> RunLog:
-    if path.suffix == ".parquet":
-        return groups_log(read_trl([path]), f"TRL completions {path.name}", answer_pattern)
-    if path.suffix == ".csv":
+def _trainer_state(path: Path) -> tuple[Path | None, list | None]:
+    """(trainer_state.json of the folder or of its last checkpoint, its log_history), None where there is
+    none.
+    """
+    states = {
+        number: file
+        for file in path.glob("checkpoint-*/trainer_state.json")
+        if (number := _number(file.parent)) is not None
+    }
+    state = path / "trainer_state.json"
+    if not state.exists():
+        if not states:
+            return None, None
+        state = states[max(states)]
+    data = _json(state)
+    return state, data.get("log_history") or None if isinstance(data, dict) else None
+
+
+def read_file(path: Path, answer_pattern: str | None) -> RunLog:
+    """The RunLog of one file, by its shape."""
+    check_file(path)
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        beside = path.parent.parent if path.parent.name == "completions" else path.parent
+        known = logged_rewards(_trainer_state(beside)[1])
+        return groups_log(read_trl([path]), f"TRL completions {path.name}", answer_pattern, known)
+    if suffix in (".csv", ".tsv"):
         return read_csv(path)
-    if path.suffix == ".json":
+    if suffix == ".json":
         return _document(path)
-    rows, findings = read_jsonl_rows(path)
-    if rows and {"input", "output"} <= set(rows[0]):
+    first = next(jsonl_rows(path, {}), {})
+    if {"input", "output"} <= set(first):
         return groups_log(read_verl([path]), f"verl rollouts {path.name}", answer_pattern)
-    log = rows_log(rows, f"JSONL {path.name}", path=path)
-    log.findings += findings
-    return log
+    return read_jsonl(path)
 
 
 def _document(path: Path) -> RunLog:
     data = _json(path)
     if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
-        return rows_log(data, f"JSON {path.name}", path=path)
+        return rows_log(lambda: data, f"JSON {path.name}", path=path)
     if isinstance(data, dict):
         if isinstance(data.get("rows"), list) and data["rows"]:
             return read_monitor(data, path)
@@ -108,11 +134,19 @@ def _document(path: Path) -> RunLog:
 
 
 def _json(path: Path):
+    check_file(path)
+    if path.stat().st_size > LARGEST_DOCUMENT:
+        raise InputError(
+            "log",
+            str(path),
+            f"one JSON document of more than {LARGEST_DOCUMENT >> 20} MB is not read",
+            "Give JSONL, one row a line, which is read row by row at any size",
+        )
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError("log", str(path), f"it cannot be read ({error.strerror})", SUPPORTED) from error
+        return json.loads("".join(line for _, line in text_lines(path, longest=LARGEST_DOCUMENT)))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError("log", str(path), f"it is not valid JSON ({error})", SUPPORTED) from error
 
 

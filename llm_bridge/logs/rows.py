@@ -3,152 +3,292 @@
 import csv
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
-from llm_bridge.logs.finding import Finding
-from llm_bridge.logs.names import STEP_KEYS, canonical
+from llm_bridge.logs.files import LONGEST_LINE, text_lines
+from llm_bridge.logs.finding import Finding, named
+from llm_bridge.logs.names import CALL_KEYS, RANK_KEYS, RUN_KEYS, STEP_KEYS, canonical
+from llm_bridge.logs.panel import panel_names
+from llm_bridge.logs.recorder import Recorder
 from llm_bridge.logs.run_log import RunLog
+from llm_bridge.logs.values import number, whole
 from sharpening.errors import InputError
+
+DEEPEST = 8
+"""Nesting of objects in a row; what lies deeper is no metric."""
+MOST_KEYS = 20_000
 
 
 def read_trainer_state(data: dict, path: Path) -> RunLog:
     """Hugging Face's trainer_state.json: its `log_history`."""
-    return rows_log(data["log_history"], f"Hugging Face trainer state {path.name}", lag=1)
+    history = data["log_history"]
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise InputError(
+            "log", str(path), "its log_history is no list of objects", "Give the file as the trainer wrote it"
+        )
+    return rows_log(lambda: history, f"Hugging Face trainer state {path.name}", lag=1, path=path)
 
 
 def read_csv(path: Path) -> RunLog:
-    """A CSV file with a header line."""
+    """A CSV file with a header line, its cells apart by commas, semicolons or tabs.
+
+    A last line without its end may have been cut inside a number, so it is left out and reported.
+    """
+    findings: dict[str, Finding] = {}
+    log = rows_log(lambda: _csv_rows(path, findings), f"CSV {path.name}", path=path)
+    log.findings += findings.values()
+    return log
+
+
+def read_jsonl(path: Path) -> RunLog:
+    """A file with one JSON object a line."""
+    findings: dict[str, Finding] = {}
+    log = rows_log(lambda: jsonl_rows(path, findings), f"JSONL {path.name}", path=path)
+    log.findings += findings.values()
+    return log
+
+
+def _csv_rows(path: Path, findings: dict[str, Finding]) -> Iterator[dict]:
+    lines = _complete_lines(path, findings)
+    first = next(lines, "")
+    delimiter = max(",;\t", key=first.count)
+    csv.field_size_limit(LONGEST_LINE)
+    rows = csv.reader(_chained(first, lines), delimiter=delimiter, strict=True)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
+        header = [name.strip() for name in next(rows, [])]
+        if header and all(name == "" or number(name) is not None for name in header):
+            raise InputError(
+                "log", str(path), "its first line names no columns", "Give a CSV file with a header line"
+            )
+        names = panel_names(header, path)
+        known = [name for name in names if name]
+        if twice := sorted({name for name in known if known.count(name) > 1}):
+            raise InputError(
+                "log",
+                str(path),
+                f"it has several columns of one name: {', '.join(twice[:5])}",
+                "Keep one column of each name",
+            )
+        for row in rows:
+            if len(row) > len(names):
+                raise InputError(
+                    "log",
+                    str(path),
+                    f"line {rows.line_num} has {len(row)} cells and the header {len(names)}",
+                    "Correct the line",
+                )
+            if row:
+                yield {name: cell for name, cell in zip(names, row, strict=False) if name}
+    except csv.Error as error:
         raise InputError(
             "log", str(path), f"it is not a CSV file ({error})", "Give a text file with a header line"
         ) from error
-    return rows_log(
-        [{key: value for key, value in row.items() if key} for row in rows], f"CSV {path.name}", path=path
-    )
 
 
-def read_jsonl_rows(path: Path) -> tuple[list[dict], list[Finding]]:
-    """The objects of a JSONL file; a last line that is not complete yet is left out and reported.
+def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _complete_lines(path: Path, findings: dict[str, Finding]) -> Iterator[str]:
+    for line, text in text_lines(path):
+        if line > 1 and not text.endswith("\n"):
+            findings[path.name] = _incomplete(path, line)
+            return
+        yield text
+
+
+def jsonl_rows(path: Path, findings: dict[str, Finding]) -> Iterator[dict]:
+    """The objects of a JSONL file, one at a time; a last line that is not complete yet is left out and
+    reported in `findings`, by the name of the file.
 
     Raises InputError that names a line which is not a JSON object.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            "log",
-            str(path),
-            f"it is not a text file ({error.reason})",
-            "Give a log that `sharpening monitor --help` lists",
-        ) from error
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    rows, findings = [], []
-    for number, line in numbered:
+    broken = None
+    any_row = False
+    for line, text in text_lines(path):
+        if not text.strip():
+            continue
+        if broken is not None:
+            raise _no_json(path, *broken)
         try:
-            row = json.loads(line)
+            row = json.loads(text)
         except (ValueError, RecursionError) as error:
-            if number == numbered[-1][0] and not lines[-1] == "" and rows:
-                findings.append(
-                    Finding(
-                        "incomplete_line",
-                        "info",
-                        f"Line {number} of {path.name} is not complete yet and was left out.",
-                    )
-                )
-                break
-            raise InputError(
-                "log", str(path), f"line {number} is not valid JSON ({error})", "Correct or remove the line"
-            ) from error
+            broken = (line, error)
+            if text.endswith("\n") or not any_row:
+                raise _no_json(path, *broken) from error
+            continue
         if not isinstance(row, dict):
             raise InputError(
                 "log",
                 str(path),
-                f"line {number} is not a JSON object",
+                f"line {line} is not a JSON object",
                 "Each line must be one object with a step and metrics",
             )
-        rows.append(row)
-    return rows, findings
+        any_row = True
+        yield row
+    if broken is not None:
+        findings[path.name] = _incomplete(path, broken[0])
 
 
-def rows_log(rows: list[dict], source: str, *, lag: int = 0, path: Path | None = None) -> RunLog:
-    """A RunLog from rows of numbers by name; nested objects are flattened with "/", a `data` object is the
-    row itself.
+def _incomplete(path: Path, line: int) -> Finding:
+    return Finding(
+        "incomplete_line", "info", f"Line {line} of {path.name} is not complete yet and was left out."
+    )
 
-    A key whose value is null, empty or NaN has no value there. Rows without any step key are numbered from 0,
-    and it is said.
-    """
-    if not rows:
-        raise InputError(
-            "log", str(path or source), "it holds no rows", "Give the log of a run that has begun"
-        )
-    flat = [_flatten(row) for row in rows]
-    keys = list(dict.fromkeys(key for row in flat for key in row))
-    step_key = next((key for key in STEP_KEYS if key in keys), None)
-    names, unknown = canonical(keys)
-    log = RunLog(source, unknown=unknown)
-    if step_key is None:
-        log.findings.append(
-            Finding(
-                "no_step",
-                "info",
-                f"No step column ({', '.join(STEP_KEYS[:3])}, ...): rows were counted from 0.",
-            )
-        )
-    gaps: dict[str, int] = {}
-    texts = set()
-    for index, row in enumerate(flat):
-        step = index if step_key is None else _number(row.get(step_key))
-        if step is None or math.isnan(step):
-            gaps["step"] = gaps.get("step", 0) + 1
-            continue
+
+def _no_json(path: Path, line: int, error: Exception) -> InputError:
+    return InputError(
+        "log", str(path), f"line {line} is not valid JSON ({error})", "Correct or remove the line"
+    )
+
+
+class _Reading:
+    """What is noted while rows are read: the keys first, then the values and what has none."""
+
+    def __init__(self, lag: int):
+        self.lag, self.recorder = lag, Recorder()
+        self.keys: dict[str, None] = {}
+        self.steps = dict.fromkeys(STEP_KEYS, 0)
+        self.step_keys: list[str] = []
+        self.gaps: dict[str, int] = {}
+        self.texts: dict[str, None] = {}
+        self.lost: dict[str, None] = {}
+        self.rows = 0
+
+    def note_keys(self, row: dict, source: str) -> None:
+        """Note which keys there are, and in how many rows each step key has a step."""
+        if not row.keys() <= self.keys.keys():
+            self.keys.update(dict.fromkeys(row))
+            self.step_keys = [key for key in STEP_KEYS if key in self.keys]
+            if len(self.keys) > MOST_KEYS:
+                raise InputError(
+                    "log",
+                    source,
+                    f"its rows have more than {MOST_KEYS:,} different keys",
+                    "Give a log of metrics",
+                )
+        for key in self.step_keys:
+            if whole(row.get(key)) is not None:
+                self.steps[key] += 1
+
+    def step_key(self) -> str | None:
+        """The key of optimizer steps that most rows have; a count of log calls only where there is none."""
+        real = [key for key in STEP_KEYS if key not in CALL_KEYS and self.steps[key]]
+        if real:
+            return max(real, key=lambda key: self.steps[key])
+        return next((key for key in (*CALL_KEYS, *STEP_KEYS) if key in self.keys), None)
+
+    @cached_property
+    def _ranks(self) -> list[str]:
+        return [key for key in RANK_KEYS if key in self.keys]
+
+    @cached_property
+    def _runs(self) -> list[str]:
+        return [key for key in RUN_KEYS if key in self.keys]
+
+    def read(self, row: dict, step_key: str | None, names: dict[str, str]) -> None:
+        """Note the values of one flat row."""
+        index, self.rows = self.rows, self.rows + 1
+        step = index if step_key is None else whole(row.get(step_key))
+        if step is None:
+            self.gaps["step"] = self.gaps.get("step", 0) + 1
+            self.lost.update({name: None for key, name in names.items() if _finite(row.get(key))})
+            return
+        if not self.recorder.keeps(step):
+            return
+        rank = next((str(row[key]) for key in self._ranks if row.get(key) not in (None, "")), None)
+        for key in self._runs:
+            if row.get(key) not in (None, "") and len(self.recorder.runs) < 1000:
+                self.recorder.runs.add((key, str(row[key])))
         for key, name in names.items():
             if key not in row:
                 continue
-            value = _number(row[key])
+            value = number(row[key])
             if value is None:
-                texts.add(key)
+                self.texts[key] = None
             elif not math.isfinite(value):
-                gaps[name] = gaps.get(name, 0) + 1
+                self.gaps[name] = self.gaps.get(name, 0) + 1
             else:
-                is_training = lag or key.startswith("train")
-                log.add(name, int(step), value, lag=int(is_training and not key.startswith("eval")))
-    log.unknown += sorted(texts)
-    if gaps:
-        told = ", ".join(f"{name} in {count}" for name, count in gaps.items())
-        log.findings.append(
-            Finding(
-                "missing_values",
-                "info",
-                f"Rows without a value: {told} of {len(flat)} rows. They are left out, not taken as zero.",
-            )
+                is_training = (self.lag or key.startswith("train")) and not key.startswith("eval")
+                self.recorder.add(index, step, name, value, lag=int(bool(is_training)), rank=rank)
+
+
+def _finite(value) -> bool:
+    found = number(value)
+    return found is not None and math.isfinite(found)
+
+
+def rows_log(
+    rows: Callable[[], Iterable[dict]], source: str, *, lag: int = 0, path: Path | None = None
+) -> RunLog:
+    """A RunLog from rows of numbers by name; nested objects are flattened with "/", a `data` object is the
+    row itself. `rows()` gives them anew each time it is called: they are read twice and never all held.
+
+    A key whose value is null, empty or NaN has no value there. Rows without any step key are numbered from 0,
+    and it is said. Rows that repeat a step: see `recorder`.
+    """
+    reading = _Reading(lag)
+    for row in rows():
+        reading.note_keys(_flatten(row), str(path or source))
+    step_key = reading.step_key()
+    names, unknown, others = canonical(reading.keys)
+    for row in rows():
+        reading.read(_flatten(row), step_key, names)
+    if not reading.rows:
+        raise InputError(
+            "log", str(path or source), "it holds no rows", "Give the log of a run that has begun"
         )
+    log = RunLog(source, unknown=unknown)
+    log.unknown += sorted(key for key in reading.texts if key not in unknown)
+    log.findings += _told(reading, step_key, others)
+    reading.recorder.fill(log, path)
     return log
 
 
-def _flatten(row: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in row.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, prefix if key == "data" else f"{prefix}{key}/")
-        else:
-            flat[f"{prefix}{key}"] = value
+def _told(reading: _Reading, step_key: str | None, others: list[str]) -> list[Finding]:
+    findings = []
+    if step_key is None:
+        text = f"No step column ({', '.join(STEP_KEYS[:2])}, step, ...): rows were counted from 0."
+        findings.append(Finding("no_step", "info", text))
+    elif step_key in CALL_KEYS:
+        text = (
+            f"The step column is {step_key}, which W&B counts up at every call of its log function. Unless it"
+            " was given the optimizer step, steps named here are no optimizer steps and no checkpoint has"
+            " their number: export train/global_step as well, or as the x axis."
+        )
+        findings.append(Finding("log_calls", "warning", text))
+    if reading.gaps:
+        told = ", ".join(f"{name} in {count}" for name, count in reading.gaps.items())
+        lost = f" Without a step, values of {', '.join(reading.lost)} were lost." if reading.lost else ""
+        text = (
+            f"Rows without a value: {told} of {reading.rows} rows. They are left out, not taken as"
+            f" zero.{lost}"
+        )
+        findings.append(Finding("missing_values", "warning" if lost else "info", text))
+    if others:
+        text = f"Not read, because another column says the same of the run: {named(sorted(others))}."
+        findings.append(Finding("other_columns", "info", text))
+    return findings
+
+
+def _flatten(row: dict) -> dict:
+    for value in row.values():
+        if type(value) is dict:
+            break
+    else:
+        return row
+    flat: dict = {}
+    open_parts = [(row, "", 0)]
+    while open_parts:
+        part, prefix, depth = open_parts.pop()
+        for key, value in part.items():
+            if not isinstance(value, dict):
+                flat.setdefault(f"{prefix}{key}", value)
+            elif depth < DEEPEST:
+                open_parts.append((value, prefix if key == "data" else f"{prefix}{key}/", depth + 1))
+            else:
+                flat.setdefault(f"{prefix}{key}", "...")
     return flat
-
-
-def _number(value) -> float | None:
-    """The value as a float; NaN where there is none; None where it is something else."""
-    if (
-        value is None
-        or value == ""
-        or (isinstance(value, str) and value.strip().lower() in ("", "nan", "none", "null", "na"))
-    ):
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None

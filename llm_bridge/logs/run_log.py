@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_bridge.logs.finding import Finding
+from llm_bridge.logs.finding import Finding, named
 
 DISTINCT = ("_distinct_share", "distinct_answers")
 NARROWED = 0.3
@@ -84,7 +84,7 @@ def describe(log: RunLog) -> Finding:
         if len(gaps) and np.median(gaps) > 1
         else ""
     )
-    names = ", ".join(name for name in log.series if name[0] != "_")
+    names = named([name for name in log.series if name[:1] != "_"])
     return Finding(
         "input",
         "info",

@@ -2,13 +2,21 @@
 what is missing.
 """
 
-from llm_bridge.logs.finding import Finding
+from llm_bridge.logs.finding import Finding, named
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
 from sharpening.collapse import CRITERIA
 
 REWARD_ROSE, CERTAIN = 0.05, 0.9
 CONSENSUS = 0.5
 ENTROPY_LEFT = 0.2
+CUT_OFF = 0.1
+REWARD_LEFT = 0.5
+KL_OF_ANOTHER_MODEL = 10.0
+VOTES_CUT_OFF = (
+    " A completion that was cut off votes with the answer that is read from it, and not at all where none is;"
+    " in a run with mask_truncated_completions it does not vote. Logged rollouts do not say which were cut"
+    " off: there each votes."
+)
 WANTED = (
     "accuracy",
     "label_accuracy",
@@ -52,6 +60,9 @@ def signs(log: RunLog) -> list[Finding]:
             entropy,
             no_answer,
             undecided,
+            clipped,
+            reward_falls,
+            kl_grows,
             ties,
             against_voting,
             missing,
@@ -187,6 +198,70 @@ def undecided(log: RunLog) -> Finding | None:
     )
 
 
+def clipped(log: RunLog) -> Finding | None:
+    """Completions that were cut off at the length limit."""
+    series, mean, longest = log.get("truncated", 1), log.get("mean_length"), log.get("longest")
+    if series is None:
+        if mean is None or longest is None or mean.values != longest.values:
+            return None
+        text = (
+            f"All completions of a step are equally long ({mean.ends()[1]:.0f} tokens at the end), as if each"
+            " was cut off at the length limit."
+        )
+        return Finding("clipped", "warning", text + VOTES_CUT_OFF, mean.steps[-1])
+    if not series.array.any():
+        return None
+    start, end = series.ends()
+    limit = f" of {longest.array.max():.0f} tokens" if longest is not None else ""
+    if series.array.min() >= 1:
+        text = (
+            f"Every completion was cut off at the length limit{limit}: a reward of 0, and every answer that is"
+            " missing, then says nothing about the model. Raise the limit."
+        )
+    else:
+        text = (
+            f"{end:.0%} of the completions were cut off at the length limit{limit} ({start:.0%} at the start,"
+            f" at most {series.array.max():.0%}). What they earn says little about the model."
+        )
+    level = "warning" if max(start, end) >= CUT_OFF else "info"
+    return Finding("clipped", level, text + VOTES_CUT_OFF, series.steps[-1])
+
+
+def reward_falls(log: RunLog) -> Finding | None:
+    """The training reward is lost again."""
+    series = log.get("reward")
+    if series is None:
+        return None
+    best, end = float(series.array.max()), series.ends()[1]
+    step = series.steps[int(series.array.argmax())]
+    if best <= 0 or end > REWARD_LEFT * best or step == series.steps[-1]:
+        return None
+    return Finding(
+        "reward_falls",
+        "warning",
+        f"reward was {best:.3g} at step {step} and ends at {end:.3g}: what training had gained, or the model"
+        " had at the start, is lost. No collapse criterion reads it, since a majority reward rises in a"
+        " collapse.",
+        series.steps[-1],
+    )
+
+
+def kl_grows(log: RunLog) -> Finding | None:
+    """The trainer's KL of tokens is beyond what any useful model has."""
+    series = log.get("token_kl")
+    if series is None or series.array.max() <= KL_OF_ANOTHER_MODEL:
+        return None
+    step = series.steps[int((series.array > KL_OF_ANOTHER_MODEL).argmax())]
+    return Finding(
+        "kl_grows",
+        "warning",
+        f"token_kl is above {KL_OF_ANOTHER_MODEL:g} nats at step {step} (highest"
+        f" {series.array.max():.3g}), about the logarithm of a vocabulary: the model writes what the initial"
+        " one never would.",
+        step,
+    )
+
+
 def ties(log: RunLog) -> Finding | None:
     """Votes without a single winner."""
     series = log.get("tie_rate")
@@ -245,6 +320,5 @@ def unknown(log: RunLog) -> Finding | None:
     return Finding(
         "unknown_keys",
         "info",
-        "Not read, because their names are not known here or they hold no numbers:"
-        f" {', '.join(log.unknown)}.",
+        f"Not read, because their names are not known here or they hold no numbers: {named(log.unknown)}.",
     )
