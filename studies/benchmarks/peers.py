@@ -15,8 +15,7 @@ from egttools.analytical import PairwiseComparison, StochDynamics, replicator_eq
 from egttools.games import Matrix2PlayerGameHolder
 from scipy.integrate import solve_ivp
 
-from sharpening import NaturalGradient, Reward, RewardCard, flow
-from sharpening.metrics import as_arrays
+from sharpening import NaturalGradient, Reward, RewardCard, as_arrays, flow
 
 GAMES = {
     "constant payoffs 0, 1, 2": np.array([[0.0] * 3, [1.0] * 3, [2.0] * 3]),

@@ -5,7 +5,7 @@ it.
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from llm_bridge.models.loading import LoadedModel
+from llm_bridge import LoadedModel
 from llm_bridge.zoo.pretraining import character_tokenizer
 
 WINDOW = 6

@@ -7,11 +7,11 @@ import torch
 from architectures import CONFIGS, DYNAMIC_ROPE, plain_log_probs, random_architecture
 from tiny import save
 
-from llm_bridge.models.loading import load_model
+from llm_bridge import load_model
 from llm_bridge.sampling.batching import Batching, attention_reach, batching
 from llm_bridge.sampling.forward import completion_statistics, next_token_logits
 from llm_bridge.sampling.rollouts import sample, sequence_log_probs
-from sharpening.errors import InputError
+from sharpening import InputError
 
 SHARED = [f"12+34=46;{tail}" for tail in ("1=", "71+8*4-9+13=", "5+5=")]  # one prefix, rests of other lengths
 RAGGED = ["7+5=", "12+34+9-8*7+1=", "9="]

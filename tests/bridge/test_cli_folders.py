@@ -7,7 +7,7 @@ import pytest
 from cli_helpers import assert_refused, invoke
 
 from llm_bridge.sampling.answer_file import ANSWERS_FILE, AnswerFile
-from sharpening.errors import InputError
+from sharpening import InputError
 
 SIMULATE = ["simulate", "--prompts", "8", "--answers", "4", "--steps", "5"]
 

@@ -4,11 +4,10 @@ import pytest
 from tiny import random_model
 from tokenizers.processors import TemplateProcessing
 
+from llm_bridge import Evaluator, get_task
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.sampling.rollouts import sample
-from llm_bridge.tasks import get_task
-from llm_bridge.training.evaluation import Evaluator
-from sharpening.errors import InputError
+from sharpening import InputError
 
 TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}"
 

@@ -12,7 +12,7 @@ from tiny import markov_model, random_model
 
 from llm_bridge import load_model
 from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
-from sharpening.errors import InputError
+from sharpening import InputError
 
 FALSE_ALARM = 1e-4
 RAGGED = ["7+5=", "12+34=", "9+47="]

@@ -15,12 +15,9 @@ import pytest
 from cli_helpers import assert_refused, invoke
 from tiny import random_model, save
 
-from llm_bridge.models.loading import load_model
-from llm_bridge.tasks import get_task
-from llm_bridge.training.measure import measure
+from llm_bridge import RunSettings, get_task, load_model, measure
 from llm_bridge.training.run_folder import lock
-from llm_bridge.training.settings import RunSettings
-from sharpening.errors import InputError
+from sharpening import InputError
 
 MODEL, TASK = "addition-uncertain", get_task("addition")
 SETTINGS = RunSettings(

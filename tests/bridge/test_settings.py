@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.tasks import get_task
-from llm_bridge.training.monitor import CollapseMonitor
-from llm_bridge.training.settings import RunSettings
-from sharpening.errors import InputError
+from llm_bridge import CollapseMonitor, RunSettings, get_task
+from sharpening import InputError
 
 COUNTS = ("prompts_per_step", "rollouts", "max_steps", "seed", "eval_every", "eval_prompts")
 MAYBE = ("dataset_size", "max_new_tokens")

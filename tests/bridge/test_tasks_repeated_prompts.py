@@ -7,8 +7,8 @@ import json
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge.tasks import get_task
-from sharpening.errors import InputError
+from llm_bridge import get_task
+from sharpening import InputError
 
 
 def write(path, rows):

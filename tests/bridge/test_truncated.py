@@ -10,16 +10,13 @@ import pytest
 from cli_helpers import invoke
 from tiny import markov_model, save
 
+from llm_bridge import Evaluator, RunSettings, TaskReward, get_task, measure
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.probe import probe_model
 from llm_bridge.sampling.rollouts import sample
-from llm_bridge.tasks import get_task, read_answers
-from llm_bridge.training.evaluation import Evaluator
-from llm_bridge.training.measure import measure
-from llm_bridge.training.reward_function import TaskReward
-from llm_bridge.training.settings import RunSettings
+from llm_bridge.tasks import read_answers
 from llm_bridge.training.trainer import grpo_trainer, schedule
-from sharpening.errors import InputError
+from sharpening import InputError
 
 TASK = get_task("addition")
 SETTINGS = RunSettings(

@@ -16,13 +16,14 @@ from sharpening import (
     Trajectory,
     TrajectoryEntropyReward,
     certified_plan,
+    cheapest_schedule,
     collapse_step,
     get_reward,
     simulate,
 )
 from sharpening.verification.closed_form import wrong_answers_before
 from sharpening.verification.run import FAMILIES, ScheduledRun, certified_labels, reward_spec, run_schedule
-from sharpening.verification.search import assume_labels, cheapest_schedule
+from sharpening.verification.search import assume_labels
 
 PRIOR = Population.synthetic(3, 96, 10, strength=2.0, coupling=CompoundSymmetric(1.0, 1.0))
 RUN = dict(learning_rate=4.0, num_steps=120, prompts_per_step=8, rollouts=4)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from sharpening import NaturalGradient, Reward, RewardCard, flow
-from sharpening.metrics import as_arrays
+from sharpening import NaturalGradient, Reward, RewardCard, as_arrays, flow
 
 analytical = pytest.importorskip(
     "egttools.analytical", reason="EGTTools is not installed (pip install egttools)"

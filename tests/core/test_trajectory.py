@@ -164,7 +164,9 @@ def test_the_glossary_is_complete():
         "accuracy label_accuracy reward_accuracy majority_ratio mode_retention distinct_answers tie_rate"
         " no_answer_rate undecided_rate"
     )
-    others = "entropy kl excess_kl perplexity mean_length repetition truncated lm_loss true_reward pseudo_reward"
+    others = (
+        "entropy kl excess_kl perplexity mean_length repetition truncated lm_loss true_reward pseudo_reward"
+    )
     assert set(METRICS) == {*votes.split(), *others.split()}
     assert {name for name, metric in METRICS.items() if metric.needs_labels} == {
         "accuracy",
