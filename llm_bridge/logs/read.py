@@ -8,6 +8,7 @@ from llm_bridge.answers.extraction import extractor
 from llm_bridge.logs.completions import file_step, folder_findings, read_trl, read_verl
 from llm_bridge.logs.files import check_file, text_lines, unreadable
 from llm_bridge.logs.finding import LEVELS, Finding
+from llm_bridge.logs.formats import format_of
 from llm_bridge.logs.groups import groups_log
 from llm_bridge.logs.own import read_curve, read_monitor
 from llm_bridge.logs.rows import jsonl_rows, read_csv, read_jsonl, read_trainer_state, rows_log
@@ -72,6 +73,11 @@ def _folder(path: Path, answer_pattern: str | None) -> list[RunLog]:
         logs[-1].findings += folder_findings(rollouts)
     if history:
         logs.append(read_trainer_state({"log_history": history}, state))
+    logs += [
+        read_file(file, answer_pattern)
+        for file in sorted(path.iterdir())
+        if file.is_file() and format_of(file)
+    ]
     if not logs:
         raise InputError("log", str(path), "the folder holds no log that is known here", SUPPORTED)
     beside = path.parent if path.name == "completions" else path
@@ -104,6 +110,8 @@ def _trainer_state(path: Path) -> tuple[Path | None, list | None]:
 def read_file(path: Path, answer_pattern: str | None) -> RunLog:
     """The RunLog of one file, by its shape."""
     check_file(path)
+    if (own := format_of(path)) is not None:
+        return own.read(path, answer_pattern)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         beside = path.parent.parent if path.parent.name == "completions" else path.parent

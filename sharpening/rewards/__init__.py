@@ -1,5 +1,8 @@
 """Rewards, one per small file; `get_reward(spec)` finds one, `list_rewards()` gives the taxonomy."""
 
+import importlib
+import pkgutil
+
 from sharpening.rewards.base import BRANCHES, GRANULARITIES, NEEDS, PSI, Reward, RewardCard, UnifiedForm
 from sharpening.rewards.entropy_reduction import EntropyReductionReward
 from sharpening.rewards.hybrid import HybridReward
@@ -74,3 +77,7 @@ __all__ = [
     "list_rewards",
     "register_reward",
 ]
+
+# A new reward is one new file here with one decorated class: whatever lies in this package is imported.
+for _found in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_found.name}")
