@@ -7,6 +7,7 @@ every shape and say float32 where JAX does, and a table of a few answers is chec
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def log_sum(log_values: np.ndarray) -> np.ndarray:
@@ -38,12 +39,12 @@ def log_odds(log_probs: np.ndarray, members: np.ndarray) -> np.ndarray:
         return log_mass(log_probs, members) - log_mass(log_probs, ~members)
 
 
-def logistic(odds: np.ndarray | float) -> np.ndarray:
+def logistic(odds: ArrayLike) -> np.ndarray:
     """The mass p = 1/(1 + e^-odds) whose log-odds are `odds`, nats; the same shape."""
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-np.asarray(odds, np.float64)))
 
 
-def log_logistic(odds: np.ndarray | float) -> np.ndarray:
+def log_logistic(odds: ArrayLike) -> np.ndarray:
     """log p = -log(1 + e^-odds), nats, which keeps its digits at p = 1e-300; log(1 - p) is that of -odds."""
     return -np.logaddexp(0.0, -np.asarray(odds, np.float64))

@@ -34,7 +34,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                     return getattr(found, name)
             raise AttributeError(f"module {former!r} has no attribute {name!r}")
 
-        module.__getattr__ = find  # a module's own hook (PEP 562)
+        vars(module)["__getattr__"] = find  # a module's own hook (PEP 562)
         return module
 
     def exec_module(self, module):

@@ -87,9 +87,9 @@ def with_settings(reward: Reward, settings: dict[str, str], parse_reward) -> Rew
                 else f"the reward {reward.name!r} has no settings"
             )
             raise InputError(key, text, rule)
-    assert is_dataclass(reward)  # whoever has settings is one
+    settled: Any = reward  # a dataclass, as it has settings: more than its type says
     return replace(
-        reward, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
+        settled, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
     )
 
 

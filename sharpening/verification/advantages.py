@@ -124,7 +124,9 @@ def setting(reward: Reward, **changes) -> Reward:
     return changed
 
 
-def scheduled_reward(kind: str, intrinsic: Reward, values: dict) -> Reward:
+def scheduled_reward(
+    kind: str, intrinsic: Reward, values: dict
+) -> ScheduledAdvantage | GroupedAdvantage | CertifiedAdvantage:
     """The reward of a kind of schedule ("scheduled", "gated" or "certified"): normalised advantages, for GRPO
     with scale "none".
 

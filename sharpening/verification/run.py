@@ -36,7 +36,7 @@ from sharpening.simulation.settings import Settings, check_hashable
 from sharpening.simulation.step import training_step
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import GRPO
-from sharpening.verification.advantages import EPS, scheduled_reward
+from sharpening.verification.advantages import EPS, CertifiedAdvantage, scheduled_reward
 from sharpening.verification.closed_form import wrong_answers_before
 from sharpening.verification.sequential_test import SequentialTest
 from sharpening.verification.thresholds import youden
@@ -261,16 +261,17 @@ def _run(kind, plan, arrays, update, coupling, values, evaluation_steps):
         coupling.rest(initial.shape[1], initial.dtype),
     )
     state = State(*parts, zero, zero, parts if "previous_log_probs" in reward.card.needs else None)
+    unused = jax.random.key(0)  # the mean field draws nothing
 
     def train(step, carry):
         state, spent = carry
-        if kind != "certified":
+        if not isinstance(reward, CertifiedAdvantage):
             logits = initial + coupling.reach(state.shared) + (state.private if plan.trained else 0.0)
             shares = reward.verified(
                 jax.nn.log_softmax(logits, axis=-1), arrays.correct, no_answer=plan.no_answer, step=step
             )
             spent = spent + weights @ shares / jnp.sum(weights)
-        return training_step(plan, arrays, update, coupling, None, state, step, None), spent
+        return training_step(plan, arrays, update, coupling, None, state, step, unused), spent
 
     def measure(carry):
         state = carry[0]

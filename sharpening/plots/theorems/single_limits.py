@@ -52,7 +52,7 @@ def budget_test(panel):
 def pass_at_k_sold(panel):
     panel.logs(x=True)
     population, k = Population.synthetic(3, 64, 8, strength=1.6), 2 ** np.arange(0, 11)
-    weights, correct = population.prompt_weights, population.correct
+    weights, correct = population.prompt_weights, population.labels
 
     def average(policies):
         return np.array([weights @ pass_at_k(log_mass(policies, ~correct), int(n)) for n in k])  # noqa: E731

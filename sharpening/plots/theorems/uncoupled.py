@@ -60,13 +60,13 @@ def accuracy_limit(panel):
 def gained_minus_lost(panel):
     population, step = prior(), np.arange(0, 25, 2)
     start, weights, right = population.log_probs, population.prompt_weights, correct_share(population)
-    run, before = walk(KLProx(2.0), start, 24)[::2], np.exp(log_mass(start, population.correct))
+    run, before = walk(KLProx(2.0), start, 24)[::2], np.exp(log_mass(start, population.labels))
     odds = log_odds(start, population.leaders)
     for colour, (told, chosen) in enumerate(
         (("gained, aligned", right == 1), ("lost, misaligned", right == 0), ("together", right >= 0))
     ):
         found = [
-            weights @ np.where(chosen, np.exp(log_mass(now, population.correct)) - before, 0.0) for now in run
+            weights @ np.where(chosen, np.exp(log_mass(now, population.labels)) - before, 0.0) for now in run
         ]
 
         def law(k, chosen=chosen):
