@@ -42,5 +42,5 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     @classmethod
     def install(cls, homes: dict[str, tuple[str, ...]]) -> None:
-        """Look here for what no other finder has found."""
-        sys.meta_path.append(cls(homes))
+        """Look here first: below a package that moved, Python's own finder would load its modules a second time."""
+        sys.meta_path.insert(0, cls(homes))
