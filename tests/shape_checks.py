@@ -16,7 +16,7 @@ SHAPED_MODULES = [
     "sharpening.simulation.direction",
     "sharpening.simulation.step",
 ]
-_SHAPE = re.compile(r"\b(Shaped|Float|Integer|Bool)\[")
+_SHAPE = re.compile(r"\b(Shaped|Float|Integer|Real|Bool)\[")
 
 
 def shapes_only(function):

@@ -32,7 +32,7 @@ class Answers:
     ids: np.ndarray
     labels: list[str]
     correct: np.ndarray
-    undecided: np.ndarray
+    undecided: np.ndarray | None = None
 
 
 def read_answers(

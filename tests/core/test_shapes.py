@@ -31,7 +31,7 @@ PRIOR, THREE = jnp.log(jnp.full((4, 3), 1 / 3)), jnp.zeros((4, 3))
     lambda: CompoundSymmetric(1.0, 1.0).mix(THREE, jnp.ones(3)),
     lambda: LowRankPlusDiagonal(np.ones((4, 3, 2))).reach(jnp.ones((1, 2))),
     lambda: sample_columns(jnp.zeros(4), jnp.exp(PRIOR)),
-    lambda: majority_share(THREE > 0, jnp.ones(4)),
+    lambda: majority_share(THREE > 0, jnp.ones((4, 1))),
     lambda: divide_by_std(THREE, jnp.ones(4), 0.0),
 ])  # fmt: skip
 def test_a_wrong_shape_is_caught(call):

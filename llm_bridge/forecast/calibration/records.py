@@ -171,7 +171,7 @@ def _settings(told: dict, path: Path) -> RunSettings:
 def _is_a(value, kind) -> bool:
     """Whether a JSON value has the type of a setting: a whole number is a float too, true is no number."""
     if isinstance(value, bool):
-        return False
+        return kind is bool
     if kind is float and isinstance(value, int | float):
         return abs(value) <= LARGEST
     return isinstance(value, kind)
