@@ -12,8 +12,11 @@ def invoke(*arguments):
 def assert_refused(result, *fragments):
     """Exit status 2, one paragraph on standard error that holds the fragments, nothing on standard output."""
     assert result.exit_code == 2, (result.output, result.exception)
-    # A run on a file first shows how its answers are read.
-    paragraphs = result.stderr.strip()[max(0, result.stderr.strip().find("Error: ")) :].split("\n")
+    # A run on a file first shows how its answers are read; nothing else may stand before the error.
+    paragraphs = result.stderr.strip().split("\n")
+    if paragraphs[0].startswith("Answers of "):
+        shown = next((i for i, line in enumerate(paragraphs[1:], 1) if line[:2] != "  "), len(paragraphs))
+        paragraphs = paragraphs[shown:]
     assert len(paragraphs) == 1 and paragraphs[0].startswith("Error: ") and "Traceback" not in result.output
     assert not result.stdout
     for fragment in fragments:
