@@ -10,6 +10,7 @@ from llm_bridge.answers.extraction import extractor, fold
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number
 from llm_bridge.logs.finding import Finding
+from llm_bridge.logs.natural_pattern import natural_pattern
 from llm_bridge.logs.rollouts import Group, Rollouts
 from llm_bridge.logs.run_log import RunLog
 from llm_bridge.logs.trl_rewards import LoggedRewards, choose_rewards
@@ -120,7 +121,12 @@ def groups_log(
     log = RunLog(source, unknown=rollouts.unknown)
     log.findings += choose_rewards(rollouts, trainer)
     survey = rollouts.survey
-    tally = _Tally(LoggedAnswers(answer_pattern or "text", sorted(set(survey.truths.values()))), rollouts)
+    truths = sorted(set(survey.truths.values()))
+    pattern, why = (answer_pattern, "") if answer_pattern else natural_pattern(truths, survey.openings)
+    if why and pattern != "text":
+        text = f"Answers were read by {pattern}, since {why}; --answer-pattern reads them otherwise."
+        log.findings.append(Finding("answers_read", "info", text))
+    tally = _Tally(LoggedAnswers(pattern, truths), rollouts)
     for step, groups in rollouts.steps(tally.task.extract):
         tally.count(step, groups, log)
     log.findings += rollouts.findings()
@@ -133,8 +139,8 @@ def groups_log(
                 "A vote of one always agrees with itself, so they are left out.",
             )
         )
-    if tally.whole and not _unreadable(tally, answer_pattern, log):
-        _check_labels(tally, answer_pattern, log)
+    if tally.whole and not _unreadable(tally, pattern, log):
+        _check_labels(tally, pattern, answer_pattern is not None, log)
         tally.fill(log)
     return log
 
@@ -226,10 +232,10 @@ class _Tally:
                 log.add(name, step, value, lag=1)
 
 
-def _unreadable(tally: _Tally, answer_pattern: str | None, log: RunLog) -> bool:
+def _unreadable(tally: _Tally, pattern: str, log: RunLog) -> bool:
     """True, and reported, if a vote on these labels means nothing: all differ, or there are none."""
     empty, apart = tally.no_answer / tally.whole, tally.apart / tally.whole
-    pattern = answer_pattern or "text (the whole completion)"
+    pattern = "text (the whole completion)" if pattern == "text" else pattern
     if empty < 0.95 and apart < 0.95:
         return False
     what = (
@@ -248,7 +254,7 @@ def _unreadable(tally: _Tally, answer_pattern: str | None, log: RunLog) -> bool:
     return True
 
 
-def _check_labels(tally: _Tally, answer_pattern: str | None, log: RunLog) -> None:
+def _check_labels(tally: _Tally, pattern: str, given: bool, log: RunLog) -> None:
     if not tally.labelled:
         if tally.survey.any_labelled and not tally.survey.unsteady:
             log.findings.append(
@@ -260,15 +266,15 @@ def _check_labels(tally: _Tally, answer_pattern: str | None, log: RunLog) -> Non
                 )
             )
         return
-    if answer_pattern is None and not tally.correct:
+    if not given and not tally.correct:
         for name in _LABELLED:
             tally.series.pop(name)
         log.findings.append(
             Finding(
                 "labels_unused",
                 "warning",
-                "No whole completion equals its true answer, which more likely means that answers are not"
-                " read than that all are wrong: metrics that need labels were not formed. Give"
+                f"No answer read by {pattern} equals its true answer, which more likely means that answers are"
+                " not read than that all are wrong: metrics that need labels were not formed. Give"
                 " --answer-pattern.",
             )
         )

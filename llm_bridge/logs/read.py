@@ -32,7 +32,8 @@ def read_log(path: str | Path, *, answer_pattern: str | None = None) -> list[Fin
     """What the log of a run says: findings, the worst first.
 
     A folder is searched for everything that is known. `answer_pattern` (completions only): "last-number",
-    "boxed", "text", "choice", "answer-tag" or "regex:PATTERN"; None takes the whole completion as the answer.
+    "boxed", "text", "choice", "answer-tag" or "regex:PATTERN"; None takes the natural one (see
+    `natural_pattern`) and says which.
 
     Raises:
         InputError: a path that does not exist, a file that nothing here can read, a broken line, an unknown

@@ -13,19 +13,21 @@ from llm_bridge.logs.finding import Finding
 
 _MOST_ADVANTAGES = 100_000
 _MOST_OPEN = 200_000
+_OPENINGS = 256
 _SURE = 16
 """Blocks of advantages that must sum to zero before chance is ruled out."""
 
 
 class Survey:
     """The first reading. `size`: completions of a group where no uid says so, 0 if counts have no common
-    divisor; `known`: whether advantages prove it.
+    divisor; `known`: whether advantages prove it. `openings`: the first completions that are not empty.
     """
 
     def __init__(self, rows: Iterable, in_order: bool):
         self.in_order = in_order
         self.rows_of_step: Counter = Counter()
         self.truths: dict[int, str] = {}
+        self.openings: list[str] = []
         self.all_labelled = True
         self.any_labelled = False
         self.recurring: set[int] = set()
@@ -50,6 +52,8 @@ class Survey:
 
     def _note(self, row) -> None:
         self.rows_of_step[row.step] += 1
+        if len(self.openings) < _OPENINGS and row.completion:
+            self.openings.append(row.completion)
         if row.step != self._last:
             self._back |= row.step in self._closed
             self._closed.add(self._last)

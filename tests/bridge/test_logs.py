@@ -243,13 +243,37 @@ class TestVerl:
         raw = np.mean(np.equal(*modes))
         assert series.values[2] > 0.85 and series.values[2] > raw + 0.03
 
+    @pytest.mark.parametrize(
+        ("written", "pattern"),
+        [
+            ("3 tries, so {}. Done", "last-number"),
+            ("9 tries, so \\boxed{{{}}} in 7 words", "boxed"),
+            ("9 tries, <answer>{}</answer> in 7 words", "answer-tag"),
+        ],
+    )
+    def test_answers_are_read_where_completions_mark_them_or_as_true_answers_are(
+        self, tmp_path, written, pattern
+    ):
+        rows = [
+            row | {"output": written.format(row["output"].split()[-1].rstrip(".")), "step": step}
+            for step in (1, 2)
+            for row in verl_rows(1, HEALTHY)
+        ]
+        path = write_rows(tmp_path / "a.jsonl", rows)
+        natural, given = found(path), found(path, answer_pattern=pattern)
+        assert f"read by {pattern}," in natural.pop("answers_read").message and "labels_unused" not in natural
+        assert natural == given
+
     def test_answers_that_cannot_be_read_are_said_to_be_so(self, tmp_path):
-        folder = verl_folder(tmp_path / "v", {1: HEALTHY, 2: HEALTHY})
-        findings = found(folder)
+        rows = [row | {"gts": "a word"} for step in (1, 2) for row in verl_rows(step, HEALTHY)]
+        findings = found(write_rows(tmp_path / "words.jsonl", rows))
         assert (
             findings["labels_unused"].level == "warning" and "accuracy" in findings["missing_metrics"].message
         )
-        rows = [row | {"output": f"{row['output']} {i}"} for i, row in enumerate(verl_rows(1, HEALTHY))]
+        rows = [
+            row | {"output": f"{row['output']} {i}", "gts": "a word"}
+            for i, row in enumerate(verl_rows(1, HEALTHY))
+        ]
         write_rows(tmp_path / "apart.jsonl", rows)
         findings = found(tmp_path / "apart.jsonl")
         assert (

@@ -19,7 +19,7 @@ _LOG_HELP = (
 )
 _PATTERN_HELP = (
     "How an answer is read from a logged completion: last-number, boxed, text, choice, answer-tag or"
-    " regex:PATTERN. Default: text."
+    " regex:PATTERN. Default: what marks answers there, else what fits the true answers, else text."
 )
 
 
