@@ -87,7 +87,8 @@ def _value(tree: tuple, values: dict[str, complex]) -> tuple[complex, float]:
         value, error = _value(tree[1], values)
         return -value, error
     if kind == "sum":
-        total, bound = 0.0, 0.0
+        total: complex = 0.0
+        bound = 0.0
         for part in tree[1]:
             value, error = _value(part, values)
             total, bound = _rounded(total + value, bound + error)
@@ -104,7 +105,8 @@ def _value(tree: tuple, values: dict[str, complex]) -> tuple[complex, float]:
 
 
 def _product(factors: list[tuple[complex, float]]) -> tuple[complex, float]:
-    total, bound = 1.0, 0.0
+    total: complex = 1.0
+    bound = 0.0
     for value, error in factors:
         total, bound = _rounded(total * value, abs(total) * error + abs(value) * bound + error * bound)
     return total, bound
@@ -124,7 +126,7 @@ def _power(tree: tuple, values: dict[str, complex]) -> tuple[complex, float]:
     return result if sign > 0 else _inverse(*result)
 
 
-def _root(degree: int, value: complex, error: float) -> tuple[complex, float]:
+def _root(degree: int, value: float | complex, error: float) -> tuple[complex, float]:
     if isinstance(value, complex):
         raise _UndefinedError
     low = value - error

@@ -89,13 +89,13 @@ def last_choice(text: str) -> str | None:
     if len(text) == 1 and text.upper() in "ABCDEFGHIJ":
         return text.upper()
     box = last_box(text)
-    if box is not None and (found := _first_letter(box)):
-        return found
+    if box is not None and (boxed := _first_letter(box)):
+        return boxed
     cued = deque((one for one in _CUE.finditer(text) if _chosen(one)), maxlen=1)
     if cued:
         return cued[0][1].upper()
-    if found := _AT_THE_END.search(text[-40:]):
-        return found[1]
+    if last := _AT_THE_END.search(text[-40:]):
+        return last[1]
     for pattern in (_BRACKETED, _LISTED):
         if found := deque(pattern.finditer(text), maxlen=1):
             return found[0][1].upper()

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from sharpening.errors import InputError
 
@@ -116,10 +116,11 @@ class Guard:
         """(result, how it ended): as in Outcome, or "slow" and "gone" (the worker itself)."""
         self._number += 1
         taken = False
+        requests, replies = _pipes(process)
         try:
-            process.stdin.write(json.dumps([self._number, counted, *request]).encode() + b"\n")
-            process.stdin.flush()
-            for line in iter(process.stdout.readline, b""):
+            requests.write(json.dumps([self._number, counted, *request]).encode() + b"\n")
+            requests.flush()
+            for line in iter(replies.readline, b""):
                 message = json.loads(line)
                 if "denied" in message:
                     self.denied = (self.denied + [message["denied"]])[-_MOST_DENIED:]
@@ -163,7 +164,8 @@ class Guard:
         self.starts += 1
         timer = threading.Timer(START_SECONDS, _kill, [self._process])
         timer.start()
-        hello = self._process.stdout.readline()
+        _, replies = _pipes(self._process)
+        hello = replies.readline()
         timer.cancel()
         if hello != b'"ready"\n':
             self._end()
@@ -182,11 +184,17 @@ class Guard:
         if self._owner == os.getpid():
             _kill(process)
             process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in _pipes(process):
             try:
                 pipe.close()
             except OSError:
                 pass
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Where the worker reads requests and where it writes replies."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -214,4 +222,5 @@ def search(pattern: str, text: str) -> str | None:
     """The first group of the first match of a regular expression, found in the worker; None without a match
     or within the limits.
     """
-    return guard("regex").ask(pattern, text)[0]
+    found, _ = guard("regex").ask(pattern, text)
+    return found if isinstance(found, str) else None

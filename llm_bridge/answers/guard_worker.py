@@ -107,7 +107,8 @@ def refuse_the_rest(say):
     )
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     sympy = sys.modules.get("sympy")
-    evaluators = (os.path.join(os.path.dirname(sympy.__file__), "polys", "monomials.py"),) if sympy else ()
+    home = sympy.__file__ if sympy else None
+    evaluators = (os.path.join(os.path.dirname(home), "polys", "monomials.py"),) if home else ()
     first = os.getpid()
 
     def allowed(event, arguments):

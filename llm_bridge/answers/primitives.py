@@ -72,8 +72,8 @@ def same_derivative(first: str, second: str, domain: tuple[float, float] = DOMAI
 
     False where either is no formula, or where fewer than 6 of the points tried give both a derivative.
     """
-    trees = [parse_formula(text) for text in sorted((first, second))]
-    if None in trees or any(names(tree) - {"x", "e"} - CONSTANTS for tree in trees):
+    one, other = (parse_formula(text) for text in sorted((first, second)))
+    if one is None or other is None or (names(one) | names(other)) - {"x", "e"} - CONSTANTS:
         return False
     chance = random.Random(
         hashlib.sha256("\n".join(sorted((first, second))).encode("utf-8", "surrogatepass")).digest()
@@ -81,19 +81,19 @@ def same_derivative(first: str, second: str, domain: tuple[float, float] = DOMAI
     constants = {letter: chance.uniform(0.5, 2.0) for letter in sorted(CONSTANTS)}
     slopes, gaps, sizes = [], [], []
     for x in [chance.uniform(*domain) for _ in range(_TRIES)]:
-        pair = [derivative(tree, x, constants) for tree in trees]
-        if None not in pair:
-            here = [value(tree, x, constants) for tree in trees]
-            slopes.append(pair)
-            gaps.append((here[0] - here[1]).real)
-            sizes.append(abs(here[0]) + abs(here[1]))
+        here, there = value(one, x, constants), value(other, x, constants)
+        slope, rival = derivative(one, x, constants), derivative(other, x, constants)
+        if here is not None and there is not None and slope is not None and rival is not None:
+            slopes.append((slope, rival))
+            gaps.append((here - there).real)
+            sizes.append(abs(here) + abs(there))
         if len(slopes) == POINTS:
             break
     if len(slopes) < FEWEST:
         return False
     scale = max(abs(slope) for pair in slopes for slope in pair)
     alike = all(
-        abs(one - other) <= TOLERANCE * max(abs(one), abs(other), 1e-6 * scale) for one, other in slopes
+        abs(slope - rival) <= TOLERANCE * max(abs(slope), abs(rival), 1e-6 * scale) for slope, rival in slopes
     )
     return alike and max(gaps) - min(gaps) <= TOLERANCE * (1 + max(sizes))
 

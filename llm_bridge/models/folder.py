@@ -99,14 +99,10 @@ def _check_weights(name, folder):
             f"the folder has no {lacking} (pickled weights are not loaded)",
             ANEW_FIX if shards else "Save the model with `save_pretrained`, which writes model.safetensors",
         )
-    shards = _json_object(name, folder / INDEX).get("weight_map")
-    if (
-        not isinstance(shards, dict)
-        or not shards
-        or not all(isinstance(file, str) for file in shards.values())
-    ):
+    parts = _json_object(name, folder / INDEX).get("weight_map")
+    if not isinstance(parts, dict) or not parts or not all(isinstance(file, str) for file in parts.values()):
         raise InputError("model", name, f"{INDEX} names no weights", ANEW_FIX)
-    for file in sorted(set(shards.values())):
+    for file in sorted(set(parts.values())):
         if not (folder / file).is_file():
             raise InputError("model", name, f"the folder lacks {file}, a part of its weights", ANEW_FIX)
         _check_whole(name, folder / file)

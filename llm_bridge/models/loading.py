@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_bridge.models.names import MODEL_FIX, check_model_name, first_line, locate_model
 from llm_bridge.models.soundness import check_report, check_soundness, settle_padding
@@ -25,8 +26,8 @@ class LoadedModel:
     """A causal language model with its tokenizer and the name the user gave it."""
 
     name: str
-    model: torch.nn.Module
-    tokenizer: object
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
     @property
     def num_parameters(self) -> int:
@@ -66,7 +67,9 @@ def load_model(name: str) -> LoadedModel:
         options |= {"trust_remote_code": False, "dtype": torch.float32, "output_loading_info": True}
         if "gguf_file" not in options:
             options["use_safetensors"] = True
-        model, report = AutoModelForCausalLM.from_pretrained(source, **options)
+        # Asked for its report, `from_pretrained` gives a pair, which its own annotation leaves out.
+        loaded = AutoModelForCausalLM.from_pretrained(source, **options)
+        model, report = cast(tuple[PreTrainedModel, dict], loaded)
     except Exception as error:
         raise _not_loaded(name, error) from error
     if "gguf_file" not in options:
