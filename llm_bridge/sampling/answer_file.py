@@ -23,15 +23,16 @@ class AnswerFile:
 
     def __init__(self, folder: str | os.PathLike | None, identity: dict):
         self.path = None if folder is None else Path(folder) / ANSWERS_FILE
-        self.identity, self.chat, self.cost = identity, None, Cost()
+        self.identity, self.cost = identity, Cost()
+        self.chat: bool | None = None
         self._texts: dict[tuple[str, int], list[str]] = {}
         self._lock, self._last, self._closed = threading.Lock(), time.monotonic(), False
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._read(folder)
+            self._read(self.path, folder)
 
-    def _read(self, folder) -> None:
-        data = self.path.read_bytes() if self.path.exists() else b""
+    def _read(self, path: Path, folder) -> None:
+        data = path.read_bytes() if path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
         try:
             if data and not whole:
@@ -69,7 +70,7 @@ class AnswerFile:
                 "Use another folder",
             ) from error
         if len(whole) < len(data):
-            os.truncate(self.path, len(whole))
+            os.truncate(path, len(whole))
 
     def _keep(self, key, texts, prompt_tokens, completion_tokens, seconds) -> None:
         self._texts.setdefault(key, []).extend(texts)

@@ -58,12 +58,13 @@ def _part(model, tokenizer, rows, width, temperature, plain) -> TokenStatistics:
 
 def next_token_logits(model, tokenizer, texts) -> torch.Tensor:
     """Float32 logits (texts, vocabulary) of the token after each list of token ids, on the CPU."""
-    rows = [(text, []) for text in texts]
+    rows: list[tuple[list[int], list[int]]] = [(text, []) for text in texts]
     check_tokens(model, texts)
     with evaluating(model):
         if _needs_plain(model, tokenizer, rows, 0):
             return _run_plain(model, tokenizer, rows, 0)[:, -1]
-        return _run(model, *_padded(tokenizer, rows, 0), 1)[:, -1].float().cpu()
+        ids, mask = _padded(tokenizer, rows, 0)
+        return _run(model, ids, mask, 1)[:, -1].float().cpu()
 
 
 def plain_sequence_log_probs(model, tokenizer, pairs, temperature) -> torch.Tensor:

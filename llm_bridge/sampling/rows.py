@@ -52,11 +52,10 @@ class PaddedRows:
         for row, suffix in enumerate(suffixes):
             ids[row, width - len(suffix) :] = torch.tensor(suffix)
             self.mask[row, prefix + width - len(suffix) :] = 1
-        self.cache = None
-        if shared is not None:
-            self.cache = copy.deepcopy(shared)
-            self.cache.batch_repeat_interleave(count)
-        self._run(ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, prefix:])
+        cache = copy.deepcopy(shared)
+        if cache is not None:
+            cache.batch_repeat_interleave(count)
+        self._run(ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, prefix:], cache)
         self.positions, self.place = count * width, self.mask.sum(1)
 
     def extend(self, parent, token) -> None:
@@ -64,17 +63,17 @@ class PaddedRows:
         ones = torch.ones((len(parent), 1), dtype=torch.long)
         self.mask = torch.cat([self.mask[parent], ones], 1)
         self.place = self.place[parent]
-        self._run(token[:, None], self.place[:, None])
+        self._run(token[:, None], self.place[:, None], self.cache)
         self.place = self.place + 1
         self.positions += len(parent)
 
-    def _run(self, ids, position_ids):
+    def _run(self, ids, position_ids, cache):
         device = self.model.device
         output = self.model(
             input_ids=ids.to(device),
             attention_mask=self.mask.to(device),
             position_ids=position_ids.to(device),
-            past_key_values=self.cache,
+            past_key_values=cache,
             use_cache=True,
             **self.options,
         )
@@ -85,10 +84,10 @@ class EqualRows:
     """Sequences of one length with one cache and no padding, so that no mask and no positions are needed."""
 
     def __init__(self, model, sequences):
-        self.model, self.cache, self.options = model, None, last_logits_only(model)
+        self.model, self.options = model, last_logits_only(model)
         takes = inspect.signature(model.forward).parameters
         self.name = next((name for name in CACHES if name in takes), CACHES[0])
-        self._run(torch.tensor(sequences))
+        self._run(torch.tensor(sequences), {})
         self.positions = len(sequences) * len(sequences[0])
 
     def extend(self, parent, token) -> None:
@@ -96,11 +95,10 @@ class EqualRows:
         known = all(hasattr(layer, "batch_select_indices") for layer in self.cache.layers)
         select = self.cache.batch_select_indices if known else self.cache.reorder_cache
         select(parent.to(self.model.device))
-        self._run(token[:, None])
+        self._run(token[:, None], {self.name: self.cache})
         self.positions += len(parent)
 
-    def _run(self, ids):
-        cache = {} if self.cache is None else {self.name: self.cache}
+    def _run(self, ids, cache):
         output = self.model(input_ids=ids.to(self.model.device), use_cache=True, **cache, **self.options)
         self.logits, self.cache = output.logits[:, -1].float().cpu(), getattr(output, self.name)
 

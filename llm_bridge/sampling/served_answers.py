@@ -69,13 +69,13 @@ def served_answers(
     progress=None,
 ) -> ServedAnswers:
     """The answers themselves, read and graded; arguments and errors as in `served_population`."""
-    for name, value in (
+    for name, count in (
         ("prompts", prompts),
         ("rollouts", rollouts),
         ("votes", votes),
         ("concurrency", concurrency),
     ):
-        whole(name, value, 1)
+        whole(name, count, 1)
     length = task.max_new_tokens if max_new_tokens is None else max_new_tokens
     for name, value in (("temperature", temperature), ("max_new_tokens", length), ("timeout", timeout)):
         if not value > 0:
@@ -124,7 +124,8 @@ def _draw_all(server, kept, problems, rollouts, seed, concurrency, progress) -> 
     Where one request fails, or on Ctrl-C, nothing more is asked for; requests under way are not waited for,
     and what they bring is dropped.
     """
-    seen, keys = Counter(), []
+    seen: Counter[str] = Counter()
+    keys: list[tuple[str, int]] = []
     for problem in problems:
         keys.append((problem.prompt, seen[problem.prompt]))
         seen[problem.prompt] += 1
@@ -143,7 +144,8 @@ def _draw_all(server, kept, problems, rollouts, seed, concurrency, progress) -> 
     if missing:
         server.reach()
         complete(missing[0], requests=1)
-    waiting, finished = SimpleQueue(), SimpleQueue()
+    waiting: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    finished: SimpleQueue[Exception | None] = SimpleQueue()
 
     def work():
         while not stop.is_set():

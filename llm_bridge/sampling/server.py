@@ -4,6 +4,7 @@ sentence.
 
 import logging
 import re
+from typing import NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from llm_bridge.models.names import first_line
@@ -49,6 +50,15 @@ def base_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
 
+class _Request(TypedDict):
+    model: str
+    temperature: float
+    max_tokens: int
+    top_p: float
+    seed: NotRequired[int]
+    n: NotRequired[int]
+
+
 class CompletionServer:
     """Asks one model of an OpenAI-compatible server for completions, and says in a sentence what went wrong.
 
@@ -81,8 +91,9 @@ class CompletionServer:
             )
         import openai
 
-        self.model, self.chat, self.most, self.key = model, None, MOST_AT_ONCE, api_key
-        self.options = {
+        self.model, self.most, self.key = model, MOST_AT_ONCE, api_key
+        self.chat: bool | None = None
+        self.options: _Request = {
             "model": model,
             "temperature": temperature,
             "max_tokens": max_new_tokens,
@@ -150,7 +161,9 @@ class CompletionServer:
         return found
 
     def _ask(self, prompt, count, seed):
-        options = self.options | {"seed": seed} | ({"n": count} if count > 1 else {})
+        options: _Request = {**self.options, "seed": seed}
+        if count > 1:
+            options["n"] = count
         if self.chat:
             return self.client.chat.completions.create(
                 messages=[{"role": "user", "content": prompt}], **options

@@ -55,8 +55,8 @@ class Antiderivatives(Task):
     def settled(self, completion: str) -> bool:
         return len(completion) >= _LONGEST_TEXT or "\n" in completion.lstrip()
 
-    def solution(self, problem: Problem) -> str:
-        return " " + problem.answer
+    def solution(self, problem: Problem) -> str | None:
+        return None if problem.answer is None else " " + problem.answer
 
 
 @lru_cache(maxsize=50_000)

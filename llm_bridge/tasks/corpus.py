@@ -51,8 +51,8 @@ class CorpusTask(Task):
         label = " ".join(words)
         return label if len(words) == self.segment and len(label) <= MAX_LABEL else None
 
-    def solution(self, problem: Problem) -> str:
-        return " " + problem.answer
+    def solution(self, problem: Problem) -> str | None:
+        return None if problem.answer is None else " " + problem.answer
 
 
 def _lines(path: Path) -> list[str]:

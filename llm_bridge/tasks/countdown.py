@@ -80,7 +80,8 @@ def _expressions(numbers: tuple[int, ...]) -> Iterator[tuple[str, int]]:
     for (a, b, c), first, second in product(sorted(set(permutations(numbers))), "+-*", "+-*"):
         for text in (f"({a}{first}{b}){second}{c}", f"{a}{first}({b}{second}{c})"):
             expression = parse_expression(text)
-            yield expression.text, expression.value
+            if expression is not None:
+                yield expression.text, expression.value
 
 
 def _shortest(numbers: tuple[int, ...]) -> dict[int, str]:

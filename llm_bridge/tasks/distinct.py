@@ -38,7 +38,8 @@ def repeats_note(name: str, total: int, kept: int) -> list[str]:
 
 
 def _check_same(task: Task, kept: Problem, problem: Problem) -> None:
-    if task.equivalent(kept.answer, problem.answer):
+    one, other = kept.answer, problem.answer
+    if one is not None and other is not None and task.equivalent(one, other):
         return
     lines = f"lines {kept.data['line']} and {problem.data['line']}"
     raise InputError(

@@ -44,11 +44,12 @@ class Polynomials(Task):
         return len(completion) > _LONGEST or not _ALLOWED.issuperset(completion)
 
 
-def read_polynomial(text: str) -> Counter | None:
+def read_polynomial(text: str) -> Counter[int] | None:
     """{power: coefficient} of the polynomial that the whole text is, spaces ignored outside; None if it is
     none.
     """
-    text, found, at = text.strip() if len(text) <= _LONGEST else "", Counter(), 0
+    text, at = text.strip() if len(text) <= _LONGEST else "", 0
+    found: Counter[int] = Counter()
     while at < len(text):
         term = _TERM.match(text, at)
         if term is None or at > 0 and not term[1]:

@@ -2,6 +2,7 @@
 batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from llm_bridge.tasks.base import Problem, Task
 
 
 def with_rephrasings(
-    task: Task, problems: list[Problem], kept_out: list[Problem] = (), seed: int = 0
+    task: Task, problems: list[Problem], kept_out: Sequence[Problem] = (), seed: int = 0
 ) -> list[Problem]:
     """Each problem, then the same question in other words, drawn evenly from `task.rephrase`; twice as many
     problems.

@@ -20,8 +20,7 @@ def spellable(task: Task, tokenizer) -> None:
     stride = max(1, len(task.problems) // SAMPLE)
     for problem in task.problems[::stride]:
         for what, text in (("prompt", problem.prompt), ("answer", task.solution(problem))):
-            reason = text is not None and _misspelling(tokenizer, text)
-            if reason:
+            if text is not None and (reason := _misspelling(tokenizer, text)):
                 raise InputError(
                     "task",
                     task.name,

@@ -82,24 +82,27 @@ def pool_labels(
     hostile labels use it up, those not yet compared are undecided. Undecided labels are different answers of
     the vote, not right, and marked.
     """
-    pooled = [_pool(task, frozenset(group) - {None}) for group in labels_by_prompt]
+    pooled = [
+        _pool(task, frozenset(label for label in group if label is not None)) for group in labels_by_prompt
+    ]
     pools = [names for names, _ in pooled]
     labels = sorted({name for pool in pools for name in pool.values()})
     index = {name: position for position, name in enumerate(labels)}
     ids, correct, undecided = [], [], []
     for problem, group, (pool, unsure) in zip(problems, labels_by_prompt, pooled, strict=True):
-        right, unsure = set(), set(unsure)
+        right: set[int] = set()
+        open_labels = set(unsure)
         for label, name in pool.items():
             if task.is_correct(problem, label):
                 right.add(index[name])
             elif not task.exact_labels and task.graded(problem, label) is None:
-                unsure.add(label)
+                open_labels.add(label)
         of_label = {label: index[name] for label, name in pool.items()} | {None: NO_ANSWER}
         row = [of_label[label] for label in group]
         ids.append(row)
         correct.append([one in right for one in row])
         undecided.append(
-            [label in unsure and one not in right for label, one in zip(group, row, strict=True)]
+            [label in open_labels and one not in right for label, one in zip(group, row, strict=True)]
         )
     shape = (len(ids), len(ids[0]) if ids else 0)
     return Answers(
