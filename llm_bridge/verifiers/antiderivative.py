@@ -42,9 +42,7 @@ class AntiderivativeVerifier(Verifier):
 
     def verdict(self, problem: Problem, answer: str) -> float:
         integrand = problem.data.get("integrand") or integrand_of(problem.prompt)
-        if integrand not in self._usable:
-            self._usable[integrand] = isinstance(integrand, str) and usable(integrand, self.domain)
-        if not self._usable[integrand]:
+        if not isinstance(integrand, str) or not self._is_usable(integrand):
             raise InputError(
                 "problem",
                 problem.prompt,
@@ -53,6 +51,11 @@ class AntiderivativeVerifier(Verifier):
                 " data",
             )
         return float(is_antiderivative(answer, integrand, self.domain))
+
+    def _is_usable(self, integrand: str) -> bool:
+        if integrand not in self._usable:
+            self._usable[integrand] = usable(integrand, self.domain)
+        return self._usable[integrand]
 
 
 def integrand_of(prompt: str) -> str | None:

@@ -68,8 +68,7 @@ class _Search:
         return None
 
     def _side(self, numbers: Numbers, value) -> str:
-        text = self.write(numbers, value)
-        return text if len(numbers) == 1 else f"({text})"
+        return str(numbers[0]) if len(numbers) == 1 else f"({self.write(numbers, value)})"
 
     def reached(self, numbers: Numbers) -> frozenset:
         """Every value that expressions of these sorted numbers have; whole ones as int."""

@@ -28,14 +28,16 @@ class SelfVerification(Verifier):
         from llm_bridge.verifiers.asking import form_for
 
         self.model, self.tokenizer, self.soft = model, tokenizer, soft
-        self.form, self.forward_tokens, self.generated_tokens = form_for(tokenizer), 0, 0
-        if self.form is None:
+        self.forward_tokens, self.generated_tokens = 0, 0
+        form = form_for(tokenizer)
+        if form is None:
             raise InputError(
                 "reward",
                 self.name,
                 "the model's tokenizer can spell neither yes and no nor digits, so it cannot be asked",
                 "Use a chat model, or the built-in addition-checker",
             )
+        self.form = form
 
     @classmethod
     def check(cls, task) -> None:

@@ -78,12 +78,7 @@ class SymbolicVerifier(Verifier):
                 "with uses(...) the only open name is `answer`",
                 "Check one expression at a time",
             )
-        written = None
-        if expression:
-            found = read_expression(answer)
-            given, written = (None, None) if found is None else ({"answer": found.value}, found.numbers)
-        else:
-            given = read_answer(answer)
+        given, written = _read_with_numbers(answer) if expression else (read_answer(answer), None)
         if given is None or given.keys() - open_names:
             return 0.0
         try:
@@ -115,7 +110,7 @@ def read_answer(text: str) -> dict[str, Fraction | bool] | None:
     for part in _BETWEEN.split(text.strip()):
         found = _GIVEN.fullmatch(part)
         value = _value(found[2]) if found else None
-        if value is None or found[1] in values:
+        if found is None or value is None or found[1] in values:
             return None
         values[found[1]] = value
     return values
@@ -138,12 +133,19 @@ def read_expression(text: str) -> Expression | None:
     """
     tree = parse_constraint(text) if len(text) <= MAX_ANSWER else None
     operators = None if tree is None else _operators(tree)
-    if operators is None:
+    if tree is None or operators is None:
         return None
     try:
-        return Expression(evaluate(tree, {}), tuple(sorted(literals(tree))), operators)
+        value = evaluate(tree, {})
     except UndefinedError:
         return None
+    return None if isinstance(value, bool) else Expression(value, tuple(sorted(literals(tree))), operators)
+
+
+def _read_with_numbers(text: str) -> tuple[dict[str, Fraction | bool] | None, tuple[Fraction, ...] | None]:
+    """({"answer": value}, the numbers written) of an expression; None twice if it is none."""
+    found = read_expression(text)
+    return (None, None) if found is None else ({"answer": found.value}, found.numbers)
 
 
 def _operators(tree: tuple) -> frozenset[str] | None:
@@ -152,9 +154,13 @@ def _operators(tree: tuple) -> frozenset[str] | None:
         return frozenset()
     if tree[0] != "fold":
         return None
-    parts = [_operators(tree[1]), *(_operators(part) for _, part in tree[2])]
-    own = frozenset(operator for operator, _ in tree[2])
-    return None if None in parts or own - set("+-*/") else own.union(*parts)
+    found = frozenset(operator for operator, _ in tree[2])
+    for part in (tree[1], *(part for _, part in tree[2])):
+        inside = _operators(part)
+        if inside is None:
+            return None
+        found |= inside
+    return None if found - set("+-*/") else found
 
 
 def _value(text: str) -> Fraction | bool | None:

@@ -14,6 +14,7 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     Trainer,
     TrainerCallback,
@@ -86,6 +87,7 @@ def fresh_model(recipe: Recipe, tokenizer):
         "pad_token_id": tokenizer.pad_token_id,
         "tie_word_embeddings": True,
     }
+    config: PreTrainedConfig
     if recipe.architecture == "gpt2":
         config = GPT2Config(
             n_layer=recipe.layers,
