@@ -109,7 +109,8 @@ def _incomplete(file: Path) -> InputError:
 
 def _repeats(files: list[Path]) -> dict[Path, int]:
     """The files that repeat the one before, with their step."""
-    repeated, before = {}, None
+    repeated: dict[Path, int] = {}
+    before = None
     for file in files:
         digest, step = hashlib.blake2b(digest_size=16), None
         of_prompt: dict[str, str] = {}
@@ -120,7 +121,7 @@ def _repeats(files: list[Path]) -> dict[Path, int]:
             varies |= of_prompt.setdefault(prompt, completion) != completion
             content = repr((prompt, completion, row.get("advantage")))
             digest.update(content.encode("utf-8", "surrogatepass"))
-        if varies and digest.digest() == before:
+        if varies and step is not None and digest.digest() == before:
             repeated[file] = step
         before = digest.digest()
     return repeated

@@ -65,11 +65,11 @@ def _decoded(path: Path, longest: int) -> Iterator[str]:
                 yield line
         return
     with open(path, "rb") as file:
-        while line := file.readline(longest + 1):
+        while data := file.readline(longest + 1):
             try:
-                yield line.decode(encoding)
+                yield data.decode(encoding)
             except UnicodeDecodeError as error:
-                if error.reason != "unexpected end of data" or line.endswith(b"\n") or file.read(1):
+                if error.reason != "unexpected end of data" or data.endswith(b"\n") or file.read(1):
                     raise
                 yield "\0"
             encoding = "utf-8"

@@ -162,14 +162,14 @@ class _Tally:
     def count(self, step: int, groups: list[Group], log: RunLog) -> None:
         """Count the votes of one step."""
         if rewards := [reward for group in groups for reward in group.rewards]:
-            log.add("reward", step, np.mean(rewards), lag=1)
+            log.add("reward", step, float(np.mean(rewards)), lag=1)
         voted = self._vote([group for group in groups if len(group.completions) > 1])
         self.single += len(groups) - len(voted)
         self.whole += len(voted)
         if not voted:
             return
         for name in dict.fromkeys(name for found in voted for name in found.metrics):
-            self._put(name, step, np.mean([found.metrics.get(name, 0.0) for found in voted]))
+            self._put(name, step, float(np.mean([found.metrics.get(name, 0.0) for found in voted])))
         distinct = len({min(found.leaders) for found in voted if found.leaders})
         self._put("distinct_answers", step, distinct)
         self._put("_distinct_share", step, distinct / len(voted))
@@ -188,7 +188,7 @@ class _Tally:
             leading = leading_answers(answers.ids)
             for row, group in enumerate(part):
                 values = {_RATES.get(name, name): float(column[row]) for name, column in metrics.items()}
-                if answers.undecided.any():
+                if answers.undecided is not None and answers.undecided.any():
                     values["undecided_rate"] = float(answers.undecided[row].mean())
                 leaders = {answers.labels[i] for i in leading[row] if i >= 0}
                 counts = Counter(answers.labels[i] if i >= 0 else None for i in answers.ids[row])
@@ -199,7 +199,7 @@ class _Tally:
         return voted
 
     def _truth(self, group: Group) -> str | None:
-        if not self.labelled:
+        if not self.labelled or group.truth is None:
             return None
         label = self.task.truth(group.truth)
         self.truth_labels[group.prompt] = label
@@ -217,8 +217,8 @@ class _Tally:
                     for before, now in pairs
                 ]
             )
-            fresh = max(1e-9, np.mean([before.fresh_retention for before, _ in pairs]))
-            self._put("mode_retention", step, min(1.0, kept / fresh))
+            fresh = max(1e-9, float(np.mean([before.fresh_retention for before, _ in pairs])))
+            self._put("mode_retention", step, min(1.0, float(kept) / fresh))
         for found in voted:
             if hash(found.prompt.partition("\0")[0]) in self.survey.recurring:
                 self._first.setdefault(found.prompt, found)

@@ -31,8 +31,8 @@ def read_curve(data: dict, path: Path) -> RunLog:
     comparison, the measurement).
     """
     if data.get("kind") == "comparison":
-        data = data.get("measurement")
-        data = data if isinstance(data, dict) else {}
+        measured = data.get("measurement")
+        data = measured if isinstance(measured, dict) else {}
     curve = data.get("curve")
     if not isinstance(curve, dict) or not isinstance(curve.get("step"), list):
         raise InputError(
@@ -61,7 +61,8 @@ def _log(source: str, cells: list[tuple], floor, path: Path) -> RunLog:
     base = number(floor)
     if base is None or math.isinf(base):
         raise _refused(path, f"its floor, {floor!r}, is no number")
-    log, recorder, gaps = RunLog(source, floor=None if math.isnan(base) else base), Recorder(), {}
+    log, recorder = RunLog(source, floor=None if math.isnan(base) else base), Recorder()
+    gaps: dict[str, int] = {}
     for row, step, name, value in cells:
         if value is None:
             continue

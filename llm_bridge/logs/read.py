@@ -65,14 +65,14 @@ def _folder(path: Path, answer_pattern: str | None) -> list[RunLog]:
     state, history = _trainer_state(path)
     inner = path / "completions" if (path / "completions").is_dir() else path
     if parquet := list(inner.glob("*.parquet")):
-        beside = history or _trainer_state(path.parent)[1] if inner == path else history
+        logged = history or _trainer_state(path.parent)[1] if inner == path else history
         source = f"TRL completions ({len(parquet)} files)"
-        logs.append(groups_log(read_trl(parquet), source, answer_pattern, logged_rewards(beside)))
+        logs.append(groups_log(read_trl(parquet), source, answer_pattern, logged_rewards(logged)))
     if verl := [file for file in path.glob("*.jsonl") if file_step(file) is not None]:
         logs.append(groups_log(read_verl(verl), f"verl rollouts ({len(verl)} files)", answer_pattern))
     if rollouts := parquet or verl:
         logs[-1].findings += folder_findings(rollouts)
-    if history:
+    if state is not None and history:
         logs.append(read_trainer_state({"log_history": history}, state))
     logs += [
         read_file(file, answer_pattern)

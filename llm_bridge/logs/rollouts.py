@@ -73,14 +73,16 @@ class Rollouts:
         self, read: Callable[[str], str | None] = lambda text: text
     ) -> Iterator[tuple[int, list[Group]]]:
         """(step, its groups), steps rising; `read` is applied to each completion as soon as it comes."""
-        open_steps: dict[int, list[Row]] = {}
+        open_steps: dict[int, list[tuple[Row, str | None]]] = {}
         expected = self.survey.rows_of_step
         waiting = iter(sorted(expected))
         due = next(waiting, None)
         for row in self._rows():
             if row.step not in expected or len(open_steps.get(row.step, ())) == expected[row.step]:
                 continue
-            open_steps.setdefault(row.step, []).append(row._replace(completion=read(row.completion)))
+            # Of a long completion only what was read is held.
+            held = row._replace(completion=""), read(row.completion)
+            open_steps.setdefault(row.step, []).append(held)
             while due is not None and len(open_steps.get(due, ())) == expected[due]:
                 yield due, self._grouped(open_steps.pop(due))
                 due = next(waiting, None)
@@ -89,27 +91,27 @@ class Rollouts:
                 yield due, self._grouped(open_steps.pop(due))
             due = next(waiting, None)
 
-    def _grouped(self, rows: list[Row]) -> list[Group]:
-        """Groups by uid, else by prompt (and true answer, where one text has several).
+    def _grouped(self, rows: list[tuple[Row, str | None]]) -> list[Group]:
+        """Groups of (row, what was read of its completion) by uid, else by prompt (and true answer, where one text has several).
 
         A prompt drawn twice in one step has a multiple of the group size; its rows are cut in their order.
         """
-        keyed: dict[tuple, list[Row]] = {}
-        for row in rows:
+        keyed: dict[tuple[str, str, str], list[tuple[Row, str | None]]] = {}
+        for row, label in rows:
             split = row.truth if self.survey.is_split(row) else None
-            keyed.setdefault((row.prompt, split or "", row.uid or ""), []).append(row)
+            keyed.setdefault((row.prompt, split or "", row.uid or ""), []).append((row, label))
         groups = []
         for (prompt, split, uid), found in sorted(keyed.items(), key=lambda item: item[0]):
             size = self.survey.size
             width = size if not uid and size >= 2 and len(found) % size == 0 else len(found)
             for start in range(0, len(found), width):
-                part = found[start : start + width]
+                part = [row for row, _ in found[start : start + width]]
                 totals = [self._reward(row) for row in part]
                 groups.append(
                     Group(
                         part[0].step,
                         f"{prompt}\0{split}" if split else prompt,
-                        [row.completion for row in part],
+                        [label for _, label in found[start : start + width]],
                         [total for total in totals if total is not None],
                         None if self.survey.unsteady else part[0].truth,
                         [row.scores for row in part],
@@ -119,8 +121,8 @@ class Rollouts:
         return groups
 
     def _reward(self, row: Row) -> float | None:
-        values = [row.scores[place] for place in self.rewards or ()]
-        values = [value for value in values if value is not None and math.isfinite(value)]
+        scores = [row.scores[place] for place in self.rewards or ()]
+        values = [value for value in scores if value is not None and math.isfinite(value)]
         return sum(values) if values else None
 
     def findings(self) -> list[Finding]:

@@ -62,7 +62,7 @@ class RunLog:
 
     def first(self, *names: str) -> tuple[str, Series] | None:
         """The first of these metrics that was recorded twice or more."""
-        return next(((name, self.get(name)) for name in names if self.get(name)), None)
+        return next(((name, series) for name in names if (series := self.get(name)) is not None), None)
 
 
 def fewer(distinct: Series) -> bool:

@@ -109,19 +109,20 @@ def narrowing(log: RunLog) -> Finding | None:
     if reward is None or distinct is None:
         return None
     before, after = reward[1].ends()
-    if log.get("distinct_answers") and log.get("distinct_answers").ends()[0] < 3:
+    answers = log.get("distinct_answers")
+    if answers and answers.ends()[0] < 3:
         return None
     if not (fewer(distinct[1]) and (after >= before + REWARD_ROSE or after >= CERTAIN)):
         return None
     accuracy = log.get("accuracy")
     fell = accuracy is not None and accuracy.ends()[1] <= accuracy.ends()[0] - 0.05
-    counts = log.get("distinct_answers") or distinct[1]
+    counts = answers or distinct[1]
     text = (
         f"{reward[0]} goes from {before:.2f} to {after:.2f} while distinct majority answers fall from"
         f" {counts.ends()[0]:.3g} to {counts.ends()[1]:.3g}: different prompts get the same answer. That is"
         " how a collapse looks, not a task that has become too easy; harder prompts do not help."
     )
-    if fell:
+    if fell and accuracy is not None:
         text += f" Accuracy fell from {accuracy.ends()[0]:.2f} to {accuracy.ends()[1]:.2f}."
     return Finding("answers_narrow", "critical" if fell else "warning", text, distinct[1].steps[-1])
 

@@ -2,6 +2,8 @@
 evaluation before the onset.
 """
 
+import numpy as np
+
 from llm_bridge.logs.finding import Finding, worst
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
@@ -53,7 +55,7 @@ def _step(log: RunLog, name: str) -> CollapseStep:
         return CollapseStep(name, None, Outcome.UNAVAILABLE, None, metric, 0)
     start = series.steps[0]
     curve = Trajectory(
-        [step - start for step in series.steps], {metric: series.array}, floor=log.floor, source="measured"
+        np.array(series.steps) - start, {metric: series.array}, floor=log.floor, source="measured"
     )
     found = collapse_step(curve, name)
     return CollapseStep(
@@ -125,16 +127,18 @@ def _judged(log: RunLog, name: str, found: CollapseStep) -> Finding:
 
 def _not_met(log: RunLog, name: str, found: CollapseStep) -> Finding | None:
     rule = CRITERIA[name]
+    series = log.get(rule.metric)
+    if series is None:
+        return None
     if found.outcome is Outcome.NEVER_STARTED:
         return Finding(
             f"collapse_{name}",
             "warning" if name in ("relative", "mode_retention") else "info",
             f"`{name}` is met at the first evaluation already: {rule.meaning}. There was nothing left to "
             "lose.",
-            log.get(rule.metric).steps[0],
+            series.steps[0],
         )
-    if found.outcome is Outcome.CENSORED and rule.kind != "peak":
-        series = log.get(rule.metric)
+    if found.outcome is Outcome.CENSORED and rule.kind != "peak" and found.threshold is not None:
         if rule.holds(series.array, found.threshold)[-1]:
             return Finding(
                 f"threshold_{name}",
@@ -153,15 +157,15 @@ def _advice(log: RunLog, met: dict[str, CollapseStep], level: str) -> list[Findi
     onsets = {}
     for name, found in met.items():
         series = log.get(found.metric)
+        assert series is not None and found.step is not None and found.threshold is not None, "it was met"
         steps, position = series.steps, series.steps.index(found.step)
         if CRITERIA[name].kind == "peak":
             position = _end_of_peak(series.array, position, found.threshold)
-        onsets[name] = (steps[position], steps[position - 1])
-    name = min(onsets, key=lambda name: onsets[name])
-    onset, before = onsets[name]
-    lag = log.get(met[name].metric).lag
+        onsets[name] = (steps[position], steps[position - 1], series.lag)
+    name = min(onsets, key=lambda name: onsets[name][:2])
+    onset, before, lag = onsets[name]
     keep = max(0, before - lag)
-    told = ", ".join(f"{name} {step}" for name, (step, _) in onsets.items())
+    told = ", ".join(f"{name} {step}" for name, (step, _, _) in onsets.items())
     stop = (
         f"Stop at step {onset}, the onset: the first step of the criteria met ({told}). Later steps only"
         " lose."

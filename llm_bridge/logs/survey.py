@@ -43,8 +43,9 @@ class Survey:
         self._advantages: dict[int, array] = {}
         self._noted = 0
         self._prompts: Counter = Counter()
-        self._back, self._last = False, None
-        self._closed: set[int] = set()
+        self._back = False
+        self._last: int | None = None
+        self._closed: set[int | None] = set()
         for row in rows:
             self._note(row)
         self._fold()

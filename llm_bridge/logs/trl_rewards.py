@@ -45,15 +45,12 @@ def logged_rewards(history) -> LoggedRewards | None:
     }
     if not keys:
         return None
-    sums = [
-        (number(row.get("reward")), [number(row.get(key, "")) for key in sorted(keys.values())])
-        for row in rows
-    ]
-    sums = [
-        (total, sum(parts))
-        for total, parts in sums
-        if total is not None and None not in parts and np.isfinite([total, *parts]).all()
-    ]
+    sums = []
+    for row in rows:
+        total, logged = number(row.get("reward")), [number(row.get(key, "")) for key in sorted(keys.values())]
+        parts = [value for value in logged if value is not None]
+        if total is not None and len(parts) == len(logged) and np.isfinite([total, *parts]).all():
+            sums.append((total, sum(parts)))
     plain = all(abs(total - found) <= 1e-4 + 1e-3 * abs(found) for total, found in sums)
     return LoggedRewards(frozenset(keys), plain, bool(sums))
 
