@@ -74,6 +74,31 @@ def evaluation_steps(num_steps: int, eval_every: int) -> np.ndarray:
     return np.append(np.arange(0, num_steps, eval_every), num_steps)
 
 
+def early_steps(eval_every: int) -> tuple[int, ...]:
+    """1, 2, 3, 5, 8, 12, 16, 24, 32, 48, …: each power of two and the middle to the next, as long as the next
+    is at most `eval_every` further on.
+
+    A collapse step is known to within two evaluations, and early ones come fast: steps that grow by a third
+    to a half tell each of them equally well in relative terms.
+    """
+    steps, gap = [1, 2, 3, 5, 8], 4
+    while gap <= eval_every:
+        steps += [steps[-1] + gap, steps[-1] + 2 * gap]
+        gap *= 2
+    return tuple(
+        step for step, before in zip(steps, [0, *steps], strict=False) if step - before <= eval_every
+    )
+
+
+def is_evaluated(step: int, eval_every: int, early: bool = False) -> bool:
+    """Whether a run evaluates after `step`: every `eval_every` steps; with `early`, at `early_steps` first,
+    and from the last of them on every `eval_every` steps.
+    """
+    if early and step <= (first := early_steps(eval_every))[-1]:
+        return step in first
+    return step % eval_every == 0
+
+
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> Path:
     """Write data as JSON in one piece: the old file stays whole until the new one is complete.
 

@@ -103,6 +103,11 @@ _SETTINGS = {
         "As in TRL: completions cut off at --max-new-tokens are left out of the loss; here they do not vote"
         " and count as no answer, too.",
     ),
+    "eval_early": (
+        bool,
+        EVALUATION,
+        "Evaluate after steps 1, 2, 3, 5, 8, 12, 16, 24, … first, until those are --eval-every apart.",
+    ),
 }
 
 

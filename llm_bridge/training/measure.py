@@ -124,6 +124,7 @@ class _Run:
             evaluator=evaluator,
             criterion=watched_criterion(settings.criterion, evaluator.labelled),
             eval_every=settings.eval_every,
+            eval_early=settings.eval_early,
             stop=stop_on_collapse,
             strict=True,
             reference=reference,

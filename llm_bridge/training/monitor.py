@@ -14,14 +14,14 @@ from pathlib import Path
 
 from transformers import TrainerCallback
 
-from llm_bridge.console.numbers import SEEDS, real, whole
+from llm_bridge.console.numbers import SEEDS, real, truth, whole
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.evaluation import Evaluator, InitialModel
 from llm_bridge.training.settings import TEMPERATURES
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
 from sharpening.errors import InputError
-from sharpening.trajectory import Trajectory, write_json
+from sharpening.trajectory import Trajectory, is_evaluated, write_json
 
 log = logging.getLogger(__name__)
 STATE_FILE = "collapse_monitor.json"
@@ -52,6 +52,7 @@ class CollapseMonitor(TrainerCallback):
         evaluator: an Evaluator instead of prompts.
         criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and
         `mode_retention` without.
+        eval_early: evaluate after steps 1, 2, 3, 5, 8, 12, … first, until those are `eval_every` apart.
         rollouts, temperature, max_new_tokens: as in training, so that votes are as noisy as the run's own.
         mask_truncated_completions: as in TRL's GRPOConfig: completions cut off at `max_new_tokens` do not vote.
         folder: where `collapse_monitor.json` is kept (default: the trainer's output_dir); a resumed run
@@ -73,6 +74,7 @@ class CollapseMonitor(TrainerCallback):
         tokenizer=None,
         criterion: str | None = None,
         eval_every: int = 10,
+        eval_early: bool = False,
         rollouts: int = 8,
         temperature: float = 1.0,
         max_new_tokens: int = 64,
@@ -117,6 +119,7 @@ class CollapseMonitor(TrainerCallback):
             )
         for name, value in (("eval_every", eval_every), ("patience", patience)):
             whole(name, value, 1, fix=f"Leave {name} out for the default")
+        truth("eval_early", eval_early)
         if CRITERIA[criterion].needs_labels and not evaluator.labelled:
             raise InputError(
                 "criterion",
@@ -131,7 +134,8 @@ class CollapseMonitor(TrainerCallback):
                 "excess_kl is measured against a copy of the initial model",
                 "Leave reference out",
             )
-        self.evaluator, self.criterion, self.eval_every = evaluator, criterion, eval_every
+        self.evaluator, self.criterion = evaluator, criterion
+        self.eval_every, self.eval_early = eval_every, eval_early
         self.patience, self.stop, self.strict = patience, stop, strict
         self.folder, self.reference, self.settings = folder and Path(folder), reference, dict(settings or {})
         self.on_evaluate = on_evaluate
@@ -217,7 +221,8 @@ class CollapseMonitor(TrainerCallback):
         self.evaluator.reference = self.reference or None
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step % self.eval_every == 0 or state.global_step == state.max_steps:
+        due = is_evaluated(state.global_step, self.eval_every, self.eval_early)
+        if due or state.global_step == state.max_steps:
             self._guarded(model, state.global_step, control)
         return control
 

@@ -23,7 +23,8 @@ class RunSettings:
     `reward` is any text that `sharpening.get_reward` reads, and is kept in its canonical form ("TTRL" becomes
     "majority"). `dataset_size=None` draws fresh prompts for every step; an integer trains on that many
     prompts, again and again. `max_new_tokens=None` takes the task's own length. `eval_every` counts optimizer
-    steps. `mask_truncated_completions`, as in TRL's GRPOConfig: completions that were cut off at
+    steps; with `eval_early` a run is evaluated after steps 1, 2, 3, 5, 8, 12, 16, 24, … first, until those are
+    `eval_every` apart, so that early collapses are dated, too. `mask_truncated_completions`, as in TRL's GRPOConfig: completions that were cut off at
     `max_new_tokens` are left out of the loss; here they do not vote and count as no answer, too.
 
     Raises: InputError for a number that is not finite, not whole where it counts something, or beyond what a
@@ -45,11 +46,13 @@ class RunSettings:
     eval_every: int = 15
     eval_prompts: int = 256
     mask_truncated_completions: bool = False
+    eval_early: bool = False
 
     def __post_init__(self):
         self._check_counts()
         self._check_rates()
-        truth("mask_truncated_completions", self.mask_truncated_completions)
+        for name in ("mask_truncated_completions", "eval_early"):
+            truth(name, getattr(self, name))
         if self.optimizer not in ("adam", "sgd"):
             raise InputError(
                 "optimizer", self.optimizer, "known optimizers are adam and sgd", "Use --optimizer adam"

@@ -85,8 +85,8 @@ class TestSettings:
         )
         words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", value)]
         words, chosen = (
-            [*words, "--mask-truncated-completions"],
-            chosen | {"mask_truncated_completions": True},
+            [*words, "--mask-truncated-completions", "--eval-early"],
+            chosen | {"mask_truncated_completions": True, "eval_early": True},
         )
         assert set(chosen) == set(RunSettings.names())
         assert invoke("forecast", "addition-weak", "--task", "modmul", *words).exit_code == 0

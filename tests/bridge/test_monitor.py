@@ -131,6 +131,13 @@ class TestStopping:
         train(tmp_path, watch)
         assert seen == [(0, 0), (4, 4), (6, 6)] and watch.trajectory.step.tolist() == [0, 4, 6]
 
+    def test_early_evaluations_come_first(self, tmp_path):
+        watch = monitor(eval_every=3, eval_early=True, stop=False)
+        train(tmp_path, watch, steps=13)
+        assert watch.trajectory.step.tolist() == [0, 1, 2, 3, 5, 8, 9, 12, 13]
+        with pytest.raises(InputError, match="eval_early"):
+            monitor(eval_early=1)
+
 
 class TestReference:
     def test_stays_the_initial_model_while_the_run_moves_on(self, tmp_path):

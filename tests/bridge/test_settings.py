@@ -54,6 +54,7 @@ def test_none_is_no_number(name):
         {"seed": 2**31},
         {"mask_truncated_completions": 1},
         {"mask_truncated_completions": "yes"},
+        {"eval_early": 1},
         {"reward": None},
         {"reward": 3},
         {"criterion": None},

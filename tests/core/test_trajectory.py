@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,10 +17,28 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sharpening import METRICS, InputError, Trajectory
-from sharpening.trajectory import write_json
+from sharpening.trajectory import early_steps, is_evaluated, write_json
 
 values = st.floats(allow_infinity=False, width=64)
 names = st.sampled_from([*METRICS, "train_accuracy"])
+
+
+class TestEvaluatedSteps:
+    @given(st.integers(1, 500))
+    def test_early_steps_grow_and_never_leave_a_larger_gap(self, every):
+        """Each is at most twice, from 3 on at most 5/3 of the one before, and no two are more than `every` apart."""
+        steps = [step for step in range(1, 2001) if is_evaluated(step, every, early=True)]
+        gaps = np.diff([0, *steps])
+        assert max(gaps) <= every
+        first = [step for step in steps if step <= early_steps(every)[-1]]
+        assert tuple(first) == early_steps(every)
+        assert all(after <= 5 / 3 * before or before < 3 for before, after in pairwise(first))
+        assert all(step % every == 0 for step in steps[len(first) :])
+
+    def test_the_first_of_them(self):
+        steps = [step for step in range(1, 281) if is_evaluated(step, 40, early=True)]
+        assert steps == [1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 200, 240, 280]
+        assert [step for step in range(1, 10) if is_evaluated(step, 4)] == [4, 8]
 
 
 @st.composite

@@ -9,7 +9,7 @@ from llm_bridge.forecast.calibration.records import RUNS, Read, Run
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
-UNREAD = ("seed", "learning_rate", "max_steps", "eval_every", "criterion")
+UNREAD = ("seed", "learning_rate", "max_steps", "eval_every", "eval_early", "criterion")
 """Settings that neither probe nor pilot reads, so that one forecast serves runs which differ in them."""
 
 SAME = ("seed", "criterion")
