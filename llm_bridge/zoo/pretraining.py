@@ -56,8 +56,9 @@ def character_tokenizer(letters: str = "") -> PreTrainedTokenizerFast:
 class Lessons(torch.utils.data.IterableDataset):
     """An endless stream of (prompt, taught answer, end) sequences, reproducible from the recipe's seed."""
 
-    def __init__(self, recipe: Recipe, tokenizer):
-        self.recipe, self.tokenizer, self.task = recipe, tokenizer, get_task(recipe.task)
+    def __init__(self, recipe: Recipe, tokenizer, task=None, teach=None):
+        self.recipe, self.tokenizer = recipe, tokenizer
+        self.task, self.teach = task or get_task(recipe.task), teach or TEACHERS[recipe.lesson]
         self.token_of = tokenizer.get_vocab()
 
     def __iter__(self):
@@ -65,7 +66,7 @@ class Lessons(torch.utils.data.IterableDataset):
         while True:
             problem = rng.choice(problems)
             source = rng.choice(problems) if rng.random() < self.recipe.noise else problem
-            text = TEACHERS[self.recipe.lesson](self.recipe, self.task, problem, source, rng)
+            text = self.teach(self.recipe, self.task, problem, source, rng)
             yield [*map(self.token_of.__getitem__, text), self.tokenizer.eos_token_id]
 
     def collate(self, rows) -> dict:
@@ -130,9 +131,13 @@ class _Report(TrainerCallback):
 
 
 @quiet_libraries()
-def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
+def build_model(
+    recipe: Recipe, output_dir: Path, progress=None, *, task=None, teach=None, fresh=fresh_model
+) -> dict:
     """Pre-train, save (safetensors, tokenizer, recipe.json, prior.json) and return the measured prior.
 
+    task, teach, fresh: a task that is not built in, a teacher as in `llm_bridge.zoo.lessons.TEACHERS`, and
+    what makes the untrained model of (recipe, tokenizer); by default what the recipe names.
     The same recipe gives the same weights on one machine and torch version; one thread is used, so that sums
     keep their order.
     """
@@ -143,7 +148,7 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
     try:
         set_seed(recipe.seed)
         tokenizer = character_tokenizer(recipe.letters)
-        model, lessons = fresh_model(recipe, tokenizer), Lessons(recipe, tokenizer)
+        model, lessons = fresh(recipe, tokenizer), Lessons(recipe, tokenizer, task, teach)
         handle = (progress or NullProgress()).start(f"pre-training {recipe.name}", recipe.steps)
         with tempfile.TemporaryDirectory() as scratch:
             Trainer(
@@ -176,14 +181,14 @@ def build_model(recipe: Recipe, output_dir: Path, progress=None) -> dict:
         model.save_pretrained(output_dir)
         tokenizer.save_pretrained(output_dir)
         (output_dir / "recipe.json").write_text(json.dumps(recipe.as_dict(), indent=1) + "\n")
-        prior = measure_prior(model, tokenizer, recipe)
+        prior = measure_prior(model, tokenizer, lessons.task)
         (output_dir / "prior.json").write_text(json.dumps(prior, indent=1) + "\n")
         return prior
     finally:
         torch.set_num_threads(threads)
 
 
-def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollouts: int = 64) -> dict:
+def measure_prior(model, tokenizer, task, *, prompts: int = 256, rollouts: int = 64) -> dict:
     """The prior on the task's evaluation prompts: accuracy, label accuracy, majority ratio, entropy (nats),
     from `rollouts` samples.
     """
@@ -193,7 +198,6 @@ def measure_prior(model, tokenizer, recipe: Recipe, *, prompts: int = 256, rollo
     from llm_bridge.tasks import read_answers
     from sharpening.metrics import group_metrics
 
-    task = get_task(recipe.task)
     _, problems = task.split(prompts, None)
     drawn = sample(
         model,
