@@ -1,5 +1,6 @@
 """Studies: measured runs whose small results are committed. Each resumes where it stopped, run by run."""
 
+from studies.blind import BLIND
 from studies.capitals import CAPITALS
 from studies.exact import EXACT
 from studies.ground_truth import GROUND_TRUTH
@@ -7,6 +8,6 @@ from studies.rewards import ALL_REWARDS
 from studies.study import Run, Study
 from studies.tiny import TINY
 
-STUDIES = {study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH)}
+STUDIES = {study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH, BLIND)}
 
 __all__ = ["STUDIES", "Run", "Study"]

@@ -65,7 +65,7 @@ def theory(probe, settings, rate: float) -> dict:
     }
 
 
-def probe_record(run, rates, task, file: Path) -> dict:
+def probe_record(run, rates, task, file: Path, pilots: int = PILOTS) -> dict:
     """The probe of one run's model and settings as plain data, with the theories' steps at these learning
     rates, kept in `file`.
     """
@@ -81,8 +81,8 @@ def probe_record(run, rates, task, file: Path) -> dict:
         loaded, cost = load_model(run.model), Cost()
         with quiet_libraries(), fitting_threads(loaded):
             probe = probe_model(loaded, task, run.settings, prompts=PROMPTS, rollouts=ROLLOUTS)
-            pilots = run_pilots(
-                loaded, task, run.settings, PILOTS, first_rate=FIRST_RATE[run.settings.optimizer], cost=cost
+            ran = run_pilots(
+                loaded, task, run.settings, pilots, first_rate=FIRST_RATE[run.settings.optimizer], cost=cost
             )
         kept = {
             "noise": probe.radius.noise.tolist(),
@@ -93,7 +93,7 @@ def probe_record(run, rates, task, file: Path) -> dict:
             "prior": probe.prior.as_dict(),
             "coupling": probe.kernel.as_dict(),
             "noise": kept,
-            "pilots": [pilot.as_dict() for pilot in pilots],
+            "pilots": [pilot.as_dict() for pilot in ran],
             "pass_gap": pass_gap(probe.population),
             "theory": {f"{rate:g}": theory(probe, run.settings, rate) for rate in rates},
             "cost": {name: value + cost.as_dict()[name] for name, value in probe.cost.as_dict().items()},

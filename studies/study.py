@@ -29,6 +29,10 @@ class Run:
     task: str
     settings: RunSettings
 
+    def folder(self, folder: Path) -> Path:
+        """Where the run is kept below the study's folder."""
+        return folder / f"{self.label}-seed{self.settings.seed}".replace("/", "_").replace(" ", "_")
+
 
 @dataclass(frozen=True)
 class Study:
@@ -148,17 +152,14 @@ def load_result(name: str) -> dict:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def _folder_of(run: Run, folder: Path) -> Path:
-    return folder / f"{run.label}-seed{run.settings.seed}".replace("/", "_").replace(" ", "_")
-
-
 def task_of(name: str):
     """A task of the studies alone, or a built-in one."""
     from llm_bridge import get_task
+    from studies.blind_tasks import BLIND_TASKS
     from studies.continents import Continents
     from studies.known_capitals import KnownCapitals
 
-    own = {task.name: task for task in (KnownCapitals, Continents)}
+    own = BLIND_TASKS | {task.name: task for task in (KnownCapitals, Continents)}
     return own[name]() if name in own else get_task(name)
 
 
@@ -171,10 +172,15 @@ def _prepare(all_threads: bool):
 
 def _measure(run: Run, folder: Path, all_threads: bool, stop_on_collapse: bool) -> dict:
     _prepare(all_threads)
+    return measured_record(run, folder, stop_on_collapse)
+
+
+def measured_record(run: Run, folder: Path, stop_on_collapse: bool) -> dict:
+    """A run below the study's folder, trained or read back, as the plain data that a result holds of it."""
     from llm_bridge import measure
     from llm_bridge.report.document import measurement_document
 
-    target = _folder_of(run, folder)
+    target = run.folder(folder)
     found = measure(
         run.model, task_of(run.task), run.settings, output_dir=target, stop_on_collapse=stop_on_collapse
     )
@@ -187,7 +193,7 @@ def _forecast(run: Run, folder: Path, all_threads: bool, _) -> dict:
     from llm_bridge import forecast_model
     from llm_bridge.report.document import forecast_document
 
-    target = folder / f"{_folder_of(run, folder).name}.forecast.json"
+    target = folder / f"{run.folder(folder).name}.forecast.json"
     if not target.is_file():
         document = forecast_document(forecast_model(run.model, task_of(run.task), run.settings))
         write_json(target, document)
@@ -218,15 +224,13 @@ def _probe(rates: tuple[float, ...], run: Run, folder: Path, all_threads: bool, 
 
 
 def _probe_file(run: Run, folder: Path) -> Path:
-    return folder / f"{_folder_of(run, folder).name}.json"
+    return folder / f"{run.folder(folder).name}.json"
 
 
 def _is_done(job, run: Run, folder: Path) -> bool:
     if job is _measure:
-        return (_folder_of(run, folder) / "cost.json").is_file()
-    return (
-        folder / f"{_folder_of(run, folder).name}.{'forecast.' if job is _forecast else ''}json"
-    ).is_file()
+        return (run.folder(folder) / "cost.json").is_file()
+    return (folder / f"{run.folder(folder).name}.{'forecast.' if job is _forecast else ''}json").is_file()
 
 
 def _small(document: dict) -> dict:

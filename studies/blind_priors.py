@@ -1,0 +1,121 @@
+"""The blind priors: fifteen tasks, nine architectures, and four qualities of pre-training, none of them in the
+ground truth in this combination, eight of fifteen answer forms and six architectures not at all.
+"""
+
+from pathlib import Path
+
+from llm_bridge.models.recipes import Recipe
+from studies.blind_tasks import BLIND_TASKS
+
+ARCHITECTURES = ("llama", "qwen3", "gpt2", "gemma3", "mistral", "gpt_neox", "olmo2", "phi", "stablelm")
+QUALITIES = {
+    "clean": ("clean labels", {}),
+    "noisy": ("30 % label noise", {"noise": 0.3}),
+    "misconception": (
+        "a wrong rule for part of the prompts, 15 % label noise",
+        {"noise": 0.15, "misconception": True},
+    ),
+    "early": ("clean labels, stopped after a quarter of the steps", {}),
+}
+LAYERS, WIDTHS = (2, 1, 2, 1, 3, 2, 1), (64, 64, 64, 96, 64)
+STEPS, BATCH = 800, 64
+LONG = {"chat-addition": 0.6, "running-sum": 0.75}
+"""Share of the steps that tasks with long texts get, so that each prior takes about half a minute."""
+
+
+def _recipe(number: int, task: str, quality: str, **changes) -> Recipe:
+    about, taught = QUALITIES[quality]
+    architecture = ARCHITECTURES[number % len(ARCHITECTURES)]
+    steps = STEPS * LONG.get(task, 1.0) * (0.25 if quality == "early" else 1.0)
+    made = {
+        "name": f"{task}-{architecture.replace('_', '')}-{quality}",
+        "task": task,
+        "about": about,
+        "steps": round(steps),
+        "architecture": architecture,
+        "layers": LAYERS[number % len(LAYERS)],
+        "width": WIDTHS[number % len(WIDTHS)],
+        "batch_size": BATCH,
+        "learning_rate": 3e-3,
+        "letters": BLIND_TASKS[task].letters,
+        "seed": number,
+    }
+    return Recipe(**made | taught | changes)
+
+
+def _all() -> list[Recipe]:
+    grid = [(task, quality) for quality in QUALITIES for task in BLIND_TASKS]
+    found = [_recipe(number, task, quality) for number, (task, quality) in enumerate(grid)]
+    weak = {"noise": 0.5, "about": "half of the labels noise"}
+    return [
+        *found,
+        _recipe(60, "subtraction", "noisy", name="subtraction-mistral-weak", architecture="mistral", **weak),
+        _recipe(61, "chat-addition", "noisy", name="chat-addition-llama-weak", architecture="llama", **weak),
+        _recipe(
+            62,
+            "letter-count",
+            "noisy",
+            name="letter-count-qwen3-deep",
+            architecture="qwen3",
+            layers=6,
+            width=64,
+        ),
+        _recipe(
+            63, "digit-sum", "clean", name="digit-sum-gemma3-wide", architecture="gemma3", layers=2, width=128
+        ),
+    ]
+
+
+BLIND_PRIORS = {recipe.name: recipe for recipe in _all()}
+
+
+def teach(recipe, task, problem, source, rng) -> str:
+    """The prompt and the task's solution of `source`, or the wrong rule's where the recipe teaches it."""
+    wrong = task.mistaken(source) if recipe.misconception else None
+    return problem.prompt + (task.solution(source) if wrong is None else wrong)
+
+
+def fresh_blind_model(recipe: Recipe, tokenizer):
+    """An untrained model of the recipe's architecture, half as many key-value heads where it has any."""
+    import torch
+    import transformers as hf
+
+    from llm_bridge.zoo.pretraining import fresh_model
+
+    if recipe.architecture in ("llama", "gpt2", "gpt_neox"):
+        return fresh_model(recipe, tokenizer)
+    few = {"num_key_value_heads": recipe.heads // 2}
+    head = few | {"head_dim": recipe.width // recipe.heads}
+    config, own = {
+        "qwen3": (hf.Qwen3Config, head),
+        "gemma3": (hf.Gemma3TextConfig, head | {"sliding_window": 64}),
+        "mistral": (hf.MistralConfig, few | {"sliding_window": None}),
+        "olmo2": (hf.Olmo2Config, {}),
+        "phi": (hf.PhiConfig, {}),
+        "stablelm": (hf.StableLmConfig, {"num_key_value_heads": recipe.heads}),
+    }[recipe.architecture]
+    made = config(
+        vocab_size=len(tokenizer),
+        num_hidden_layers=recipe.layers,
+        hidden_size=recipe.width,
+        intermediate_size=2 * recipe.width,
+        num_attention_heads=recipe.heads,
+        max_position_embeddings=64,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
+        **own,
+    )
+    return hf.AutoModelForCausalLM.from_config(made, dtype=torch.float32)
+
+
+def build_blind_prior(name: str, folder: Path, progress=None) -> Path:
+    """The folder of a prior below `folder`, pre-trained there unless it already is."""
+    from llm_bridge.zoo.pretraining import build_model
+
+    recipe, target = BLIND_PRIORS[name], Path(folder) / "priors" / name
+    if not (target / "prior.json").is_file():
+        task = BLIND_TASKS[recipe.task]()
+        build_model(recipe, target, progress, task=task, teach=teach, fresh=fresh_blind_model)
+    return target
