@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 
 from llm_bridge.console.printable import printable
 
-LEVELS = ("info", "warning", "critical")
-"""From harmless to bad; `sharpening monitor --fail-on` compares with them."""
+LEVELS = ("info", "warning", "provisional", "critical")
+"""From harmless to bad; `sharpening monitor --fail-on` compares with them. Provisional: a collapse that one
+evaluation shows, and that the next one confirms or denies.
+"""
 
 
 @dataclass(frozen=True)

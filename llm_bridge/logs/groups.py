@@ -158,6 +158,7 @@ class _Tally:
         self.series: dict[str, dict[int, float]] = {}
         self.truth_labels: dict[str, str] = {}
         self._first: dict[str, Voted] = {}
+        self._prompt_sets: set[int] = set()
 
     def count(self, step: int, groups: list[Group], log: RunLog) -> None:
         """Count the votes of one step."""
@@ -168,6 +169,7 @@ class _Tally:
         self.whole += len(voted)
         if not voted:
             return
+        self._prompt_sets.add(hash(frozenset(found.prompt for found in voted)))
         for name in dict.fromkeys(name for found in voted for name in found.metrics):
             self._put(name, step, float(np.mean([found.metrics.get(name, 0.0) for found in voted])))
         distinct = len({min(found.leaders) for found in voted if found.leaders})
@@ -227,9 +229,10 @@ class _Tally:
         """Write the series into the log."""
         if len(self.series["mode_retention"]) < 2:
             del self.series["mode_retention"]
+        prompts = "rollouts" if len(self._prompt_sets) == 1 else None
         for name, values in self.series.items():
             for step, value in values.items():
-                log.add(name, step, value, lag=1)
+                log.add(name, step, value, lag=1, prompts=prompts)
 
 
 def _unreadable(tally: _Tally, pattern: str, log: RunLog) -> bool:

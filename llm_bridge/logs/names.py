@@ -161,6 +161,23 @@ def is_evaluation(key: str) -> bool:
     return key.startswith(("eval", "val", "test"))
 
 
+def is_training(key: str) -> bool:
+    """Whether a key is that of the rollouts of a training batch, which the model before that step's update
+    gave.
+    """
+    return key.startswith(("train", "critic/", "actor/", "response_length", "reward/", "rewards/"))
+
+
+def prompts_of(key: str) -> str | None:
+    """Which prompts a key's value is the mean of: the data set of verl's validation, "evaluation", "" where the
+    key does not say; None for training batches, which are others at each step.
+    """
+    for pattern, _ in _PATTERNS:
+        if match := pattern.fullmatch(key):
+            return match["set"]
+    return None if is_training(key) else "evaluation" if is_evaluation(key) else ""
+
+
 def _by_pattern(key: str) -> str | None:
     return next((name for pattern, name in _PATTERNS if pattern.fullmatch(key)), None)
 

@@ -27,6 +27,7 @@ class _Column:
     """The values of one metric: their rows (positions in the log), steps and numbers."""
 
     lag: int
+    prompts: str | None = ""
     rows: array = field(default_factory=lambda: array("q"))
     steps: array = field(default_factory=lambda: array("q"))
     values: array = field(default_factory=lambda: array("d"))
@@ -42,11 +43,21 @@ class Recorder:
         self.runs: set = set()
         self.stride, self._count, self._first = 1, 0, None
 
-    def add(self, row: int, step: int, name: str, value: float, *, lag: int = 0, rank=None) -> None:
+    def add(
+        self,
+        row: int,
+        step: int,
+        name: str,
+        value: float,
+        *,
+        lag: int = 0,
+        rank=None,
+        prompts: str | None = "",
+    ) -> None:
         """Note the finite value of a metric; `rank` is who wrote the row, where the log says so."""
         if not self.keeps(step):
             return
-        column = self.columns.setdefault(name, _Column(lag))
+        column = self.columns.setdefault(name, _Column(lag, prompts))
         column.rows.append(row)
         column.steps.append(step)
         column.values.append(value)
@@ -89,7 +100,7 @@ class Recorder:
             left_out.update(rows[stale].tolist())
             found, several = _one_each(steps[~stale], values[~stale])
             averaged.update(several)
-            log.series[name] = Series(found, self.columns[name].lag)
+            log.series[name] = Series(found, self.columns[name].lag, self.columns[name].prompts)
         if averaged and len(self.runs) > 1:
             raise InputError(
                 "log",

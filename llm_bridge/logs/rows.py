@@ -9,7 +9,16 @@ from pathlib import Path
 
 from llm_bridge.logs.files import LONGEST_LINE, text_lines
 from llm_bridge.logs.finding import Finding, named
-from llm_bridge.logs.names import CALL_KEYS, RANK_KEYS, RUN_KEYS, STEP_KEYS, canonical
+from llm_bridge.logs.names import (
+    CALL_KEYS,
+    RANK_KEYS,
+    RUN_KEYS,
+    STEP_KEYS,
+    canonical,
+    is_evaluation,
+    is_training,
+    prompts_of,
+)
 from llm_bridge.logs.panel import panel_names
 from llm_bridge.logs.recorder import Recorder
 from llm_bridge.logs.run_log import RunLog
@@ -212,8 +221,9 @@ class _Reading:
             elif not math.isfinite(value):
                 self.gaps[name] = self.gaps.get(name, 0) + 1
             else:
-                is_training = (self.lag or key.startswith("train")) and not key.startswith("eval")
-                self.recorder.add(index, step, name, value, lag=int(bool(is_training)), rank=rank)
+                lag = int(bool(self.lag or is_training(key)) and not is_evaluation(key))
+                prompts = None if lag else prompts_of(key)
+                self.recorder.add(index, step, name, value, lag=lag, rank=rank, prompts=prompts)
 
 
 def _finite(value) -> bool:

@@ -15,11 +15,13 @@ class Series:
     """One metric over a run: step -> value. A step without a value is absent, never zero.
 
     `lag`: updates between the model that was measured and the step it is logged at: 1 for the rollouts of
-    training batches, which the model gave before that step's update, 0 for evaluations.
+    training batches, which the model gave before that step's update, 0 for evaluations. `prompts`: the set that
+    was measured, the same at every step; None where each step has its own.
     """
 
     values: dict[int, float]
     lag: int = 0
+    prompts: str | None = ""
 
     @property
     def steps(self) -> list[int]:
@@ -42,7 +44,7 @@ class Series:
 @dataclass
 class RunLog:
     """`source` in words; `series` by canonical name; `unknown` keys that no rule reads; `floor` of reward
-    accuracy, if known.
+    accuracy, `answers` behind one value of accuracy, if known.
     """
 
     source: str
@@ -51,9 +53,10 @@ class RunLog:
     findings: list[Finding] = field(default_factory=list)
     floor: float | None = None
     checkpoints: list[int] = field(default_factory=list)
+    answers: int | None = None
 
-    def add(self, name: str, step: int, value: float, lag: int = 0):
-        self.series.setdefault(name, Series({}, lag)).values[step] = float(value)
+    def add(self, name: str, step: int, value: float, lag: int = 0, prompts: str | None = ""):
+        self.series.setdefault(name, Series({}, lag, prompts)).values[step] = float(value)
 
     def get(self, name: str, at_least: int = 2) -> Series | None:
         """The series of a metric if it has enough values to show a change."""
@@ -104,4 +107,5 @@ def merge(logs: list[RunLog]) -> RunLog:
         merged.unknown += [key for key in log.unknown if key not in merged.unknown]
         merged.findings += [describe(log), *log.findings]
         merged.checkpoints = merged.checkpoints or log.checkpoints
+        merged.answers = merged.answers or log.answers
     return merged

@@ -4,14 +4,13 @@ what is missing.
 
 from llm_bridge.logs.finding import Finding, named
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
+from llm_bridge.logs.saturation import KL_OF_ANOTHER_MODEL, REWARD_LEFT, second_signs
 from sharpening.collapse import CRITERIA
 
 REWARD_ROSE, CERTAIN = 0.05, 0.9
 CONSENSUS = 0.5
 ENTROPY_LEFT = 0.2
 CUT_OFF = 0.1
-REWARD_LEFT = 0.5
-KL_OF_ANOTHER_MODEL = 10.0
 VOTES_CUT_OFF = (
     " A completion that was cut off votes with the answer that is read from it, and not at all where none is;"
     " in a run with mask_truncated_completions it does not vote. Logged rollouts do not say which were cut"
@@ -138,13 +137,25 @@ def consensus(log: RunLog) -> Finding | None:
         " (frac_reward_zero_std). That is consensus, not correctness: a unanimous wrong answer counts too."
         " Such groups give no gradient when rewards are scaled by group."
     )
-    if log.get("distinct_answers") is None and end >= CONSENSUS:
+    if log.first("mode_retention", *DISTINCT) is None and end >= CONSENSUS:
         text += (
             " This log cannot tell success from collapse: record completions (log_completions=True) or add"
             " CollapseMonitor."
         )
-    return Finding(
-        "consensus", "warning" if end >= CONSENSUS and end > start else "info", text, series.steps[-1]
+    level = "warning" if end >= CONSENSUS and end > start and _answers_lost(log) else "info"
+    return Finding("consensus", level, text, series.steps[-1])
+
+
+def _answers_lost(log: RunLog) -> bool:
+    """Whether anything but agreement itself says that answers get lost: every vote that learns agrees more,
+    and its entropy falls.
+    """
+    retention, distinct, accuracy = log.get("mode_retention"), log.first(*DISTINCT), log.get("accuracy")
+    return (
+        (retention is not None and retention.ends()[1] <= 0.5)
+        or (distinct is not None and fewer(distinct[1]))
+        or (accuracy is not None and accuracy.ends()[1] <= accuracy.ends()[0] - 0.05)
+        or bool(second_signs(log))
     )
 
 
@@ -159,7 +170,7 @@ def entropy(log: RunLog) -> Finding | None:
         return None
     return Finding(
         "entropy_falls",
-        "warning",
+        "warning" if _answers_lost(log) else "info",
         f"{name} is down to {end / start:.0%} of its start ({start:.3g} to {end:.3g} nats). Majority rewards"
         " sharpen by design, so alone this is no collapse: read it with mode_retention or distinct_answers."
         " No absolute value of it means anything.",
@@ -224,7 +235,7 @@ def clipped(log: RunLog) -> Finding | None:
             f"{end:.0%} of the completions were cut off at the length limit{limit} ({start:.0%} at the start,"
             f" at most {series.array.max():.0%}). What they earn says little about the model."
         )
-    level = "warning" if max(start, end) >= CUT_OFF else "info"
+    level = "warning" if end >= CUT_OFF else "info"
     return Finding("clipped", level, text + VOTES_CUT_OFF, series.steps[-1])
 
 
@@ -280,7 +291,7 @@ def ties(log: RunLog) -> Finding | None:
 def against_voting(log: RunLog) -> Finding | None:
     """Accuracy reached by training, against a majority vote of the untrained model."""
     accuracy, labels = log.get("accuracy"), log.get("label_accuracy")
-    if accuracy is None or labels is None:
+    if accuracy is None or labels is None or accuracy.prompts != labels.prompts or accuracy.prompts is None:
         return None
     best, voted = float(accuracy.array.max()), float(labels.array[0])
     verdict = (

@@ -2,50 +2,77 @@
 evaluation before the onset.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
+from llm_bridge.logs.decline import beyond_noise, decline
+from llm_bridge.logs.falls import MARGIN
 from llm_bridge.logs.finding import Finding, worst
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
+from llm_bridge.logs.saturation import saturation
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
 from sharpening.trajectory import Trajectory
 
-MOVED = 0.02
-"""Change of accuracy that counts as a rise or a fall."""
+MOVED = MARGIN
 BUDGET = CRITERIA["excess_kl"].amount
 
 
 def stopping(log: RunLog) -> list[Finding]:
-    """The criteria, judged; then `stop` and `keep_checkpoint`, or `no_collapse`, or `cannot_tell`."""
+    """The criteria, judged, and whether accuracy falls; then `stop` and `keep_checkpoint`, or `no_collapse`, or
+    `cannot_tell`.
+    """
     steps = {name: _step(log, name) for name in CRITERIA}
     met = {name: found for name, found in steps.items() if found.outcome is Outcome.COLLAPSED}
     judged = {name: _judged(log, name, found) for name, found in met.items()}
     findings = list(judged.values())
-    findings += [finding for name, found in steps.items() if (finding := _not_met(log, name, found))]
-    serious = [name for name, finding in judged.items() if finding.level != "info"]
-    if serious:
-        return findings + _advice(log, {name: met[name] for name in serious}, worst(judged.values()))
+    unmet = {name: finding for name, found in steps.items() if (finding := _not_met(log, name, found))}
+    findings += unmet.values()
+    falling = {
+        metric: found
+        for metric in ("accuracy", "label_accuracy")
+        if (found := decline(log, metric)) is not None
+    }
+    findings += [found.finding for found in falling.values()]
+    onsets = {name: _onset(log, met[name]) for name, finding in judged.items() if finding.level != "info"}
+    onsets |= {
+        name: onset
+        for name, finding in unmet.items()
+        if finding.level == "provisional" and (onset := _provisional_onset(log, steps[name])) is not None
+    }
+    onsets |= {
+        found.finding.name: _Onset(found.onset, found.before, log.series[metric].lag)
+        for metric, found in falling.items()
+        if found.onset is not None and found.before is not None
+    }
+    if (gathered := saturation(log)) is not None:
+        findings.append(gathered.finding)
+        if gathered.onset is not None and gathered.before is not None and not onsets:
+            onsets["collapse_signs"] = _Onset(
+                gathered.onset, gathered.before, log.series[gathered.metric].lag
+            )
+    if onsets:
+        serious = [
+            finding for finding in findings if {finding.name, finding.name.partition("_")[2]} & set(onsets)
+        ]
+        return findings + _advice(log, onsets, worst(serious))
+    return findings + _nothing_met(steps, findings)
+
+
+def _nothing_met(steps: dict[str, CollapseStep], findings: list[Finding]) -> list[Finding]:
     held = [name for name, found in steps.items() if found.outcome is Outcome.CENSORED]
     if held:
         horizon = max(steps[name].horizon for name in held)
-        findings.append(
-            Finding(
-                "no_collapse",
-                "info",
-                f"Not met up to step {horizon}: {', '.join(held)}. The run may collapse later.",
-                horizon,
-            )
-        )
-    elif not met and not findings:
-        findings.append(
-            Finding(
-                "cannot_tell",
-                "info",
-                "This log holds none of the metrics from which a collapse step is found, so nothing here says"
-                " whether to stop. Add CollapseMonitor(prompts=[...]) to the trainer, or record completions"
-                " (TRL: log_completions=True).",
-            )
-        )
-    return findings
+        text = f"Not met up to step {horizon}: {', '.join(held)}. The run may collapse later."
+        return [Finding("no_collapse", "info", text, horizon)]
+    if findings:
+        return []
+    text = (
+        "This log holds none of the metrics from which a collapse step is found, so nothing here says"
+        " whether to stop. Add CollapseMonitor(prompts=[...]) to the trainer, or record completions"
+        " (TRL: log_completions=True)."
+    )
+    return [Finding("cannot_tell", "info", text)]
 
 
 def _step(log: RunLog, name: str) -> CollapseStep:
@@ -115,6 +142,9 @@ def _judged(log: RunLog, name: str, found: CollapseStep) -> Finding:
             " Majority answers that the model began with are gone, and without labels nothing says that"
             " better ones came."
         )
+    if name == "accuracy_peak" and not beyond_noise(log, log.series["accuracy"], 2):
+        level = "info"
+        why = " But so few answers stand behind each value that chance alone moves it as far."
     threshold = "" if name == "accuracy_peak" else f" (threshold {found.threshold:.3g})"
     where = "Accuracy peaked" if name == "accuracy_peak" else "Met"
     return Finding(
@@ -138,41 +168,62 @@ def _not_met(log: RunLog, name: str, found: CollapseStep) -> Finding | None:
             "lose.",
             series.steps[0],
         )
-    if found.outcome is Outcome.CENSORED and rule.kind != "peak" and found.threshold is not None:
-        if rule.holds(series.array, found.threshold)[-1]:
-            return Finding(
-                f"threshold_{name}",
-                "warning",
-                f"At the last evaluation, step {series.steps[-1]}, `{name}` holds: {rule.meaning}. "
-                "If the next one confirms it, that is the collapse step.",
-                series.steps[-1],
-            )
-    return None
+    if found.outcome is not Outcome.CENSORED:
+        return None
+    if found.threshold is None or not rule.holds(series.array, found.threshold)[-1]:
+        return None
+    judged = _judged(log, name, replace(found, step=series.steps[-1]))
+    if rule.kind == "peak" and not beyond_noise(log, series, 1):
+        return None
+    level = "provisional" if judged.level == "critical" else "warning"
+    text = (
+        f"At the last evaluation, step {series.steps[-1]}, `{name}` holds: {rule.meaning}. "
+        "If the next one confirms it, that is the collapse step."
+    )
+    return Finding(f"threshold_{name}", level, text, series.steps[-1])
 
 
-def _advice(log: RunLog, met: dict[str, CollapseStep], level: str) -> list[Finding]:
+@dataclass(frozen=True)
+class _Onset:
+    """First step of a criterion that was met, the last one evaluated before, and the lag of its metric."""
+
+    step: int
+    before: int
+    lag: int
+
+
+def _onset(log: RunLog, found: CollapseStep) -> _Onset:
+    series = log.series[found.metric]
+    assert found.step is not None and found.threshold is not None, "it was met"
+    steps, position = series.steps, series.steps.index(found.step)
+    if CRITERIA[found.criterion].kind == "peak":
+        position = _end_of_peak(series.array, position, found.threshold)
+    return _Onset(steps[position], steps[position - 1], series.lag)
+
+
+def _provisional_onset(log: RunLog, found: CollapseStep) -> _Onset:
+    """The onset, if the last evaluation is believed."""
+    series = log.series[found.metric]
+    peak = CRITERIA[found.criterion].kind == "peak"
+    return _onset(log, replace(found, step=series.steps[int(series.array.argmax()) if peak else -1]))
+
+
+def _advice(log: RunLog, onsets: dict[str, _Onset], level: str) -> list[Finding]:
     """`stop` at the onset and `keep_checkpoint` at the last evaluation before it, from the criterion that was
     met first.
     """
-    onsets = {}
-    for name, found in met.items():
-        series = log.get(found.metric)
-        assert series is not None and found.step is not None and found.threshold is not None, "it was met"
-        steps, position = series.steps, series.steps.index(found.step)
-        if CRITERIA[name].kind == "peak":
-            position = _end_of_peak(series.array, position, found.threshold)
-        onsets[name] = (steps[position], steps[position - 1], series.lag)
-    name = min(onsets, key=lambda name: onsets[name][:2])
-    onset, before, lag = onsets[name]
-    keep = max(0, before - lag)
-    told = ", ".join(f"{name} {step}" for name, (step, _, _) in onsets.items())
+    first = min(onsets.values(), key=lambda onset: (onset.step, onset.before))
+    keep = max(0, first.before - first.lag)
+    told = ", ".join(f"{name} {onset.step}" for name, onset in onsets.items())
     stop = (
-        f"Stop at step {onset}, the onset: the first step of the criteria met ({told}). Later steps only"
+        f"Stop at step {first.step}, the onset: the first step of the criteria met ({told}). Later steps only"
         " lose."
     )
+    if level == "provisional":
+        stop += " One evaluation shows it so far: pause and evaluate again, or stop at the next one."
     return [
-        Finding("stop", level, stop, onset),
-        Finding("keep_checkpoint", "warning", _keep(log, keep, before, lag), keep),
+        Finding("stop", level, stop, first.step),
+        Finding("keep_checkpoint", "warning", _keep(log, keep, first.before, first.lag), keep),
     ]
 
 

@@ -466,13 +466,14 @@ class TestRowsOfMetrics:
         assert all(finding.level == "info" for finding in findings.values())
 
     def test_a_falling_entropy_is_never_critical(self, tmp_path):
-        findings = found(
-            write_rows(tmp_path / "log.jsonl", reward_rows(entropy=lambda x: 2.0 * (1 - x) + 0.001))
-        )
-        assert (
-            findings["entropy_falls"].level == "warning"
-            and "token_entropy" in findings["entropy_falls"].message
-        )
+        """Every vote that learns loses entropy: alone it is said, with another sign it is a warning."""
+        columns = {"entropy": lambda x: 2.0 * (1 - x) + 0.001}
+        findings = found(write_rows(tmp_path / "log.jsonl", reward_rows(**columns)))
+        assert findings["entropy_falls"].level == "info"
+        assert "token_entropy" in findings["entropy_falls"].message
+        columns |= {"mean_length": lambda x: 1000 * (1 - 0.6 * x)}
+        findings = found(write_rows(tmp_path / "log.jsonl", reward_rows(**columns)))
+        assert findings["entropy_falls"].level == "warning"
 
     def test_trainer_state_with_rewards_only_cannot_tell(self, tmp_path):
         rows = reward_rows(reward=lambda x: 0.5 + x / 2, frac_reward_zero_std=lambda x: x, loss=lambda x: 0.0)

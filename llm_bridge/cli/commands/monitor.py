@@ -12,7 +12,7 @@ from llm_bridge.cli.options import JsonOption
 from llm_bridge.cli.records import show_records
 
 ORDER = 40
-LEVELS = ("info", "warning", "critical")
+LEVELS = ("info", "warning", "provisional", "critical")
 _LOG_HELP = (
     "Log of a run: collapse_monitor.json, trajectory.json or the JSON of `measure`; TRL's output folder"
     " (completions, trainer_state.json); verl's rollout_data_dir; JSONL or CSV of metrics."
@@ -26,6 +26,7 @@ _PATTERN_HELP = (
 class Level(enum.StrEnum):
     info = "info"
     warning = "warning"
+    provisional = "provisional"
     critical = "critical"
 
 
