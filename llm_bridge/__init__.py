@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "forecast.prior": ("Prior",),
         "forecast.result": ("ForecastStep", "ModelForecast"),
         "forecast.schedule": ("ModelSchedule", "schedule_model"),
+        "forecast.trainer": ("forecast_trainer",),
         "forecast.served": ("ServedForecast", "forecast_served", "served_population"),
         "logs": ("read_log",),
         "models.built_in": ("built_in_folder", "list_models"),

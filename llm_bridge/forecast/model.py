@@ -1,6 +1,7 @@
 """`sharpening forecast`: probe a model, let the voices predict the run, say which one speaks and why."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.file import check_calibration
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, Calibration
 from llm_bridge.forecast.calibration.voice import pilot_voice, safe_learning_rate, safe_prompts, sensitivity
+from llm_bridge.forecast.clock import CONSTANT, Clock
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.theory import VOICES, theory_voices
+from llm_bridge.forecast.unseen import size_kind, unseen_told, widened
 from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
 from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, load_model
@@ -104,7 +107,7 @@ def forecast_model(
         speaker=speaker,
         why_speaker=why,
         alignment=None if probe.population.correct is None else float(probe.population.alignment),
-        coupling=probe.kernel.as_dict() | {"radius": _finite(probe.radius.radius)},
+        coupling=probe.kernel.as_dict() | {"radius": finite(probe.radius.radius)},
         prior=probe.prior.as_dict(),
         cost=probe.cost.as_dict(),
         pilot_records=[pilot.as_dict() for pilot in run],
@@ -112,7 +115,9 @@ def forecast_model(
         notes=[*task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)],
     )
     if moved:
-        return _calibrated(probe, moved, settings, theory, common, fitted)
+        return calibrated(
+            probe, moved, settings, theory, common, fitted, kinds=size_kind(loaded.num_parameters)
+        )
     return _theoretical(probe, settings, theory, common, silent)
 
 
@@ -137,30 +142,47 @@ def _check(task, settings: RunSettings, pilots: int) -> None:
         )
 
 
-def _calibrated(probe, moved, settings, theory: dict, common: dict, calibration) -> ModelForecast:
-    """The forecast in which the pilots speak, dated by the calibration."""
+def calibrated(
+    probe, moved, settings, theory: dict, common: dict, calibration, *, clock=CONSTANT, kinds=()
+) -> ModelForecast:
+    """The forecast in which the pilots speak, dated by the calibration; clock: the schedule of the learning
+    rate, `settings.learning_rate` its highest. kinds: what no run of the shipped calibration had.
+    """
+    kinds = list(kinds) if calibration.origin.file == "shipped" else []
+    calibration, planned = widened(calibration, kinds), at_constant_rate(settings, clock)
     reading = Reading.of(probe.prior, probe.kernel, moved)
-    curve, steps, dated = pilot_voice(reading, moved[0], settings, calibration)
-    code, reasons = calibrated_verdict(reading.at(settings), calibration, settings)
-    head = spoken_head(calibration, settings, labelled=reading.labelled)
-    rows = sensitivity(reading, settings, head)
-    safe = _finite(safe_learning_rate(reading, settings, head))
-    told = explain(probe, settings, votes=False)
-    told += advice(rows, safe, safe_prompts(reading, settings, head), settings)
+    curve, steps, dated = pilot_voice(reading, moved[0], planned, calibration)
+    code, reasons = calibrated_verdict(reading.at(planned), calibration, planned, clock, settings.max_steps)
+    head = spoken_head(calibration, planned, labelled=reading.labelled)
+    rows = [row | {"step": clock.step(row["step"])} for row in sensitivity(reading, planned, head)]
+    safe = finite(safe_learning_rate(reading, planned, head))
+    told = unseen_told(kinds) + explain(probe, settings, votes=False)
+    told += advice(rows, safe, safe_prompts(reading, planned, head), planned)
     told += attractor_told(*(pilot.attractor for pilot in moved))
     found = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}
+    last = settings.max_steps
     return ModelForecast(
         **common,
-        voices=theory | {"pilot": curve},
-        voices_collapse=found | {"pilot": steps},
-        collapse=dated,
+        voices=theory | {"pilot": clock.trajectory(curve, last, settings.eval_every)},
+        voices_collapse=found | {"pilot": {name: clock.collapse(step, last) for name, step in steps.items()}},
+        collapse={name: clock.forecast(step, last) for name, step in dated.items()},
         verdict=code,
         reasons=reasons + told,
         sensitivity=rows,
         safe_learning_rate=safe,
         pilots=len(moved),
-        calibration=calibration.origin.as_dict(),
+        calibration=calibration.origin.as_dict() | ({"unseen": kinds} if kinds else {}),
     )
+
+
+def at_constant_rate(settings: RunSettings, clock: Clock) -> RunSettings:
+    """The run as one at its highest learning rate: fewer steps, on as many prompts in all."""
+    if clock.sums is None:
+        return settings
+    steps = max(1, round(clock.constant(settings.max_steps)))
+    visited = settings.max_steps * settings.prompts_per_step
+    each = max(1, settings.eval_every * steps // settings.max_steps)
+    return replace(settings, max_steps=steps, prompts_per_step=max(1, visited // steps), eval_every=each)
 
 
 def _theoretical(probe, settings, theory: dict, common: dict, silent: bool) -> ModelForecast:
@@ -238,5 +260,6 @@ def speaker_for(reward: str, calibration: Calibration | None = None) -> tuple[st
     )
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number, None where it is not finite."""
     return value if math.isfinite(value) else None

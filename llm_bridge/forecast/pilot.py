@@ -118,27 +118,29 @@ def run_pilot(
     started = time.monotonic()
     bar = progress.start("probe: pilot", steps)
     cost = cost or Cost()
-    whole = first_rate * sum(growth**step for step in range(steps))
-    watch = _Watch(task, problems, twin, settings, growth, whole, bar, cost)
+    watch = PilotWatch(task, problems, twin, settings, bar, cost, steps=steps, growth=growth)
     with tempfile.TemporaryDirectory() as folder:
         trainer, counter = grpo_trainer(twin, task, settings, train, Path(folder), saves=False)
         watch.listen(counter, train)
         trainer.add_callback(watch)
-        # The Trainer begins by collecting garbage, for which Python walks through every imported module: a
-        # tenth of a forecast of a small model.
-        gc.freeze()
-        try:
-            trainer.train()
-        finally:
-            gc.unfreeze()
+        train_once(trainer)
     bar.close()
     cost.generated_tokens += counter.generated
     cost.forward_tokens += counter.forward
     cost.backward_tokens += counter.backward
     cost.seconds += time.monotonic() - started
-    floor = None if run_without_labels(problems) else base_rate_floor(task, problems)
-    metrics = {name: np.array(values) for name, values in watch.table.items()}
-    return Pilot(np.array(watch.displacement), metrics, floor, watch.attractor(), watch.silent)
+    return watch.pilot()
+
+
+def train_once(trainer) -> None:
+    """`trainer.train()`, without the walk through every imported module that its garbage collection would
+    begin with: a tenth of a forecast of a small model.
+    """
+    gc.freeze()
+    try:
+        trainer.train()
+    finally:
+        gc.unfreeze()
 
 
 def run_pilots(loaded, task, settings, count: int, **options) -> list[Pilot]:
@@ -151,13 +153,19 @@ def run_pilots(loaded, task, settings, count: int, **options) -> list[Pilot]:
     ]
 
 
-class _Watch(TrainerCallback):
-    """Sets the learning rate of each step, and reads greedy answers after it."""
+class PilotWatch(TrainerCallback):
+    """Sets the learning rate of each step, from `settings.learning_rate` on, and reads greedy answers after
+    it; `hear` is to be told every batch of completions before it is learnt from.
 
-    def __init__(self, task, problems, twin, settings, growth, whole, bar, cost):
+    Parameter groups keep the proportions of their own learning rates.
+    """
+
+    def __init__(self, task, problems, twin, settings, bar, cost, *, steps=STEPS, growth=GROWTH):
         self.task, self.problems, self.twin, self.settings = task, problems, twin, settings
-        self.rate, self.growth, self.whole, self.bar, self.cost = 0.0, growth, whole, bar, cost
+        self.rate, self.growth, self.bar, self.cost = 0.0, growth, bar, cost
+        self.whole = settings.learning_rate * sum(growth**step for step in range(steps))
         self.displacement, self.table = [0.0], {"retention": [1.0]}
+        self.batches: list[dict[str, float]] = []
         self.silent = True
         self.replies = [self._greedy()]
 
@@ -169,12 +177,34 @@ class _Watch(TrainerCallback):
             unread = None
             if self.settings.mask_truncated_completions:
                 unread = drawn.truncated(self.twin.model, self.twin.tokenizer)
-            answers = read_answers(rows, drawn.texts, self.task, unread)
-            correct = None if run_without_labels(rows) else answers.correct
-            for name, values in group_metrics(answers.ids, correct).items():
-                self.table.setdefault(name, []).append(float(np.mean(values)))
+            self.hear(rows, drawn.texts, unread)
 
         counter.heard = heard
+
+    def hear(self, problems, texts, unread=None):
+        """One batch of completions, texts and unread (prompts, rollouts)."""
+        answers = read_answers(problems, texts, self.task, unread)
+        correct = None if run_without_labels(problems) else answers.correct
+        found = group_metrics(answers.ids, correct)
+        self.batches.append({name: float(np.mean(values)) for name, values in found.items()})
+
+    def _write_down(self):
+        """The mean over this step's batches; of a step that drew none the values of the one before."""
+        for name in self.batches[0] if self.batches else []:
+            value = float(np.mean([batch[name] for batch in self.batches]))
+            self.table.setdefault(name, []).append(value)
+        if not self.batches:
+            for name, values in self.table.items():
+                if name != "retention":
+                    values.append(values[-1])
+        self.batches = []
+
+    def pilot(self) -> Pilot:
+        """What was seen."""
+        labelled = not run_without_labels(self.problems)
+        floor = base_rate_floor(self.task, self.problems) if labelled else None
+        metrics = {name: np.array(values) for name, values in self.table.items()}
+        return Pilot(np.array(self.displacement), metrics, floor, self.attractor(), self.silent)
 
     def _greedy(self):
         length = self.settings.max_new_tokens or self.task.max_new_tokens
@@ -193,9 +223,10 @@ class _Watch(TrainerCallback):
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
         grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)
-        self.rate = self.rate * grown if state.global_step else args.learning_rate
-        for group in optimizer.param_groups:
-            group["lr"] = self.rate
+        self.rate = self.rate * grown if state.global_step else self.settings.learning_rate
+        own = [group.get("initial_lr", self.rate) for group in optimizer.param_groups]
+        for group, rate in zip(optimizer.param_groups, own, strict=True):
+            group["lr"] = self.rate * (rate / max(own) if max(own) > 0 else 1.0)
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         self.silent = self.silent and not any(
@@ -203,7 +234,8 @@ class _Watch(TrainerCallback):
         )
 
     def on_step_end(self, args, state, control, **kwargs):
-        if not all(torch.isfinite(p).all() for p in self.twin.model.parameters()):
+        self._write_down()
+        if not all(torch.isfinite(p).all() for p in self.twin.model.parameters() if p.requires_grad):
             control.should_training_stop = True
             return control
         self.displacement.append(self.displacement[-1] + self.rate)

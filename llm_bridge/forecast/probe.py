@@ -13,7 +13,6 @@ from llm_bridge.forecast.gradient_products import DIMENSIONS, GradientProducts, 
 from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
 from llm_bridge.forecast.prior import Prior, answer_population, prior_of
-from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_answers, share_kept
 from llm_bridge.sampling.rollouts import sample
@@ -106,7 +105,7 @@ def probe_model(
     drawn = sample(
         model,
         tokenizer,
-        [p.prompt for p in problems],
+        [p.asked for p in problems],
         rollouts=rollouts,
         max_new_tokens=length,
         temperature=settings.temperature,
@@ -191,7 +190,7 @@ def measure_gradients(
     drawn = sample(
         model,
         tokenizer,
-        [p.prompt for p in problems],
+        [p.asked for p in problems],
         rollouts=settings.rollouts,
         max_new_tokens=length,
         temperature=settings.temperature,
@@ -283,43 +282,52 @@ def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, tem
 
 
 def retention_curve(
-    loaded, task, problems, settings, cost, progress, *, draws: int = 3, noise=NOISE
+    loaded, task, problems, settings, cost, progress, *, draws: int = 3, noise=NOISE, originals=None
 ) -> RetentionCurve:
     """Greedy answers under weight noise: the retention radius of theory's last section, with every metric
     that greedy answers allow.
 
     `mode_retention` here is greedy retention: the greedy answer stands in for the mode. The search stops once
-    a noise leaves less than 2 %.
+    a noise leaves less than 2 %. Noise is added in place to the weights that training moves, and taken back
+    bit for bit from `originals`, one tensor a parameter (None: a copy that is made here).
     """
-    noisy, original = frozen_copy(loaded.model), list(loaded.model.parameters())
+    noisy = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
+    originals = originals or [parameter.detach().clone() for parameter in noisy]
     generator = seeded(settings.seed, 13)
     bar = progress.start("probe: weight noise", len(noise))
     labelled = not run_without_labels(problems)
     initial, kept, table = None, [], []
     floor = base_rate_floor(task, problems) if labelled else None
     length, masked = settings.max_new_tokens or task.max_new_tokens, settings.mask_truncated_completions
-    for size in noise:
-        rows = []
-        for _ in range(draws if size else 1):
-            with torch.no_grad():
-                for parameter, value in zip(noisy.parameters(), original, strict=True):
-                    parameter.copy_(
-                        value
-                        if not size
-                        else value + size * torch.randn(value.shape, generator=generator).to(value.device)
-                    )
-            answers = greedy_answers(noisy, loaded.tokenizer, task, problems, length, cost, masked)
-            initial = initial or answers
-            rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
-        kept.append(size)
-        table.append({name: float(np.median([row[name] for row in rows])) for name in rows[0]})
-        bar.advance()
-        if table[-1]["mode_retention"] < 0.02:
-            break
+    try:
+        for size in noise:
+            rows = []
+            for _ in range(draws if size else 1):
+                _set_weights(noisy, originals, size, generator)
+                answers = greedy_answers(loaded.model, loaded.tokenizer, task, problems, length, cost, masked)
+                initial = initial or answers
+                rows.append(_greedy_metrics(task, problems, answers, initial, labelled))
+            kept.append(size)
+            table.append({name: float(np.median([row[name] for row in rows])) for name in rows[0]})
+            bar.advance()
+            if table[-1]["mode_retention"] < 0.02:
+                break
+    finally:
+        _set_weights(noisy, originals)
     bar.close()
     return RetentionCurve(
         np.array(kept), {name: np.array([row[name] for row in table]) for name in table[0]}, floor
     )
+
+
+@torch.no_grad()
+def _set_weights(parameters, originals, size: float = 0.0, generator=None) -> None:
+    """Each parameter's original value, bit for bit, plus noise of this size if there is any."""
+    for parameter, value in zip(parameters, originals, strict=True):
+        parameter.copy_(value)
+        if size:
+            noise = torch.randn(value.shape, generator=generator)
+            parameter.copy_(value + size * noise.to(value.device))
 
 
 def _greedy_metrics(task, problems, answers, initial, labelled) -> dict[str, float]:

@@ -4,6 +4,7 @@ import math
 
 from llm_bridge.forecast.calibration.outcome import verdict
 from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON
+from llm_bridge.forecast.clock import CONSTANT
 from llm_bridge.forecast.prior import silence_told
 from llm_bridge.forecast.probe import Probe
 from llm_bridge.training.settings import RunSettings
@@ -20,9 +21,12 @@ def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
     return calibration.heads[settings.criterion if told else "mode_retention"]
 
 
-def calibrated_verdict(told: dict[str, float], calibration, settings: RunSettings) -> tuple[str, list[str]]:
+def calibrated_verdict(
+    told: dict[str, float], calibration, settings: RunSettings, clock=CONSTANT, last: int | None = None
+) -> tuple[str, list[str]]:
     """The verdict, from the chances that the calibration gives within the budget, and what to do, one
-    sentence each.
+    sentence each. Where a clock tells of a schedule, `settings` are those at the constant rate and `last` is
+    the run's own number of steps.
     """
     budget, half = settings.max_steps, calibration.heads["half_life"]
     head = spoken_head(calibration, settings, labelled="label_accuracy" in told)
@@ -30,16 +34,16 @@ def calibrated_verdict(told: dict[str, float], calibration, settings: RunSetting
     gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
     code = verdict(met, lost, gain, rises)
     lines = [
-        f"Within {budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median: step"
-        f" {head.median(told):,.0f}), half of what there is to lose is lost with {lost:.0%} (step"
-        f" {half.median(told):,.0f}); the run ends better than it began with {gain:.0%}."
+        f"Within {last or budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median:"
+        f" {clock.told(head.median(told))}), half of what there is to lose is lost with {lost:.0%}"
+        f" ({clock.told(half.median(told))}); the run ends better than it began with {gain:.0%}."
     ]
     if rises >= 0.5:
-        lines.append(peak_told(told, calibration))
+        lines.append(peak_told(told, calibration, clock))
     if lost >= 0.5:
         early = max(1, half.interval(told)[0])
         lines.append(
-            f"Stop by step {early:,.0f} (lower end of the {half.level:.0%} interval), and keep a checkpoint"
+            f"Stop by {clock.told(early)} (lower end of the {half.level:.0%} interval), and keep a checkpoint"
             " before it."
         )
     if "label_accuracy" in told:
@@ -47,17 +51,24 @@ def calibrated_verdict(told: dict[str, float], calibration, settings: RunSetting
     return code, lines
 
 
-def peak_told(told: dict[str, float], calibration) -> str:
+def peak_told(told: dict[str, float], calibration, clock=CONSTANT) -> str:
     """Where accuracy peaks before it falls, and with labels how high."""
     rise, half = calibration.rise, calibration.heads["half_life"].median(told)
     low, middle, high = (max(1.0, share * half) for share in (rise.low, rise.when, rise.high))
     told_height = ""
     if "label_accuracy" in told:
         told_height = f" at about {rise.height(told['accuracy'], told['label_accuracy']):.0%}"
+    if not math.isfinite(clock.step(middle)):
+        return (
+            f"Accuracy should rise{told_height} and may peak beyond this schedule: runs that rose and fell"
+            f" peaked at {rise.when:.0%} of their half-life."
+        )
+    last = clock.step(high)
+    until = f"{last:,.0f}" if math.isfinite(last) else "its end"
     return (
-        f"Accuracy should first rise and peak{told_height} near step {middle:,.0f} ({low:,.0f} to"
-        f" {high:,.0f}), if it falls at all: runs that rose and fell peaked at {rise.when:.0%} of their"
-        " half-life."
+        f"Accuracy should first rise and peak{told_height} near step {clock.step(middle):,.0f}"
+        f" ({clock.step(low):,.0f} to {until}), if it falls at all: runs that rose and fell peaked at"
+        f" {rise.when:.0%} of their half-life."
     )
 
 
@@ -97,7 +108,9 @@ def advice(rows: list[dict], safe: float | None, prompts: float, settings: RunSe
         else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
     )
     lines += [
-        f"With {row['setting']}: {row['chance']:.0%}, median step {row['step']:,.0f}." for row in rows[1:]
+        f"With {row['setting']}: {row['chance']:.0%}, median"
+        + (f" step {row['step']:,.0f}." if math.isfinite(row["step"]) else " beyond the schedule.")
+        for row in rows[1:]
     ]
     if rows and rows[0]["chance"] > TRAINED_ON:
         held = (

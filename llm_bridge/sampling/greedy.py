@@ -30,7 +30,7 @@ def greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost, maske
     (llm_bridge.sampling.cost.Cost) is charged. masked: a completion that was cut off gives no answer.
     """
     drawn = sample(
-        model, tokenizer, [p.prompt for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True
+        model, tokenizer, [p.asked for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True
     )
     cost.add(drawn)
     ends = end_token_ids(model, tokenizer)

@@ -25,6 +25,13 @@ class Problem:
     answer: str | None
     data: Mapping = field(default_factory=dict, compare=False)
 
+    @property
+    def asked(self) -> str | list[int]:
+        """What a model is given to continue: the token ids that a trainer made of the prompt, where these are
+        known (`prompt_ids` of `data`), else the prompt.
+        """
+        return self.data.get("prompt_ids", self.prompt)
+
 
 class Task(ABC):
     """Prompts, answer extraction, equivalence and truth.

@@ -58,15 +58,7 @@ class RunSettings:
                 "optimizer", self.optimizer, "known optimizers are adam and sgd", "Use --optimizer adam"
             )
         self._check_products()
-        from sharpening.collapse import CRITERIA
-
-        if not isinstance(self.criterion, str) or self.criterion not in CRITERIA:
-            raise InputError(
-                "criterion",
-                self.criterion,
-                f"known criteria are {', '.join(CRITERIA)}",
-                "Use --criterion relative",
-            )
+        self._check_criterion()
         from sharpening.rewards import get_reward
 
         if not isinstance(self.reward, str):
@@ -80,6 +72,17 @@ class RunSettings:
                 self.prompts_per_step,
                 f"the reward {self.reward} compares each question with one rephrasing of it",
                 "Use an even --prompts-per-step",
+            )
+
+    def _check_criterion(self):
+        from sharpening.collapse import CRITERIA
+
+        if not isinstance(self.criterion, str) or self.criterion not in CRITERIA:
+            raise InputError(
+                "criterion",
+                self.criterion,
+                f"known criteria are {', '.join(CRITERIA)}",
+                "Use --criterion relative",
             )
 
     def _check_counts(self):

@@ -1,0 +1,347 @@
+"""A forecast of the run that a TRL trainer has planned: one line in the user's own script.
+
+forecast = llm_bridge.forecast_trainer(trainer, answer_pattern="last-number")
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from llm_bridge.console.numbers import SEEDS, whole
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, load_calibration
+from llm_bridge.forecast.calibration.voice import CURVES
+from llm_bridge.forecast.clock import Clock
+from llm_bridge.forecast.model import (
+    COARSE_NOISE,
+    MOST_PILOTS,
+    ROLLOUTS,
+    SILENT,
+    calibrated,
+    finite,
+    first_rate,
+)
+from llm_bridge.forecast.pilot import STEPS, PilotWatch, train_once
+from llm_bridge.forecast.result import ForecastStep, ModelForecast
+from llm_bridge.forecast.trainer_probe import TrainerRun, probe_trainer
+from llm_bridge.forecast.unseen import unseen_kinds
+from llm_bridge.models.loading import LoadedModel, fitting_threads
+from llm_bridge.sampling.cost import Cost
+from llm_bridge.sampling.rollouts import cut_off
+from llm_bridge.tasks.dataset import dataset_task, prompt_text
+from llm_bridge.training.evaluation import truncation_note
+from llm_bridge.training.planned import planned_rates, planned_steps, trainer_settings
+from llm_bridge.training.reward_function import TaskReward
+from llm_bridge.training.run_folder import problems_digest
+from llm_bridge.training.settings import RATES
+from llm_bridge.training.trainer_checks import check_trainer
+from llm_bridge.training.twin import (
+    bytes_of,
+    random_states_kept,
+    restore_weights,
+    trained_parameters,
+    twin_model,
+    twin_trainer,
+)
+from sharpening.collapse import collapse_steps
+from sharpening.trajectory import Trajectory, evaluation_steps
+
+PROMPTS, GRADIENT_PROMPTS = 64, 32
+"""Evaluation prompts that probe and pilot ask, and training prompts whose gradients are taken."""
+
+WHY = (
+    "a pilot has seen what this model does under this trainer's own rewards and updates, and its dates are"
+    " fitted on measured runs of tiny models; what those runs did not have is listed with the reasons"
+)
+
+
+@quiet_libraries()
+def forecast_trainer(
+    trainer,
+    *,
+    answers: Sequence | None = None,
+    answer_key: str | None = None,
+    answer_pattern: str | None = None,
+    extract: Callable[[str], str | None] | None = None,
+    criterion: str | None = None,
+    pilots: int = 1,
+    prompts: int = PROMPTS,
+    rollouts: int = ROLLOUTS,
+    gradient_prompts: int = GRADIENT_PROMPTS,
+    calibration: Path = SHIPPED,
+    progress=None,
+    tell: Callable[[str], None] | None = None,
+) -> ModelForecast:
+    """What the run that `trainer`, a TRL GRPOTrainer that has not trained, has planned will do to its model.
+
+    Probe and pilot run through the trainer's own class, rewards, configuration, data set and adapters, on a
+    throwaway copy that shares every weight that training does not move: with adapters only theirs are copied.
+    Weights, optimizer, state, logs and all random states of the trainer are afterwards what they were before.
+    Callbacks do not run; reward functions are called, and what they keep for themselves is not undone.
+
+    answers, extract: as in `CollapseMonitor`: one true answer a row of the training data set, and a function
+    that reads an answer from a completion's text; or, in their place, answer_key: the column of the true
+    answers (by default `answer`, where it is there), and answer_pattern: as of `llm_bridge.get_task`.
+    criterion: by default `relative` with true answers, `mode_retention` without. pilots, calibration: as of
+    `llm_bridge.forecast_model`. prompts, rollouts, gradient_prompts: how much the probe asks. tell: is given
+    sentences on what is about to be copied (by default standard error).
+
+    A schedule of the learning rate enters time as the sum of its rates. What no run of the calibration had is
+    listed in the reasons, and widens the intervals by the rule of `llm_bridge.forecast.unseen`.
+
+    Raises:
+        sharpening.errors.InputError: no GRPOTrainer, one that has trained, that runs in several processes or shards its weights,
+        that calls tools or reads images, a data set that is streamed, a schedule that cannot be told before
+        the run, and answers that do not fit.
+    """
+    progress, tell = progress or NullProgress(), tell or _on_standard_error
+    check_trainer(trainer)
+    whole("pilots", pilots, 1, MOST_PILOTS, "Leave it at 1, or use 3")
+    for name, value in (("prompts", prompts), ("gradient_prompts", gradient_prompts)):
+        whole(name, value, 2)
+    whole("rollouts", rollouts, 2)
+    task, read = dataset_task(
+        trainer.train_dataset,
+        name="train_dataset",
+        answers=answers,
+        answer_key=answer_key,
+        answer_pattern=answer_pattern,
+        extract=extract,
+        max_new_tokens=trainer.max_completion_length,
+    )
+    criterion = criterion or ("relative" if task.labelled else "mode_retention")
+    steps = planned_steps(trainer)
+    rates = planned_rates(trainer, steps)
+    evaluated, pool, held = _split(trainer, task, prompts)
+    settings = trainer_settings(
+        trainer,
+        rate=max(rates),
+        steps=steps,
+        prompts=len({problem.prompt for problem in task.problems}),
+        criterion=criterion,
+        eval_prompts=len(evaluated),
+    )
+    fitted = load_calibration("labelled" if task.labelled else "label-free", Path(calibration))
+    tell(copy_told(trainer.model))
+    with random_states_kept(), tempfile.TemporaryDirectory() as folder:
+        run = _throwaway(trainer, task, settings, evaluated, pool, held, Path(folder), progress)
+        with fitting_threads(run.loaded):
+            probe = probe_trainer(
+                run, rollouts=rollouts, gradient_prompts=gradient_prompts, noise=COARSE_NOISE
+            )
+            found = [_pilot(run, trainer, probe, number, Path(folder), held) for number in range(pilots)]
+        num_parameters = run.loaded.num_parameters
+        run.twin.accelerator.free_memory()
+    notes = [read, *held.notes, *task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)]
+    moved = [pilot for pilot in found if not pilot.silent]
+    common = dict(
+        model=_model_name(trainer),
+        task=task.name,
+        settings=settings,
+        speaker="pilot",
+        why_speaker=WHY,
+        alignment=None if probe.population.correct is None else float(probe.population.alignment),
+        coupling=probe.kernel.as_dict() | {"radius": finite(probe.radius.radius)},
+        prior=probe.prior.as_dict(),
+        cost=probe.cost.as_dict(),
+        pilot_records=[pilot.as_dict() for pilot in found],
+        problems=problems_digest(task),
+        notes=notes,
+    )
+    if not moved:
+        return _silent(probe, settings, common)
+    clock = Clock.of(rates)
+    kinds = unseen_kinds(
+        settings, num_parameters=num_parameters, clock=clock, reward_known=_known_reward(trainer)
+    )
+    return calibrated(probe, moved, settings, {}, common, fitted, clock=clock, kinds=kinds)
+
+
+def _on_standard_error(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def copy_told(model) -> str:
+    """What a forecast copies, and what stays shared, in one sentence."""
+    every, mine = bytes_of(model.parameters()), bytes_of(trained_parameters(model))
+    kind = "the adapter's weights" if hasattr(model, "peft_config") else "the weights that training moves"
+    if mine == every:
+        return (
+            f"The forecast copies all weights ({_size(mine)}) and, for the pilot, holds gradients and the"
+            " optimizer's state of the copy beside them; everything is dropped at its end."
+        )
+    return (
+        f"The forecast copies {kind} ({_size(mine)}); the other {_size(every - mine)} are shared and stay as"
+        " they are."
+    )
+
+
+def _size(count: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count = count / 1000
+    return f"{count:,.1f} GB"
+
+
+class _Held:
+    """Which rows of the data set the pilot trains on (None: all of them), and sentences on the choice."""
+
+    def __init__(self, rows: list[int] | None, notes: list[str]):
+        self.rows, self.notes = rows, notes
+
+
+def _split(trainer, task, prompts: int) -> tuple[list, list, _Held]:
+    """Evaluation problems, training problems, and the rows that the pilot may see: the evaluation problems
+    are kept from it where enough are left for a batch.
+    """
+    ordered = task.split(1)
+    every = [*ordered[1], *ordered[0]]
+    batch = trainer.args.generation_batch_size // trainer.num_generations
+    kept = min(prompts, len(every) - batch, len(every) // 2)
+    if kept >= 2:
+        evaluated, pool = every[:kept], every[kept:]
+        hidden = {problem.prompt for problem in evaluated}
+        rows = [
+            row
+            for row, prompt in enumerate(trainer.train_dataset["prompt"])
+            if prompt_text(prompt) not in hidden
+        ]
+        note = (
+            f"Answers are watched on {kept} prompts of the training data set, which the pilot does not train"
+            " on; the run does."
+        )
+        return evaluated, pool, _Held(rows, [note])
+    evaluated = every[: max(2, min(prompts, len(every)))]
+    note = (
+        f"The data set has {len(every)} prompts and a batch {batch}, so that none could be kept from the"
+        " pilot: answers are watched on prompts that it trains on."
+    )
+    return evaluated, every, _Held(None, [note])
+
+
+def _throwaway(trainer, task, settings, evaluated, pool, held, folder, progress) -> TrainerRun:
+    model = twin_model(trainer.model)
+    loaded = LoadedModel(_model_name(trainer), model, trainer._tokenizer)
+    twin = twin_trainer(
+        trainer, model, folder, seed=settings.seed, steps=STEPS, rows=held.rows, callback=None
+    )
+    prompts = trainer.train_dataset["prompt"]
+    asked = [*evaluated, *pool[:GRADIENT_PROMPTS]]
+    ids = _token_ids(twin, [prompts[problem.data["row"]] for problem in asked])
+    known = [
+        replace(problem, data={**problem.data, "asked": prompts[problem.data["row"]], "prompt_ids": own})
+        for problem, own in zip(asked, ids, strict=True)
+    ]
+    return TrainerRun(
+        twin,
+        trainer.train_dataset,
+        loaded,
+        task,
+        settings,
+        known[: len(evaluated)],
+        known[len(evaluated) :],
+        [parameter.detach() for parameter in trained_parameters(trainer.model)],
+        Cost(),
+        progress,
+    )
+
+
+def _token_ids(twin, prompts) -> list[list[int]]:
+    """As the trainer itself makes token ids of prompts."""
+    return [list(map(int, ids)) for ids in twin._tokenize_prompts(prompts)[0]]
+
+
+def _model_name(trainer) -> str:
+    config = trainer.model.config
+    return getattr(config, "_name_or_path", "") or type(trainer.model).__name__
+
+
+def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: _Held):
+    """One pilot by the trainer's own class, with seed and weights of its own."""
+    started = time.monotonic()
+    count = sum(parameter.numel() for parameter in trained_parameters(run.loaded.model))
+    low, high = RATES
+    rate = min(max(first_rate(probe, run.settings, count), low), high)
+    seed = (run.settings.seed + number) % SEEDS
+    settings = replace(run.settings, learning_rate=rate, seed=seed)
+    restore_weights(run.loaded.model, trainer.model)
+    bar = run.progress.start("probe: pilot", STEPS)
+    watch = PilotWatch(run.task, run.problems, run.loaded, settings, bar, run.cost)
+    _seed_everything(seed)
+    twin = twin_trainer(
+        trainer, run.loaded.model, folder, seed=seed, steps=STEPS, rows=held.rows, callback=watch
+    )
+    twin.args.__dict__["learning_rate"] = trainer.args.learning_rate or rate
+    _heard_by(watch, twin, run)
+    train_once(twin)
+    bar.close()
+    run.cost.seconds += time.monotonic() - started
+    return watch.pilot()
+
+
+def _seed_everything(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+def _heard_by(watch: PilotWatch, twin, run: TrainerRun) -> None:
+    """Every batch of completions that the twin scores passes through the watch first."""
+    score, group = twin._calculate_rewards, run.settings.rollouts
+    known = {problem.prompt: problem for problem in run.task.problems}
+    updates = twin.num_iterations
+
+    def scored(inputs, prompts, completions, completion_ids_list):
+        problems = [known[prompt_text(row["prompt"])] for row in inputs[::group]]
+        ids = [completion_ids_list[at : at + group] for at in range(0, len(inputs), group)]
+        texts = [run.loaded.tokenizer.batch_decode(part, skip_special_tokens=True) for part in ids]
+        unread = None
+        if run.settings.mask_truncated_completions:
+            unread = cut_off(ids, run.loaded.model, run.loaded.tokenizer)
+        watch.hear(problems, texts, unread)
+        generated = sum(map(len, completion_ids_list))
+        run.cost.generated_tokens += generated
+        run.cost.forward_tokens += generated * (1 + updates)
+        run.cost.backward_tokens += generated * updates
+        return score(inputs, prompts, completions, completion_ids_list)
+
+    twin._calculate_rewards = scored
+
+
+def _known_reward(trainer) -> bool:
+    """Whether the only reward is one of this package's that runs of the calibration had."""
+    if len(trainer.reward_funcs) != 1:
+        return False
+    (function,) = trainer.reward_funcs
+    if isinstance(function, TaskReward):
+        return function.reward.spec in CALIBRATED
+    return getattr(function, "__module__", None) == TaskReward.__module__
+
+
+def _silent(probe, settings, common: dict) -> ModelForecast:
+    """Nothing moved: every curve stays where the probe found it."""
+    steps = evaluation_steps(settings.max_steps, settings.eval_every)
+    start = {name: value for name, value in probe.prior.as_dict().items() if name in CURVES.values()}
+    still = {name: np.full(len(steps), value) for name, value in (start | {"mode_retention": 1.0}).items()}
+    curve = Trajectory(
+        steps, still, floor=probe.radius.floor, source="predicted", settings={"voice": "pilot"}
+    )
+    found = collapse_steps(curve)
+    return ModelForecast(
+        **common,
+        voices={"pilot": curve},
+        voices_collapse={"pilot": found},
+        collapse={
+            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
+            for name, step in found.items()
+        },
+        verdict="no_signal",
+        reasons=[f"Nothing to learn from: {SILENT}."],
+    )

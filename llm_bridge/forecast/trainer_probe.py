@@ -1,0 +1,210 @@
+"""The probe of a trainer's own run: its rollouts, and its own loss's gradients, prompt by prompt."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from llm_bridge.console.progress import NullProgress
+from llm_bridge.forecast.gradient_products import GradientProducts, exact_gram, sketched_gram
+from llm_bridge.forecast.kernel import Kernel
+from llm_bridge.forecast.prior import answer_population, prior_of
+from llm_bridge.forecast.probe import Probe, answer_gradients, retention_curve
+from llm_bridge.models.loading import LoadedModel
+from llm_bridge.sampling.cost import Cost
+from llm_bridge.sampling.memory import rows_that_fit
+from llm_bridge.sampling.rollouts import cut_off, sample
+from llm_bridge.sampling.seeding import seeded
+from llm_bridge.tasks import read_answers
+from llm_bridge.training.planned import TrainerSettings
+from llm_bridge.training.twin import bytes_of, trained_parameters
+
+
+@dataclass
+class TrainerRun:
+    """A throwaway trainer and what is asked of it.
+
+    rows: the data set; problems: evaluation prompts; pool: training prompts; the `data` of each holds its
+    `row`, the prompt as the data set has it (`asked`) and its token ids. originals: the user's own trained
+    weights, one tensor a parameter. cost is charged.
+    """
+
+    twin: object
+    rows: object
+    loaded: LoadedModel
+    task: object
+    settings: TrainerSettings
+    problems: list
+    pool: list
+    originals: list
+    cost: Cost = field(default_factory=Cost)
+    progress: object = field(default_factory=NullProgress)
+
+    def sampled_plainly(self) -> bool:
+        """Whether the run draws every token from the model's own distribution at its temperature."""
+        twin = self.twin
+        unchanged = twin.top_p in (None, 1.0) and twin.top_k in (None, 0, -1) and not twin.min_p
+        unchanged = unchanged and twin.repetition_penalty in (None, 1.0) and twin.rollout_func is None
+        return unchanged and not getattr(twin.args, "generation_kwargs", None)
+
+
+def probe_trainer(run: TrainerRun, *, rollouts: int, gradient_prompts: int, noise) -> Probe:
+    """As `llm_bridge.forecast.probe.probe_model`, by the trainer's own means: where it does not sample plainly
+    it draws the rollouts itself, and gradients are those of its own rewards, advantages and loss.
+    """
+    started, settings, task = time.monotonic(), run.settings, run.task
+    bar = run.progress.start("probe: rollouts", 1)
+    token_ids, texts = _draw(run, run.problems, rollouts)
+    bar.close()
+    truncated = cut_off(token_ids, run.loaded.model, run.loaded.tokenizer)
+    answers = read_answers(
+        run.problems, texts, task, truncated if settings.mask_truncated_completions else None
+    )
+    population = answer_population(task, run.problems, answers)
+    prior = prior_of(
+        answers.ids,
+        None if population.correct is None else answers.correct,
+        min(settings.rollouts, rollouts),
+        truncated=float(np.mean(truncated)),
+    )
+    kernel = measure_trainer_kernel(run, run.pool[:gradient_prompts])
+    radius = retention_curve(
+        run.loaded,
+        task,
+        run.problems,
+        settings,
+        run.cost,
+        run.progress,
+        draws=1,
+        noise=noise,
+        originals=run.originals,
+    )
+    run.cost.seconds += time.monotonic() - started
+    return Probe(population, prior, kernel, radius, run.cost)
+
+
+def _draw(run: TrainerRun, problems, rollouts: int) -> tuple[list, list]:
+    """Token ids and texts, (prompts, rollouts), of completions drawn as the run draws them."""
+    settings, tokenizer = run.settings, run.loaded.tokenizer
+    if run.sampled_plainly():
+        drawn = sample(
+            run.loaded.model,
+            tokenizer,
+            [problem.asked for problem in problems],
+            rollouts=rollouts,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            generator=seeded(settings.seed, 11),
+            chunk=rows_that_fit(run.loaded.model, problems, settings.max_new_tokens),
+        )
+        run.cost.add(drawn)
+        return drawn.token_ids, drawn.texts
+    # TRL draws as many completions as it is given prompts.
+    asked = [problem for problem in problems for _ in range(rollouts)]
+    flat, width = [], run.twin.args.per_device_train_batch_size
+    for start in range(0, len(asked), width):
+        prompts = [problem.data["asked"] for problem in asked[start : start + width]]
+        with run.twin.accelerator.autocast():
+            flat += run.twin._generate(prompts)[1]
+    generated = sum(map(len, flat))
+    run.cost.generated_tokens += generated
+    run.cost.forward_tokens += generated + rollouts * sum(len(problem.asked) for problem in problems)
+    token_ids = [flat[start : start + rollouts] for start in range(0, len(flat), rollouts)]
+    return token_ids, [tokenizer.batch_decode(group, skip_special_tokens=True) for group in token_ids]
+
+
+def measure_trainer_kernel(run: TrainerRun, problems) -> Kernel:
+    """The kernel between prompts from gradients of the trainer's own loss; zero where no prompt has one."""
+    batches = _scored(run, problems)
+    parameters = trained_parameters(run.loaded.model)
+
+    def gradient_of(row):
+        batch = batches[row]
+        return _loss_gradient(run, batch, parameters, row) if batch["advantages"].any() else None
+
+    size = 4 * sum(parameter.numel() for parameter in parameters)
+    exact = size * len(problems) <= bytes_of(run.loaded.model.parameters()) / 2
+    bar = run.progress.start("probe: gradients", len(problems) * (1 if exact else 2))
+    run.loaded.model.train()
+    try:
+        if exact:
+            table = torch.zeros((len(problems), size // 4))
+            for row in range(len(problems)):
+                if (found := gradient_of(row)) is not None:
+                    table[row] = torch.cat([part.reshape(-1).float() for part in found]).cpu()
+                bar.advance()
+            estimate = exact_gram(table)
+        else:
+            estimate = sketched_gram(gradient_of, len(problems), seed=run.settings.seed, advance=bar.advance)
+    finally:
+        run.loaded.model.eval()
+    bar.close()
+    texts = [batch["texts"] for batch in batches]
+    answers = read_answers(problems, texts, run.task)
+    advantages = np.array([batch["advantages"].float().cpu().numpy() for batch in batches])
+    flat = answer_gradients(answers.ids, advantages, len(answers.labels))
+    length = float(np.mean([batch["completion_mask"].sum(1).float().mean().item() for batch in batches]))
+    products = GradientProducts(estimate, flat, answers.labels, length)
+    found = products.kernel() if np.any(flat) and np.diag(estimate.gram).any() else Kernel()
+    return replace(found, gradient_prompts=len(problems))
+
+
+def _scored(run: TrainerRun, problems) -> list[dict]:
+    """One group of completions a prompt, generated, rewarded and given advantages by the trainer."""
+    twin, group, found = run.twin, run.settings.rollouts, []
+    each = max(1, twin.args.per_device_train_batch_size // group)
+    for start in range(0, len(problems), each):
+        part = problems[start : start + each]
+        inputs = [dict(run.rows[problem.data["row"]]) for problem in part for _ in range(group)]
+        twin.model.train()
+        with twin.accelerator.autocast():
+            batch = twin._generate_and_score_completions(inputs)
+        size = len(inputs)
+        for place in range(len(part)):
+            mine = slice(place * group, (place + 1) * group)
+            own = {
+                name: value[mine]
+                if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
+                else value
+                for name, value in batch.items()
+            }
+            ids = [
+                row[mask.bool()].tolist()
+                for row, mask in zip(own["completion_ids"], own["completion_mask"], strict=True)
+            ]
+            own["texts"] = run.loaded.tokenizer.batch_decode(ids, skip_special_tokens=True)
+            positions = int(own["prompt_mask"].sum() + own["completion_mask"].sum())
+            run.cost.generated_tokens += sum(map(len, ids))
+            run.cost.forward_tokens += positions
+            found.append(own)
+    return found
+
+
+def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[torch.Tensor]:
+    """The gradient of the trainer's loss on one group, the same at every call; as many rows at once as one
+    of its own micro-batches has.
+    """
+    twin, size = run.twin, len(batch["advantages"])
+    width = min(size, twin.args.per_device_train_batch_size)
+    total = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+    torch.manual_seed(row)
+    for start in range(0, size, width):
+        part = {
+            name: value[start : start + width]
+            if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
+            else value
+            for name, value in batch.items()
+        }
+        part["num_items_in_batch"] = part["completion_mask"].sum().clamp(min=1)
+        with twin.accelerator.autocast():
+            loss = twin.compute_loss(twin.model, part)
+        share = len(part["advantages"]) / size
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for sum_, gradient in zip(total, found, strict=True):
+            if gradient is not None:
+                sum_.add_(gradient, alpha=share)
+        positions = int(part["prompt_mask"].sum() + part["completion_mask"].sum())
+        run.cost.forward_tokens += positions
+        run.cost.backward_tokens += positions
+    return total

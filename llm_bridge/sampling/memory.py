@@ -1,0 +1,45 @@
+"""How many sequences may run through a model at once, from the memory that is free."""
+
+import os
+
+import torch
+
+SHARE = 0.25
+"""Of the free memory that one forward pass may take."""
+
+MOST = 512
+"""Sequences beyond which larger batches were no faster."""
+
+
+def free_bytes(device) -> int:
+    """Memory that is free on a device, in bytes; of the CPU what the system calls available."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    try:
+        with open("/proc/meminfo") as file:
+            found = next(line for line in file if line.startswith("MemAvailable"))
+        return int(found.split()[1]) * 1024
+    except (OSError, StopIteration, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def bytes_a_row(model, length: int) -> int:
+    """What one sequence of that many tokens takes while it grows, at the most: its cache, and a row of logits
+    as 32-bit numbers on their way to a draw in 64 bits.
+    """
+    config = model.config.get_text_config()
+    layers = getattr(config, "num_hidden_layers", 1) or 1
+    width = getattr(config, "hidden_size", 1) or 1
+    heads = getattr(config, "num_attention_heads", 1) or 1
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    cache = 2 * layers * length * (width * kept // heads) * model.dtype.itemsize
+    return cache + 24 * (getattr(config, "vocab_size", 1) or 1) + 16 * width * length
+
+
+def rows_that_fit(model, problems, new_tokens: int) -> int:
+    """Sequences that may run at once: at most MOST, and no more than SHARE of the free memory holds."""
+    longest = max((len(problem.asked) for problem in problems), default=1) + new_tokens
+    return int(max(1, min(MOST, SHARE * free_bytes(model.device) // bytes_a_row(model, longest))))

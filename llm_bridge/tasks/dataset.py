@@ -1,0 +1,141 @@
+"""A task made of the rows of a trainer's data set: texts or chats, with or without a true answer."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from llm_bridge.answers.extraction import extractor
+from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.distinct import distinct_problems, repeats_note
+from llm_bridge.tasks.jsonl import JsonlTask, default_pattern, is_mathematics
+from llm_bridge.tasks.prompts import PromptTask
+from sharpening.errors import InputError
+
+ANSWER = "answer"
+"""The column that is read where none is named and this one is there."""
+
+
+def prompt_text(prompt) -> str:
+    """A prompt as one text; of a chat what its messages say, one after another."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n\n".join(_content(message) for message in prompt)
+
+
+def _content(message) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content)
+
+
+class DatasetTask(JsonlTask):
+    """Rows read as those of a JSONL file are; each problem's `data` holds `row`, the first row that asks it."""
+
+    def __init__(self, name: str, texts: Sequence[str], answers, answer_pattern: str | None, length: int):
+        self.path, self.name, self.max_new_tokens = Path(name), name, length
+        known = [answer for answer in answers if answer is not None]
+        self.answer_pattern = answer_pattern or default_pattern(known)
+        self._kind = self.answer_pattern.partition(":")[0]
+        self._mathematics = is_mathematics(self.answer_pattern, known)
+        self.exact_labels = not self._mathematics
+        self._read = extractor(self.answer_pattern)
+        every = [
+            Problem(text, self._truth(row, answer), {"row": row, "answer": answer})
+            for row, (text, answer) in enumerate(zip(texts, answers, strict=True))
+        ]
+        self._loaded = distinct_problems(self, every)
+        self.notes = repeats_note(self.name, len(every), len(self._loaded))
+        self.description = f"{len(self._loaded)} prompts, answers read by {self.answer_pattern}"
+
+
+class _ExtractedTask(PromptTask):
+    """Rows whose answers a function reads."""
+
+    def __init__(self, name, texts, answers, extract, length):
+        super().__init__(list(texts), None if answers[0] is None else answers, extract, length)
+        self.name, self.answer_pattern = name, None
+        self._problems = tuple(
+            Problem(problem.prompt, problem.answer, {"row": row})
+            for row, problem in enumerate(self._problems)
+        )
+
+
+def dataset_task(
+    dataset,
+    *,
+    name: str,
+    answers: Sequence | None = None,
+    answer_key: str | None = None,
+    answer_pattern: str | None = None,
+    extract: Callable[[str], str | None] | None = None,
+    max_new_tokens: int,
+) -> tuple[Task, str]:
+    """The task of a data set with a column `prompt`, and a sentence on how its answers are read.
+
+    answers: one true answer a row; or answer_key: the column that holds them (by default `answer`, where it
+    is there; of a text with "####" what stands behind). answer_pattern: how one is read from a completion, as
+    in `llm_bridge.get_task`; or extract: a function that reads it.
+
+    Raises: InputError for a column that is missing, answers on some rows only, both kinds of either argument,
+    a true answer that the pattern cannot read, and a prompt with two different true answers.
+    """
+    if answers is not None and answer_key is not None:
+        raise InputError("answer_key", answer_key, "the answers are given already", "Leave one of them out")
+    if extract is not None and answer_pattern is not None:
+        raise InputError(
+            "answer_pattern", answer_pattern, "a function reads the answers already", "Leave one of them out"
+        )
+    columns = dataset.column_names
+    if "prompt" not in columns:
+        raise InputError(
+            "train_dataset", columns, "it has no column prompt", "Name the column that is asked `prompt`"
+        )
+    truths, where = _truths(dataset, answers, answer_key)
+    texts = [prompt_text(prompt) for prompt in dataset["prompt"]]
+    task: Task
+    if extract is not None:
+        task = _ExtractedTask(name, texts, truths, extract, max_new_tokens)
+        read = f"by {getattr(extract, '__name__', 'a function')}"
+    else:
+        task = by_pattern = DatasetTask(name, texts, truths, answer_pattern, max_new_tokens)
+        read = f"by the pattern {by_pattern.answer_pattern}"
+    return task, f"Answers are read {read}; {where}."
+
+
+def _truths(dataset, answers, key) -> tuple[list[str | None], str]:
+    count = len(dataset)
+    if answers is not None:
+        found, where = list(answers), "true answers are those given"
+        if len(found) != count:
+            raise InputError(
+                "answers", len(found), f"the data set has {count} rows", "Give one true answer a row"
+            )
+    else:
+        key = key or (ANSWER if ANSWER in dataset.column_names else None)
+        if key is None:
+            return [None] * count, "there are no true answers, so only what needs none is told"
+        if key not in dataset.column_names:
+            raise InputError(
+                "answer_key",
+                key,
+                f"the data set has the columns {', '.join(dataset.column_names)}",
+                "Name the column of the true answers",
+            )
+        found, where = list(dataset[key]), f"true answers stand in the column {key}"
+    if any(answer is None for answer in found):
+        row = next(row for row, answer in enumerate(found) if answer is None)
+        raise InputError(
+            "answers",
+            None,
+            f"row {row} has no true answer and others have one",
+            "Leave rows without one out of the data set",
+        )
+    for row, answer in enumerate(found):
+        if not isinstance(answer, str | int | float) or isinstance(answer, bool) or not str(answer).strip():
+            raise InputError(
+                "answers",
+                repr(answer)[:60],
+                f"the true answer of row {row} is neither a text nor a number, or it is empty",
+                "Give one text or number a row",
+            )
+    return [str(answer).rpartition("####")[2].strip() for answer in found], where
