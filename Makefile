@@ -46,7 +46,7 @@ $(DEV): $(RUN)
 	@touch $@
 
 clean:  ## remove what builds and runs leave behind, but not the environment
-	rm -rf site build dist reports .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf site build dist reports .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache *.egg-info
 	find sharpening llm_bridge tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too

@@ -43,7 +43,7 @@ def checked_rows(log_probs: np.ndarray, fix: str) -> np.ndarray:
     return np.where(coarse[..., None], normalised(log_probs), log_probs) if coarse.any() else log_probs
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Population:
     """Policies over answers for many prompts. An answer index means the same label for every prompt: the
     shared part of a coupling moves labels.
@@ -124,6 +124,28 @@ class Population:
                 "the shape is (prompts, answers), without NaN or +infinity, with a finite entry in every row",
             )
         return cls(normalised(logits), correct, **fields)
+
+    @classmethod
+    def from_probs(cls, probs: np.ndarray, correct: np.ndarray | None = None, **fields) -> Population:
+        """Policies from probabilities, (prompts, answers) >= 0, rows that sum to 1 to within 1e-6; other fields as
+        in `Population`.
+
+        Raises: InputError for another shape, a negative or missing value, or a row with another sum.
+        """
+        probs = np.asarray(probs, dtype=np.float64)
+        if probs.ndim != 2 or 0 in probs.shape or not np.all(probs >= 0) or not np.isfinite(probs).all():
+            raise InputError("probs", probs, "they are (prompts, answers) finite numbers >= 0")
+        sums = probs.sum(axis=1)
+        if np.any(np.abs(sums - 1.0) > 1e-6):
+            row = int(np.abs(sums - 1.0).argmax())
+            raise InputError(
+                "probs",
+                f"a row (prompt {row}) that sums to {sums[row]:.6g}",
+                "every row is a distribution and sums to 1",
+                "Divide by the row sums, or use Population.from_counts for counts",
+            )
+        with np.errstate(divide="ignore"):
+            return cls.from_logits(np.log(probs), correct, **fields)
 
     @classmethod
     def from_counts(
@@ -233,6 +255,17 @@ class Population:
         return cls.from_logits(
             sharpness * logits, correct, coupling=NoCoupling() if coupling is None else coupling
         )
+
+    def __repr__(self) -> str:
+        told = [f"{self.num_prompts:,} prompts, {self.num_answers:,} answers"]
+        if self.rephrasings > 1:
+            told.append(f"{self.rephrasings} rephrasings of each question")
+        told.append(f"entropy {float(self.prompt_weights @ self.entropy):.3g} nats")
+        if self.correct is not None:
+            told.append(f"accuracy {self.accuracy:.3g}, alignment {self.alignment:.3g}")
+        else:
+            told.append("no labels")
+        return f"Population: {'; '.join(told)}; {self.coupling!r}"
 
     def replace(self, **changes) -> Population:
         """The same population with some fields changed, e.g.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sharpening.errors import InputError
+from sharpening.trajectory_text import html_table, table
 
 SCHEMA = 1
 SOURCES = ("simulated", "measured", "predicted")
@@ -136,7 +137,7 @@ def write_json(path: str | os.PathLike, data: Any, indent: int | None = 1) -> Pa
     return path
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """Metrics of a run at increasing steps, from step 0 on.
 
@@ -218,6 +219,21 @@ class Trajectory:
 
     def __reduce__(self):
         return type(self), (self.step, dict(self.metrics), self.floor, self.source, self.settings)
+
+    def _heading(self) -> str:
+        floor = "" if self.floor is None else f", floor {self.floor:.3g}"
+        asked = ", ".join(
+            f"{name} {self.settings[name]}" for name in ("reward", "learning_rate") if name in self.settings
+        )
+        return f"Trajectory: {self.source}, steps 0 to {self.horizon} ({len(self)} evaluations){floor}" + (
+            f"; {asked}" if asked else ""
+        )
+
+    def __repr__(self) -> str:
+        return table(self._heading(), self.metrics)
+
+    def _repr_html_(self) -> str:
+        return html_table(self._heading(), self.metrics)
 
     def has(self, name: str) -> bool:
         """True if the metric was recorded."""

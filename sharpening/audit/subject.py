@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -12,13 +11,7 @@ from sharpening.audit.text import numbers
 from sharpening.errors import InputError
 from sharpening.rewards import Reward, TokenStatistics, get_reward
 from sharpening.rewards.asking import listed, reads_labels
-
-SIGNALS = {
-    "correct": "labels",
-    "clusters": "clusters",
-    "reference": "reference_log_probs",
-    "previous": "previous_log_probs",
-}
+from sharpening.rewards.function import SIGNALS, parameters
 
 
 class Subject:
@@ -43,7 +36,7 @@ class Subject:
         elif callable(reward):
             self._call, self.needs = reward, frozenset()
             self.name = getattr(reward, "__name__", type(reward).__name__)
-            self.reads = frozenset(_parameters(reward)) & {*SIGNALS, "no_answer", "step"}
+            self.reads = frozenset(parameters(reward)) & {*SIGNALS, "no_answer", "step"}
         else:
             raise InputError(
                 "reward",
@@ -160,10 +153,3 @@ def _tried(ask: Callable, reward: Reward, case: Case, labels: np.ndarray) -> np.
     except Exception:
         return None
     return found[0] if found.shape == (1, len(case.weights)) else None
-
-
-def _parameters(function: Callable) -> list[str]:
-    try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return []

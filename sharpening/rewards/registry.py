@@ -10,7 +10,7 @@ from types import ModuleType
 
 from sharpening.errors import InputError
 from sharpening.rewards.base import Reward, RewardCard
-from sharpening.rewards.spec import normal, split_spec, with_settings
+from sharpening.spec import normal, split_spec, with_settings
 
 ENTRY_POINTS = "sharpening.rewards"
 REWARDS: dict[str, Reward] = {}

@@ -5,7 +5,8 @@ in the mean field.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.rewards import REWARDS, Reward, get_reward
+from sharpening.rewards.function import function_reward
 from sharpening.simulation import blocks
 from sharpening.simulation.blame import check_finite
 from sharpening.simulation.blocks import run_blocks
@@ -23,13 +25,13 @@ from sharpening.simulation.plan import Plan
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import Settings
 from sharpening.trajectory import Trajectory, evaluation_steps
-from sharpening.updates import Update
+from sharpening.updates import Update, get_update
 
 
 def simulate(
     population: Population,
-    reward: Reward | str,
-    update: Update,
+    reward: Reward | str | Callable,
+    update: Update | str,
     *,
     num_steps: int,
     key=None,
@@ -69,7 +71,9 @@ def simulate(
 
     Evaluation is by the population vote (infinitely many rollouts, `sharpening.metrics.exact_metrics`)
     against the initial policies. The trajectory's floor is the largest base rate of one true answer among the
-    evaluated prompts. Memory is linear in prompts * answers: no policy but the initial and the present one is
+    evaluated prompts. `reward` may be a plain function of log_probs (prompts, answers), or one whose first
+    parameter is called `answers` (prompts, rollouts) for "sampled" (`sharpening.rewards.function`); `update` may be
+    a text such as "grpo(learning_rate=0.5)" (`get_update`). Memory is linear in prompts * answers: no policy but the initial and the present one is
     kept. Updates see one prompt at a time, and rewards too unless their card lists `questions`: what a prompt
     gets cannot depend on the other rows of the arrays they are given (large populations come in blocks of
     prompts).
@@ -104,8 +108,8 @@ def simulate(
 
 def simulate_many(
     population: Population,
-    reward: Reward | str,
-    update: Update,
+    reward: Reward | str | Callable,
+    update: Update | str,
     keys,
     *,
     together: int = 8,
@@ -133,14 +137,15 @@ def simulate_many(
 
 def _simulate(
     population: Population,
-    reward: Reward | str,
-    update: Update,
+    reward: Reward | str | Callable,
+    update: Update | str,
     keys: Sequence,
     together: int,
     settings: Settings,
     devices,
 ) -> list[Trajectory]:
-    reward = get_reward(reward) if isinstance(reward, str) else _canonical(reward)
+    reward = _as_reward(reward)
+    update = get_update(update)
     settings.check(population, reward, update)
     settings.warn_if_still(population.coupling)
     trained = settings.trained(population)
@@ -185,6 +190,14 @@ def _simulate(
         )
         for i, key in enumerate(keys)
     ]
+
+
+def _as_reward(reward: Reward | str | Callable) -> Reward:
+    if isinstance(reward, str):
+        return get_reward(reward)
+    if callable(reward) and not isinstance(reward, Reward) and not hasattr(reward, "card"):
+        return function_reward(reward)
+    return _canonical(reward) if isinstance(reward, Reward) else cast(Reward, reward)
 
 
 def _canonical(reward: Reward) -> Reward:

@@ -10,11 +10,19 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from sharpening import InputError, KLProx, NaturalGradient, RewardCard, SoftmaxGradient, get_reward
+from sharpening import (
+    InputError,
+    KLProx,
+    NaturalGradient,
+    RewardCard,
+    SoftmaxGradient,
+    audit_reward,
+    get_reward,
+)
 from sharpening.audit.steps import kl_prox, limit_share, softmax_gradient
 from sharpening.audit.token_tree import LEAVES, TreeCase, leaf_log_probs, node_log_probs, statistics
 from sharpening.rewards.certainty import TokenReward
-from sharpening.testing import arbitrary_rewards, audit_reward, policies
+from sharpening.testing import arbitrary_rewards, policies
 from sharpening.trees import passes, shape
 from sharpening.trees import statistics as tree_statistics
 

@@ -1,9 +1,13 @@
 """Populations: estimation from samples, the numbers read off them, what they refuse."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from sharpening import CompoundSymmetric, InputError, Population, exact_metrics, summarize
 from sharpening.testing import answer_groups, populations
@@ -167,3 +171,20 @@ def test_a_float32_prior_keeps_every_theorem_true():
     for theorem in list_theorems():
         verdict = theorem.check(population, step_size=0.5)
         assert verdict.status in (VerdictStatus.HOLDS, VerdictStatus.VIOLATED), (theorem.name, verdict)
+
+
+@given(st.integers(1, 5).flatmap(lambda k: arrays(np.float64, (3, k), elements=st.floats(1e-6, 1))))
+def test_probabilities_come_back(weights):
+    probs = weights / weights.sum(axis=1, keepdims=True)
+    assert np.allclose(Population.from_probs(probs).probs, probs, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("bad", [[[0.5, 0.6]], [[-0.1, 1.1]], [[math.nan, 1.0]], [0.5, 0.5], [[3, 1]], [[]]])
+def test_what_is_no_distribution_is_refused(bad):
+    with pytest.raises(InputError, match="probs"):
+        Population.from_probs(bad)
+
+
+def test_a_population_is_shown_in_one_line():
+    shown = repr(Population.synthetic(0, 1024, 50))
+    assert "1,024 prompts, 50 answers" in shown and "accuracy" in shown and "\n" not in shown

@@ -23,6 +23,7 @@ from sharpening import (
     RewardCard,
     SoftmaxGradient,
     VerdictStatus,
+    audit_reward,
     flow,
     get_reward,
     get_theorem,
@@ -32,7 +33,6 @@ from sharpening import (
     simulate_tree,
     thinking_prior,
 )
-from sharpening.audit import audit_reward
 from sharpening.rewards import registry
 from sharpening.rewards.asking import exact_rewards, group_rewards
 from sharpening.verification.run import run_schedule

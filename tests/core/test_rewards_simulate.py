@@ -10,6 +10,7 @@ from sharpening import (
     GRPO,
     REWARDS,
     CompoundSymmetric,
+    InputError,
     KLProx,
     MajorityReward,
     Population,
@@ -171,3 +172,44 @@ def test_a_name_belongs_to_one_reward(clean_registry):
     cls = register_reward(first_answer("constant"))
     assert isinstance(get_reward("constant"), cls) and register_reward(cls) is cls
     assert isinstance(get_reward("majority"), MajorityReward)
+
+
+class TestPlainFunctions:
+    """A function is a reward, as it is for `audit_reward`."""
+
+    def test_it_is_the_reward_that_says_the_same(self):
+        def mine(log_probs, correct):
+            return correct * 1.0
+
+        run = dict(num_steps=8)
+        own, known = (
+            simulate(HARD, mine, "grpo(learning_rate=0.5)", **run),
+            simulate(HARD, "true", GRPO(0.5), **run),
+        )
+        assert (
+            np.allclose(own["accuracy"], known["accuracy"], atol=1e-12) and own.settings["reward"] == "mine"
+        )
+
+    def test_labels_reach_only_a_function_that_names_them(self):
+        prior = HARD.replace(correct=None)
+        with pytest.raises(InputError, match="correct"):
+            simulate(prior, lambda log_probs, correct: log_probs, "grpo", num_steps=1)
+        assert simulate(prior, lambda log_probs: 0 * log_probs, "grpo", num_steps=1).horizon == 1
+
+    def test_rollouts_are_scored_by_a_function_of_answers(self):
+        run = dict(num_steps=5, method="sampled", dataset_size=3, prompts_per_step=2)
+        own = simulate(HARD, lambda answers: (answers == 0) * 1.0, GRPO(5.0), **run)
+        assert own["train_accuracy"].shape == (6,)
+        with pytest.raises(InputError, match="`exact`"):
+            simulate(HARD, lambda answers: answers, GRPO(1.0), num_steps=1)
+        with pytest.raises(InputError, match="`group`"):
+            simulate(HARD, lambda log_probs: log_probs, GRPO(1.0), **run)
+
+    @pytest.mark.parametrize("bad", [lambda: 1, MajorityReward, 3, None])
+    def test_what_is_no_reward_is_refused_by_name(self, bad):
+        with pytest.raises(InputError, match="reward"):
+            simulate(HARD, bad, "grpo", num_steps=1)
+
+    def test_numpy_in_a_function_is_a_sentence(self):
+        with pytest.raises(InputError, match="traced by JAX"):
+            simulate(HARD, lambda log_probs: np.exp(log_probs), "grpo", num_steps=1)

@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 
 from sharpening import METRICS, InputError, Trajectory
 from sharpening.trajectory import early_steps, is_evaluated, write_json
+from sharpening.trajectory_text import sparkline
 
 values = st.floats(allow_infinity=False, width=64)
 names = st.sampled_from([*METRICS, "train_accuracy"])
@@ -215,3 +216,28 @@ def test_the_package_opens_lazily():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class TestShown:
+    @given(trajectories())
+    def test_one_line_a_metric_and_no_page_of_numbers(self, trajectory):
+        lines = repr(trajectory).splitlines()
+        assert len(lines) == 1 + len(trajectory.metrics) and all(len(line) < 200 for line in lines)
+        for line, name in zip(lines[1:], trajectory.metrics, strict=True):
+            assert line.split()[0] == name
+
+    @given(arrays(np.float64, st.integers(1, 80), elements=st.floats(-1e6, 1e6) | st.just(math.nan)))
+    def test_bars_keep_the_order_of_the_values(self, values):
+        bars = sparkline(values, width=80)
+        assert len(bars) == len(values)
+        known = [(value, bar) for value, bar in zip(values, bars, strict=True) if not math.isnan(value)]
+        assert [bar for value, bar in sorted(known)] == sorted(bar for _, bar in known)
+        assert all(bar == " " for value, bar in zip(values, bars, strict=True) if math.isnan(value))
+
+    def test_long_curves_keep_their_ends(self):
+        assert sparkline(np.linspace(0, 1, 1000)) == "▁▁▁▂▂▂▃▃▃▄▄▄▅▅▅▆▆▆▇▇▇███"
+        assert sparkline([0.0] * 999 + [1.0])[-1] == "█" and sparkline([2.0, 2.0]) == "▁▁"
+
+    def test_a_notebook_gets_a_table_in_which_names_are_text(self):
+        shown = Trajectory([0, 1], {"<b>": [0.25, 0.5]})._repr_html_()
+        assert "&lt;b&gt;" in shown and "<b>" not in shown and "0.25" in shown

@@ -327,6 +327,12 @@ def test_the_mean_of_small_groups_is_the_exact_softmax_gradient_times_one_minus_
     assert np.all(np.abs(sampled.mean(axis=0) - limit) < 5 * sampled.std(axis=0) / np.sqrt(groups))
 
 
+def test_an_update_is_what_its_text_says():
+    assert get_update("KL-prox(beta=0.25, reference=initial)") == KLProx(0.25, "initial")
+    assert get_update(KLProx(0.25), reference="initial") == KLProx(0.25, "initial")
+    assert get_update("grpo(learning_rate=0.5)", learning_rate=2.0) == GRPO(2.0)
+
+
 def test_updates_are_found_by_name_and_refuse_nonsense():
     assert isinstance(get_update("grpo", learning_rate=2.0), GRPO) and all(
         isinstance(cls(), Update) for cls in UPDATES.values()
@@ -337,6 +343,12 @@ def test_updates_are_found_by_name_and_refuse_nonsense():
         lambda: KLProx(0.0),
         lambda: KLProx(reference="first"),
         lambda: get_update("sgd"),
+        lambda: get_update("grpo(lr=1)"),
+        lambda: get_update("grpo(1.0)"),
+        lambda: get_update("grpo(learning_rate=fast)"),
+        lambda: get_update("grpo", rate=1.0),
+        lambda: get_update(GRPO),
+        lambda: get_update(0.5),
     ):
         with pytest.raises(InputError):
             bad()

@@ -1,4 +1,4 @@
-"""Rewards as text: "majority", "noisy-verifier(tpr=0.9, fpr=0.2)", and rewards inside rewards; quotes protect
+"""Rewards and updates as text: "majority", "noisy-verifier(tpr=0.9, fpr=0.2)", and rewards inside rewards; quotes protect
 commas and brackets.
 """
 
@@ -9,12 +9,11 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from sharpening.errors import InputError
-from sharpening.rewards.base import Reward
 
 
-def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+def split_spec(spec: str, kind: str = "reward") -> tuple[str, dict[str, str]]:
     """The name and the settings, both as text: "name" or "name(key=value, ...)", where a value may hold
-    brackets of its own.
+    brackets of its own. `kind`: the argument that errors name.
 
     Raises: InputError if the brackets do not match or a setting is not key=value.
     """
@@ -23,29 +22,29 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
         return name.strip(), {}
     if not rest.endswith(")"):
         raise InputError(
-            "reward",
+            kind,
             spec,
             "settings stand in one pair of brackets after the name",
             "Write name(setting=value, ...)",
         )
     settings: dict[str, str] = {}
-    for part in filter(str.strip, _split_at_commas(spec, rest[:-1])):
+    for part in filter(str.strip, _split_at_commas(spec, rest[:-1], kind)):
         key, equals, value = part.partition("=")
         key, value = key.strip().replace("-", "_"), value.strip()
         if not equals or not key.isidentifier() or not value:
             raise InputError(
-                "reward",
+                kind,
                 spec,
                 f"{part.strip()!r} is not of the form setting=value",
                 "Write name(setting=value, ...)",
             )
         if key in settings:
-            raise InputError("reward", spec, f"the setting {key} is given twice")
+            raise InputError(kind, spec, f"the setting {key} is given twice")
         settings[key] = value
     return name.strip(), settings
 
 
-def _split_at_commas(spec: str, text: str) -> list[str]:
+def _split_at_commas(spec: str, text: str, kind: str) -> list[str]:
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote or character in "\"'":
@@ -59,7 +58,7 @@ def _split_at_commas(spec: str, text: str) -> list[str]:
         else:
             parts[-1] += character
     if depth or quote:
-        raise InputError("reward", spec, "its brackets do not match" if depth else "a quote is not closed")
+        raise InputError(kind, spec, "its brackets do not match" if depth else "a quote is not closed")
     return parts
 
 
@@ -68,33 +67,33 @@ def normal(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", name.strip().lower())
 
 
-def with_settings(reward: Reward, settings: dict[str, str], parse_reward) -> Reward:
-    """The reward with some settings changed; the type of each field's default decides how its text is read.
+def with_settings(owner: Any, settings: dict[str, str], parse_reward, kind: str = "reward") -> Any:
+    """The reward (or update) with some settings changed; the type of each field's default decides how its text
+    is read.
 
     `parse_reward` reads the text of a setting that is itself a reward. Raises: InputError naming the known
     settings, or, from the reward itself, the rule that a value breaks.
     """
     if not settings:
-        return reward
+        return owner
     known: dict[str, Any] = (
-        {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
+        {field.name: getattr(owner, field.name) for field in fields(owner)} if is_dataclass(owner) else {}
     )
     for key, text in settings.items():
         if key not in known:
             rule = (
-                f"settings of the reward {reward.name!r} are {', '.join(known)}"
+                f"settings of the {kind} {owner.name!r} are {', '.join(known)}"
                 if known
-                else f"the reward {reward.name!r} has no settings"
+                else f"the {kind} {owner.name!r} has no settings"
             )
             raise InputError(key, text, rule)
-    settled: Any = reward  # a dataclass, as it has settings: more than its type says
     return replace(
-        settled, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
+        owner, **{key: _value(key, text, known[key], parse_reward) for key, text in settings.items()}
     )
 
 
 def _value(key: str, text: str, default: object, parse_reward):
-    if isinstance(default, Reward):
+    if hasattr(default, "spec"):  # a reward inside a reward
         return parse_reward(text)
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):

@@ -1,0 +1,103 @@
+"""A plain function as a reward, for trying an idea before it becomes a file with a card."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sharpening.errors import InputError
+from sharpening.rewards.base import Reward, RewardCard
+
+SIGNALS = {
+    "correct": "labels",
+    "clusters": "clusters",
+    "reference": "reference_log_probs",
+    "previous": "previous_log_probs",
+}
+"""What a function of log_probs may name among its parameters, and the need of a card that stands for it."""
+_GROUP_SIGNALS = {"is_correct": "labels", "clusters": "clusters", "questions": "questions", "step": "step"}
+
+
+def parameters(function: Callable) -> list[str]:
+    """The names of the parameters of a function, none where Python cannot tell."""
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+@dataclass(frozen=True)
+class FunctionReward(Reward):
+    """The reward `function(log_probs, ...)`, (prompts, answers) -> (prompts, answers), exact and in the mean field.
+
+    What else it is given is what it names: `correct` (then the reward is external), `clusters`, `reference`,
+    `previous`, `no_answer`, `step`. It is traced by JAX: write it with jax.numpy or `sharpening.as_arrays`.
+    """
+
+    function: Callable
+
+    @property
+    def card(self) -> RewardCard:  # type: ignore[override]
+        """What can be known of a function: its name and what it reads."""
+        named = parameters(self.function)
+        signals = SIGNALS | {"step": "step"} if isinstance(self, ExactFunction) else _GROUP_SIGNALS
+        needs = {need for name, need in signals.items() if name in named}
+        return RewardCard(
+            name=_card_name(self.function),
+            branch="external: asymmetry" if "labels" in needs else "intrinsic: certainty",
+            known_as=(),
+            unified=None,
+            limit="not known: a function without a card",
+            failure_mode="not known: a function without a card",
+            needs=("answers", *sorted(needs)),
+            source="the function itself",
+        )
+
+    @property
+    def spec(self) -> str:
+        """The function's name; no text makes the function again."""
+        return self.name
+
+
+class ExactFunction(FunctionReward):
+    """A function of log_probs (prompts, answers)."""
+
+    def exact(self, log_probs, correct=None, *, no_answer=None, **signals):
+        """What the function gives, (prompts, answers)."""
+        told = {"correct": correct, "no_answer": no_answer, **signals}
+        named = parameters(self.function)
+        return self.function(log_probs, **{name: told[name] for name in named[1:] if name in told})
+
+
+class GroupFunction(FunctionReward):
+    """A function of answers (prompts, rollouts) int, -1 for no answer."""
+
+    def group(self, answers, is_correct=None, *, tokens=None, **signals):
+        """What the function gives, (prompts, rollouts)."""
+        told = {"is_correct": is_correct, **signals}
+        named = parameters(self.function)
+        return self.function(answers, **{name: told[name] for name in named[1:] if name in told})
+
+
+def function_reward(function: Callable) -> FunctionReward:
+    """The reward that a function is: of sampled rollouts if its first parameter is called `answers`, else of
+    log-probabilities.
+
+    Raises: InputError for a class, or a function without parameters.
+    """
+    named = parameters(function)
+    if isinstance(function, type) or not named:
+        raise InputError(
+            "reward",
+            function,
+            "a plain function takes log_probs (prompts, answers), or answers (prompts, rollouts), first",
+            "Write def reward(log_probs): ..., or give an instance or the name of a reward",
+        )
+    return (GroupFunction if named[0] == "answers" else ExactFunction)(function)
+
+
+def _card_name(function: Callable) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "function"
