@@ -10,9 +10,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from llm_bridge.forecast.calibration.file import FORMAT
 from llm_bridge.forecast.calibration.fit import calibration
 from llm_bridge.forecast.calibration.survival import KINDS, SHIPPED
-from studies.fitting import readings
+from studies.fitting import doubly_left_out, readings
 from studies.judging import report
 from studies.study import RESULTS, load_result
 
@@ -24,23 +25,34 @@ def main(source: Path | None = None):
     study = load_result("ground-truth") if source is None else json.loads(source.read_text())
     found = [group for read in readings(study) for group in read]
     told = {
+        "format": FORMAT,
         "command": "python -m studies.calibrate",
         "date": time.strftime("%Y-%m-%d"),
         "runs": len(study["runs"]),
-        "versions": {name: version(name) for name in ("lifelines", "scikit-learn", "numpy")},
+        "left_out": "tasks and architectures",
+        "versions": {name: version(name) for name in ("scipy", "scikit-learn", "numpy")},
     }
-    fitted = {kind: calibration(found, kind) for kind in KINDS}
+    fitted = {kind: calibration(found, kind, doubly_left_out) for kind in KINDS}
     heads = {
         kind: {name: head.as_dict() for name, head in mine.heads.items()} for kind, mine in fitted.items()
     }
     chances = {
         kind: {name: one.as_dict() for name, one in mine.chances.items()} for kind, mine in fitted.items()
     }
+    fates = {kind: mine.fates.as_dict() for kind, mine in fitted.items()}
     from llm_bridge.report.document import plain
 
     SHIPPED.write_text(
         json.dumps(
-            plain(told | {"heads": heads, "chances": chances, "rise": fitted["labelled"].rise.as_dict()}),
+            plain(
+                told
+                | {
+                    "heads": heads,
+                    "chances": chances,
+                    "rise": fitted["labelled"].rise.as_dict(),
+                    "fates": fates,
+                }
+            ),
             indent=1,
         )
         + "\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_bridge import Kernel, Pilot, Prior, RunSettings
-from llm_bridge.forecast.calibration.features import Reading
+from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.fit import Group
 from llm_bridge.forecast.calibration.survival import DATED
 
@@ -21,11 +21,14 @@ FAMILIES = {"architecture": "gpt_neox", "task": "sorting"}
 
 @dataclass(frozen=True, kw_only=True)
 class StudyGroup(Group):
-    """A `Group` of the ground truth, with what its judges ask."""
+    """A `Group` of the ground truth, with what its judges ask; rate: the learning rate where nothing else was
+    changed, else empty.
+    """
 
     architecture: str
     task: str
     settings: RunSettings
+    rate: str = ""
 
     @property
     def left_out(self) -> bool:
@@ -80,8 +83,10 @@ def groups(study: dict, pilot: int = 0) -> list[StudyGroup]:
                 task=recipe.task,
                 label=label,
                 settings=settings,
-                features=_reading(probe, pilot).at(settings),
+                features=widened(probe, reading_of(probe, pilot, settings.optimizer), settings),
+                rate=label.removeprefix(recipe.name).strip() if label.count(" ") == 1 else "",
                 steps=steps,
+                at=tuple(tuple(run["curve"]["step"]) for run in runs),
                 horizon=settings.max_steps,
                 start=[curve[0] for curve in curves],
                 end=[curve[-1] for curve in curves],
@@ -95,7 +100,36 @@ def groups(study: dict, pilot: int = 0) -> list[StudyGroup]:
     return found
 
 
-def _reading(probe: dict, pilot: int) -> Reading:
+def reading_of(probe: dict, pilot: int, optimizer: str) -> Reading:
     """What the calibration reads of a probe's record and one of its pilots."""
-    kernel = Kernel(**probe["coupling"])
-    return Reading.of(Prior(**probe["prior"]), kernel, [Pilot.from_dict(probe["pilots"][pilot])])
+    noise = WeightNoise(
+        tuple(probe["noise"]["noise"]), tuple(probe["noise"]["kept"]), probe["num_parameters"]
+    )
+    pilots = [Pilot.from_dict(probe["pilots"][pilot])]
+    return Reading.of(Prior(**probe["prior"]), Kernel(**probe["coupling"]), pilots, noise, optimizer)
+
+
+def widened(probe: dict, reading: Reading, settings: RunSettings) -> dict[str, float]:
+    """Every feature of a run, with those of the baselines: `log_rate`, `log_radius_steps` (the isotropic noise that
+    half of the answers survive over the learning rate) and `log_pilot_steps` (the pilot's two lengths alone).
+    """
+    rate = math.log(settings.learning_rate)
+    radius = probe["noise"]["radius"] or probe["noise"]["noise"][-1]
+    pilot = (reading.lengths["retention"] + reading.lengths.get("reward", math.nan)) / 2
+    return reading.at(settings) | {
+        "log_rate": rate,
+        "log_radius_steps": math.log(radius) - rate,
+        "log_pilot_steps": pilot - rate,
+    }
+
+
+def doubly_left_out(groups: list[StudyGroup]) -> list[tuple[list, list]]:
+    """(fitted, left out): a prior is forecast by a fit that has seen neither its task nor its architecture."""
+    pairs = dict.fromkeys((group.task, group.architecture) for group in groups)
+    return [
+        (
+            [g for g in groups if g.task != task and g.architecture != architecture],
+            [g for g in groups if (g.task, g.architecture) == (task, architecture)],
+        )
+        for task, architecture in pairs
+    ]

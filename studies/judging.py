@@ -9,9 +9,9 @@ import numpy as np
 
 from llm_bridge import Calibration, FailureTime, RunSettings
 from llm_bridge.forecast.calibration.features import read_for
-from llm_bridge.forecast.calibration.fit import ENDS, LEVEL, calibration, fit
+from llm_bridge.forecast.calibration.fit import ENDS, calibration, fit
 from llm_bridge.forecast.calibration.survival import DATED, KINDS
-from studies.fitting import FAMILIES, group_key, probes_by_key, readings
+from studies.fitting import FAMILIES, doubly_left_out, group_key, probes_by_key, readings
 from studies.study import load_result
 
 
@@ -56,7 +56,7 @@ def in_turn(read: list[list], kind: str, criterion: str) -> dict:
     forecast, tested = [[] for _ in read], [[] for _ in read]
     for of, name in families:
         rest = [group for found in read for group in found if getattr(group, of) != name]
-        head = FailureTime(criterion, *fit(rest, criterion, read_for(kind, criterion)), 1.0, 1.0, LEVEL, 0)
+        head = FailureTime(criterion, *fit(rest, criterion, read_for(kind, criterion)), 0)
         for number, found in enumerate(read):
             mine = [group for group in found if getattr(group, of) == name]
             forecast[number] += [head.median(group.features) for group in mine]
@@ -175,7 +175,8 @@ def report(study: dict) -> dict:
     probes = probes_by_key(study)
     of_label = {run["label"]: probes[group_key(run)] for run in study["runs"] if group_key(run) in probes}
     fitted = {
-        kind: calibration([g for found in read for g in found if not g.left_out], kind) for kind in KINDS
+        kind: calibration([g for found in read for g in found if not g.left_out], kind, doubly_left_out)
+        for kind in KINDS
     }
     tests = [[g for g in found if g.left_out] for found in read]
     test, found = averaged(tests), read[0]

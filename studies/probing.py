@@ -93,6 +93,7 @@ def probe_record(run, rates, task, file: Path, pilots: int = PILOTS) -> dict:
             "prior": probe.prior.as_dict(),
             "coupling": probe.kernel.as_dict(),
             "noise": kept,
+            "num_parameters": loaded.num_parameters,
             "pilots": [pilot.as_dict() for pilot in ran],
             "pass_gap": pass_gap(probe.population),
             "theory": {f"{rate:g}": theory(probe, run.settings, rate) for rate in rates},

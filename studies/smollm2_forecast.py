@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from llm_bridge import Kernel, Pilot, Prior, RunSettings, load_calibration
-from llm_bridge.forecast.calibration.features import Reading
+from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.survival import KINDS
 from llm_bridge.forecast.calibration.voice import safe_learning_rate
 from sharpening.plots import Figure
@@ -16,6 +16,10 @@ from studies.study import load_result
 
 KERNEL = Kernel()
 """Agreement was not measured and counts as none."""
+
+WEIGHTS = 134_515_008
+NOISE = WeightNoise((0.0, 0.0074999, 0.0075), (1.0, 1.0, 0.0), WEIGHTS)
+"""Of the weight noise the radius alone was kept, on `capitals`: every level counts as reached there."""
 
 BUDGET = 60
 
@@ -38,7 +42,7 @@ def _asked(
     prior = Prior(
         **{"entropy": math.nan, "tie": math.nan, "no_answer": math.nan} | kept
     )  # these were not kept
-    reading = Reading.of(prior, KERNEL, pilots(task)[copies])
+    reading = Reading.of(prior, KERNEL, pilots(task)[copies], NOISE, settings.optimizer)
     return reading, settings, load_calibration(kind).heads["half_life"]
 
 

@@ -33,17 +33,9 @@ _EXTRAS = {
     "pyarrow",
     "openai",
     "pydantic",
-    "lifelines",
-    "pandas",
     "sklearn",
 }
-_EXTRA_OF = {
-    "gguf": "gguf",
-    "openai": "served",
-    "lifelines": "calibrate",
-    "pandas": "calibrate",
-    "sklearn": "calibrate",
-}
+_EXTRA_OF = {"gguf": "gguf", "openai": "served", "sklearn": "calibrate"}
 _DISK_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,

@@ -10,10 +10,16 @@ from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.attractors import told as attractor_told
-from llm_bridge.forecast.calibration.features import Reading
+from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.file import check_calibration
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, Calibration
-from llm_bridge.forecast.calibration.voice import pilot_voice, safe_learning_rate, safe_prompts, sensitivity
+from llm_bridge.forecast.calibration.voice import (
+    distribution,
+    pilot_voice,
+    safe_learning_rate,
+    safe_prompts,
+    sensitivity,
+)
 from llm_bridge.forecast.clock import CONSTANT, Clock
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
@@ -100,6 +106,7 @@ def forecast_model(
     silent = bool(run) and not moved
     speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward, fitted)
     theory = theory_voices(probe, settings, tuple(VOICES) if voices else (speaker,), progress)
+    noise = WeightNoise.of(probe.radius, loaded.num_parameters)
     common = dict(
         model=model,
         task=task.name,
@@ -111,12 +118,13 @@ def forecast_model(
         prior=probe.prior.as_dict(),
         cost=probe.cost.as_dict(),
         pilot_records=[pilot.as_dict() for pilot in run],
+        weight_noise=noise.as_dict(),
         problems=problems_digest(task),
         notes=[*task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)],
     )
     if moved:
         return calibrated(
-            probe, moved, settings, theory, common, fitted, kinds=size_kind(loaded.num_parameters)
+            probe, moved, noise, settings, theory, common, fitted, kinds=size_kind(loaded.num_parameters)
         )
     return _theoretical(probe, settings, theory, common, silent)
 
@@ -143,14 +151,23 @@ def _check(task, settings: RunSettings, pilots: int) -> None:
 
 
 def calibrated(
-    probe, moved, settings, theory: dict, common: dict, calibration, *, clock=CONSTANT, kinds=()
+    probe,
+    moved,
+    noise: WeightNoise,
+    settings,
+    theory: dict,
+    common: dict,
+    calibration,
+    *,
+    clock=CONSTANT,
+    kinds=(),
 ) -> ModelForecast:
     """The forecast in which the pilots speak, dated by the calibration; clock: the schedule of the learning
     rate, `settings.learning_rate` its highest. kinds: what no run of the shipped calibration had.
     """
     kinds = list(kinds) if calibration.origin.file == "shipped" else []
     calibration, planned = widened(calibration, kinds), at_constant_rate(settings, clock)
-    reading = Reading.of(probe.prior, probe.kernel, moved)
+    reading = Reading.of(probe.prior, probe.kernel, moved, noise, settings.optimizer)
     curve, steps, dated = pilot_voice(reading, moved[0], planned, calibration)
     code, reasons = calibrated_verdict(reading.at(planned), calibration, planned, clock, settings.max_steps)
     head = spoken_head(calibration, planned, labelled=reading.labelled)
@@ -168,6 +185,8 @@ def calibrated(
         collapse={name: clock.forecast(step, last) for name, step in dated.items()},
         verdict=code,
         reasons=reasons + told,
+        fates=calibration.fate(reading.at(planned), planned.max_steps),
+        distribution=distribution(reading, planned, calibration.heads, clock.step),
         sensitivity=rows,
         safe_learning_rate=safe,
         pilots=len(moved),

@@ -41,7 +41,10 @@ class ModelForecast:
     would change, one row each (setting, median step of the criterion, chance that it is met within the
     budget); `safe_learning_rate`: the largest one whose chance of collapse within the budget is small (None
     where it is not known). `pilots`: copies whose pilots speak. `pilot_records`: what every pilot saw, silent
-    ones included, and `problems`: what tells the data set; both for `sharpening calibrate`. `calibration`:
+    ones included, `weight_noise`: what noise did to its answers, and `problems`: what tells the data set; for
+    `sharpening calibrate`. `distribution`: criterion to P(T ≤ step) as numbers
+    (`llm_bridge.forecast.calibration.voice.distribution`; empty where no calibration speaks), `fates`: the
+    chance of every way a run may go (`llm_bridge.forecast.calibration.outcome.FATES`). `calibration`:
     which one dates the steps (None where none does). `notes`: sentences to know the forecast by, such as
     prompts that were left out.
     """
@@ -64,6 +67,9 @@ class ModelForecast:
     safe_learning_rate: float | None = None
     pilots: int = 0
     pilot_records: list[dict] = field(default_factory=list)
+    weight_noise: dict = field(default_factory=dict)
+    distribution: dict = field(default_factory=dict)
+    fates: dict = field(default_factory=dict)
     problems: str | None = None
     calibration: dict | None = None
     notes: list[str] = field(default_factory=list)

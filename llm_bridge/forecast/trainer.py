@@ -15,6 +15,7 @@ import numpy as np
 from llm_bridge.console.numbers import SEEDS, whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.calibration.features import WeightNoise
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, load_calibration
 from llm_bridge.forecast.calibration.voice import CURVES
 from llm_bridge.forecast.clock import Clock
@@ -137,6 +138,7 @@ def forecast_trainer(
             )
             found = [_pilot(run, trainer, probe, number, Path(folder), held) for number in range(pilots)]
         num_parameters = run.loaded.num_parameters
+        noise = WeightNoise.of(probe.radius, _trained(run.loaded.model))
         run.twin.accelerator.free_memory()
     notes = [read, *held.notes, *task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)]
     moved = [pilot for pilot in found if not pilot.silent]
@@ -151,6 +153,7 @@ def forecast_trainer(
         prior=probe.prior.as_dict(),
         cost=probe.cost.as_dict(),
         pilot_records=[pilot.as_dict() for pilot in found],
+        weight_noise=noise.as_dict(),
         problems=problems_digest(task),
         notes=notes,
     )
@@ -160,7 +163,7 @@ def forecast_trainer(
     kinds = unseen_kinds(
         settings, num_parameters=num_parameters, clock=clock, reward_known=_known_reward(trainer)
     )
-    return calibrated(probe, moved, settings, {}, common, fitted, clock=clock, kinds=kinds)
+    return calibrated(probe, moved, noise, settings, {}, common, fitted, clock=clock, kinds=kinds)
 
 
 def _on_standard_error(sentence: str) -> None:
@@ -266,7 +269,7 @@ def _model_name(trainer) -> str:
 def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: _Held):
     """One pilot by the trainer's own class, with seed and weights of its own."""
     started = time.monotonic()
-    count = sum(parameter.numel() for parameter in trained_parameters(run.loaded.model))
+    count = _trained(run.loaded.model)
     low, high = RATES
     rate = min(max(first_rate(probe, run.settings, count), low), high)
     seed = (run.settings.seed + number) % SEEDS
@@ -284,6 +287,11 @@ def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: _He
     bar.close()
     run.cost.seconds += time.monotonic() - started
     return watch.pilot()
+
+
+def _trained(model) -> int:
+    """How many weights move, which are those that noise was added to."""
+    return sum(parameter.numel() for parameter in trained_parameters(model))
 
 
 def _seed_everything(seed: int) -> None:

@@ -3,6 +3,7 @@
 import math
 
 from llm_bridge.forecast.calibration.outcome import verdict
+from llm_bridge.forecast.calibration.survival import LEVEL
 from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON
 from llm_bridge.forecast.clock import CONSTANT
 from llm_bridge.forecast.prior import silence_told
@@ -43,7 +44,7 @@ def calibrated_verdict(
     if lost >= 0.5:
         early = max(1, half.interval(told)[0])
         lines.append(
-            f"Stop by {clock.told(early)} (lower end of the {half.level:.0%} interval), and keep a checkpoint"
+            f"Stop by {clock.told(early)} (lower end of the {LEVEL:.0%} interval), and keep a checkpoint"
             " before it."
         )
     if "label_accuracy" in told:

@@ -24,13 +24,18 @@ def documents(study=STUDY, *, models=None, unlabelled=False) -> tuple[list[dict]
     forecasts = [
         _head("forecast", probe)
         | {name: probe[name] for name in ("prior", "coupling")}
-        | {"pilot_records": probe["pilots"]}
+        | {"pilot_records": probe["pilots"], "weight_noise": _noise(probe)}
         for key, probe in probes.items()
         if key in keys
     ]
     # The study stays as it is whatever a test does to its copy.
     found = json.loads(json.dumps([runs, forecasts]))
     return tuple([_unlabelled(one) for one in some] if unlabelled else some for some in found)
+
+
+def _noise(probe: dict) -> dict:
+    told = probe["noise"]
+    return {"noise": told["noise"], "retention": told["kept"], "num_parameters": probe["num_parameters"]}
 
 
 def _head(kind: str, record: dict) -> dict:

@@ -28,15 +28,20 @@ from llm_bridge.forecast.calibration.enough import (
     rise_shortage,
 )
 from llm_bridge.forecast.calibration.features import (
+    CONFIDENT,
+    FATE,
     LABEL_FREE,
+    LABEL_FREE_RELATIVE,
     LABELLED,
     LABELLED_RELATIVE,
+    LENGTHS,
     MEANINGS,
+    MIDDLE_RATIO,
+    MOST_PROMPTS,
     NEED_LABELS,
-    OF_RATE,
     OUTCOME,
     Reading,
-    read_for,
+    WeightNoise,
 )
 from llm_bridge.forecast.calibration.fit import calibrated, chance, fit, rise
 from llm_bridge.forecast.calibration.outcome import verdict
@@ -53,18 +58,15 @@ from llm_bridge.forecast.calibration.voice import (
 )
 from llm_bridge.report.words import VERDICTS
 from sharpening import InputError
-from studies.fitting import StudyGroup, readings
+from studies.fitting import StudyGroup, doubly_left_out, readings
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
 from studies.study import load_result
 
 HEAD = FailureTime(
     "relative",
     1.0,
-    {"log_steps": 1.1, "log_first_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2},
+    {"log_steps": 1.1, "log_late_steps": 0.3, "majority_ratio": 0.8, "log_prompts": -0.2},
     0.5,
-    0.4,
-    2.2,
-    0.9,
     100,
 )
 PRIOR = Prior(
@@ -77,6 +79,7 @@ PRIOR = Prior(
     no_answer=0.0,
 )
 KERNEL = Kernel(cosine=0.2)
+NOISE = WeightNoise((0.0, 0.001, 0.01, 0.1), (1.0, 0.95, 0.4, 0.0), 10_000)
 
 
 def pilot(scale: float = 1.0) -> Pilot:
@@ -93,7 +96,9 @@ def pilot(scale: float = 1.0) -> Pilot:
 RISE = Rise(0.3, 0.1, 0.6, 0.9, 0.5, 20)
 
 
-def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None) -> StudyGroup:
+def group(
+    number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None, peak=None, at=None
+) -> StudyGroup:
     """A prior's group for every three numbers; what is not told of the curve is flat."""
     start = list(start) * (len(end) if end else 1)
     return StudyGroup(
@@ -109,32 +114,36 @@ def group(number, told, steps, *, horizon=400, start=(0.0,), end=None, best=None
         end=list(end or start),
         best=list(best or start),
         peak=list(peak or [0] * len(start)),
+        at=at or (tuple(range(horizon + 1)),) * max(len(start), *map(len, steps.values()), 1),
     )
 
 
-READING = Reading.of(PRIOR, KERNEL, [pilot()])
+READING = Reading.of(PRIOR, KERNEL, [pilot()], NOISE, "adam")
 
 
-def features(prior, kernel, one, settings) -> dict[str, float]:
+def features(prior, kernel, one, settings, noise=NOISE) -> dict[str, float]:
     """What one pilot says of a run with these settings."""
-    return Reading.of(prior, kernel, [one]).at(settings)
+    return Reading.of(prior, kernel, [one], noise, settings.optimizer).at(settings)
 
 
 class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
         told = features(PRIOR, KERNEL, pilot(), RunSettings())
         assert set(told) | {"log_lives"} == set(MEANINGS)
-        assert set(LABELLED).union(LABELLED_RELATIVE, LABEL_FREE, *OUTCOME.values()) == set(MEANINGS)
+        assert set(LABELLED).union(
+            LABELLED_RELATIVE, LABEL_FREE, LABEL_FREE_RELATIVE, FATE, *OUTCOME.values()
+        ) == set(MEANINGS)
         unlabelled = replace(PRIOR, accuracy=None, label_accuracy=None, reward_accuracy=None)
         assert set(features(unlabelled, KERNEL, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
-        assert not set(NEED_LABELS) & {*LABEL_FREE, *OUTCOME["label-free"]}
+        assert not set(NEED_LABELS) & {*LABEL_FREE, *LABEL_FREE_RELATIVE, *FATE, *OUTCOME["label-free"]}
 
     def test_they_scale_as_their_names_say(self):
         base, faster = (
             features(PRIOR, KERNEL, pilot(), RunSettings(learning_rate=rate)) for rate in (1e-4, 1e-3)
         )
         for name, value in base.items():
-            assert value - faster[name] == pytest.approx((name in OF_RATE) * math.log(10))
+            per_rate = (name in LENGTHS) + (name in CONFIDENT) * (PRIOR.majority_ratio - MIDDLE_RATIO)
+            assert value - faster[name] == pytest.approx(per_rate * math.log(10))
 
     @given(st.floats(1e-3, 1e3))
     def test_they_are_pure_numbers(self, unit):
@@ -143,48 +152,115 @@ class TestFeatures:
         """
         one, moved = pilot(), pilot()
         moved = Pilot(unit * one.displacement, one.metrics, one.floor)
+        noise = replace(NOISE, noise=tuple(unit * size for size in NOISE.noise))
         here, there = (
-            features(PRIOR, KERNEL, p, RunSettings(learning_rate=1e-3 * scale))
-            for p, scale in ((one, 1), (moved, unit))
+            features(PRIOR, KERNEL, p, RunSettings(learning_rate=1e-3 * scale), by)
+            for p, scale, by in ((one, 1, NOISE), (moved, unit, noise))
         )
         assert there == pytest.approx(here)
 
-    def test_steps_are_those_that_go_as_far_as_the_pilot(self):
-        """A pilot whose answers all break at one place: log_steps is that displacement over the learning
-        rate.
+    def test_steps_are_the_mean_of_three_lengths_over_the_rate(self):
+        """A pilot whose answers all break at one place and whose reward accuracy never does, and weights that all
+        answers survive to one noise.
         """
         way = np.concatenate([[0.0], np.geomspace(1e-4, 1e-1, 2000)])
         sharp = Pilot(way, {"retention": (way < 0.01).astype(float), "reward_accuracy": np.ones(2000)}, 0.02)
-        told = features(PRIOR, KERNEL, sharp, RunSettings(learning_rate=1e-4))
-        assert told["log_steps"] == pytest.approx(math.log(0.01 / 1e-4), abs=0.02) == told["log_first_steps"]
-        assert told["log_reward_steps"] == pytest.approx(math.log(0.1 / 1e-4)), (
-            "never broken: the pilot's end"
+        noise = WeightNoise((0.0, 0.0499, 0.05), (1.0, 1.0, 0.0), 2500)
+        told = features(PRIOR, KERNEL, sharp, RunSettings(learning_rate=1e-4), noise)
+        lengths = [0.01, 0.1, 0.05 / math.sqrt(2500)]
+        assert told["log_steps"] == pytest.approx(np.mean(np.log(lengths)) - math.log(1e-4), abs=0.02)
+        assert told["log_free_steps"] == pytest.approx(
+            np.mean(np.log(lengths[::2])) - math.log(1e-4), abs=0.02
+        )
+        assert told["log_late_steps"] == pytest.approx(
+            np.mean(np.log(lengths[:2])) - math.log(1e-4), abs=0.02
         )
 
-    def test_a_data_set_counts_as_far_as_it_is_visited(self):
-        def prompts(size):
-            return features(
-                PRIOR, KERNEL, pilot(), RunSettings(dataset_size=size, max_steps=10, prompts_per_step=32)
-            )["log_prompts"]
+    def test_a_step_of_sgd_moves_a_weight_by_its_gradient(self):
+        """With a mean gradient of 1 a weight both optimizers are alike; with 1/100, SGD needs a rate a hundred times
+        larger.
+        """
+        adam, alike, small = (
+            NOISE.log_length(optimizer, clock)
+            for optimizer, clock in (("adam", 5.0), ("sgd", 10_000.0), ("sgd", 100.0))
+        )
+        assert alike == pytest.approx(adam) and small == pytest.approx(adam + math.log(100))
 
-        assert prompts(64) == pytest.approx(math.log(64))
-        assert prompts(None) == prompts(5000) == pytest.approx(math.log(320))
+    def test_a_data_set_counts_up_to_the_largest_that_was_fitted(self):
+        """Whatever the budget: when a run dies does not depend on when it would have been stopped."""
+
+        def prompts(size, steps=10):
+            settings = RunSettings(dataset_size=size, max_steps=steps, prompts_per_step=32)
+            return features(PRIOR, KERNEL, pilot(), settings)["log_prompts"]
+
+        assert prompts(64) == pytest.approx(math.log(64)) and prompts(5000) == prompts(5000, 400)
+        assert prompts(None) == prompts(None, 4000) == prompts(10**6) == pytest.approx(math.log(MOST_PROMPTS))
 
 
 class TestFailureTime:
-    @given(st.floats(-2, 8), st.floats(0, 4))
-    def test_half_of_the_runs_fail_before_the_median(self, steps, ratio):
-        told = {"log_steps": steps, "majority_ratio": ratio, "log_first_steps": -1.0, "log_prompts": 5.0}
+    @given(st.floats(-2, 8), st.floats(0, 4), st.floats(0.01, 0.99))
+    def test_chances_and_quantiles_are_those_of_a_log_logistic(self, steps, ratio, chance):
+        told = {"log_steps": steps, "majority_ratio": ratio, "log_late_steps": -1.0, "log_prompts": 5.0}
         middle = HEAD.median(told)
         assert HEAD.probability(told, middle) == pytest.approx(0.5)
-        assert HEAD.probability(told, middle * math.exp(1.2815515655 * HEAD.spread)) == pytest.approx(
-            0.9, abs=1e-6
-        )
-        assert HEAD.interval(told) == (pytest.approx(0.4 * middle), pytest.approx(2.2 * middle))
+        wanted = middle * (chance / (1 - chance)) ** HEAD.spread
+        assert HEAD.quantile(told, chance) == pytest.approx(wanted)
+        assert HEAD.probability(told, wanted) == pytest.approx(chance)
+        factors = [(1 / 19) ** 0.5, 19**0.5]
+        assert HEAD.factors == pytest.approx(factors)
+        assert HEAD.interval(told) == pytest.approx([factor * middle for factor in factors])
 
-    def test_plain_data_and_back_with_an_open_bound(self):
-        one = replace(HEAD, high=math.inf)
-        assert FailureTime.from_dict(json.loads(json.dumps(one.as_dict(), allow_nan=False))) == one
+    @given(st.floats(-30, 30), st.floats(0, 10))
+    def test_what_is_unlike_everything_fitted_is_known_less(self, steps, doubt):
+        """The variance of a logistic law is π²/3 s²: the log median's own, beyond what is typical, adds to it."""
+        one = FailureTime("relative", 1.0, {"log_steps": 1.5}, 0.5, 10, ((0.0, 0.0), (0.0, doubt)), 0.2)
+        extra = max(0.0, steps**2 * doubt - 0.2)
+        assert one.spread_at({"log_steps": steps}) == pytest.approx(math.sqrt(0.25 + 3 / math.pi**2 * extra))
+        low, high = one.interval({"log_steps": steps})
+        assert low <= one.median({"log_steps": steps}) <= high
+
+    def test_plain_data_and_back(self):
+        one = replace(HEAD, doubt=tuple((0.1,) * 5 for _ in range(5)), typical=0.3)
+        for head in (HEAD, one):
+            assert FailureTime.from_dict(json.loads(json.dumps(head.as_dict(), allow_nan=False))) == head
+
+
+class TestLikelihood:
+    """Interval-censored, by numbers that can be computed otherwise."""
+
+    def test_theobjective_is_the_probability_of_what_is_known(self):
+        from scipy.stats import logistic
+
+        from llm_bridge.forecast.calibration.likelihood import RIDGE, objective
+
+        features = np.array([[0.5], [-1.0], [2.0]])
+        low, high = np.array([-math.inf, 1.0, 3.0]), np.array([2.0, 2.5, math.inf])
+        value, slope = objective(np.array([1.2, 0.7, -0.3]), features, low, high)
+        law = logistic(1.2 + 0.7 * features[:, 0], math.exp(-0.3))
+        wanted = -np.log(law.cdf(high) - law.cdf(low)).mean() + RIDGE / 2 * 0.49
+        assert value == pytest.approx(wanted)
+        for i in range(3):
+            step = np.eye(3)[i] * 1e-6
+            above, below = (
+                objective(np.array([1.2, 0.7, -0.3]) + s, features, low, high)[0] for s in (step, -step)
+            )
+            assert slope[i] == pytest.approx((above - below) / 2e-6, abs=1e-6)
+
+    def test_a_coarse_grid_of_evaluations_does_not_bend_the_slope(self):
+        """Steps from a law of slope −2, looked at every 40 steps: half are met at the first look. The intervals give
+        the slope back, and the looks taken for exact steps do not.
+        """
+        from llm_bridge.forecast.calibration.likelihood import fit_log_logistic
+
+        rng = np.random.default_rng(0)
+        rate = rng.uniform(-1, 1, 400)
+        steps = np.exp(3.7 - 2 * rate + 0.3 * rng.logistic(size=400))
+        high = np.ceil(steps / 40) * 40
+        assert np.mean(high == 40) > 0.4
+        (_, slope), spread = fit_log_logistic(rate[:, None], high - 40, high)
+        assert slope == pytest.approx(-2, abs=0.15) and spread == pytest.approx(0.3, abs=0.06)
+        (_, exact), _ = fit_log_logistic(rate[:, None], high * 0.999, high)
+        assert exact > -1.5
 
 
 class TestOutcome:
@@ -288,12 +364,10 @@ class TestShipped:
         """The same six digits with the packages that the file names; other versions may round otherwise."""
         chosen = [g for read in readings(load_result("ground-truth")) for g in read]
         head = load_calibration(kind).heads[criterion]
-        intercept, weights, spread = fit(chosen, criterion, read_for(kind, criterion))
-        assert (intercept, spread) == (
-            pytest.approx(head.intercept, rel=1e-4),
-            pytest.approx(head.spread, rel=1e-4),
-        )
-        assert weights == pytest.approx(head.weights, rel=1e-4)
+        wanted = calibrated(chosen, criterion, kind, doubly_left_out)
+        assert (wanted.intercept, wanted.spread) == pytest.approx((head.intercept, head.spread), rel=1e-4)
+        assert wanted.weights == pytest.approx(head.weights, rel=1e-4)
+        np.testing.assert_allclose(wanted.doubt, head.doubt, rtol=1e-3, atol=1e-6)
 
     def test_peaks_too(self):
         chosen = [g for read in readings(load_result("ground-truth")) for g in read]
@@ -317,6 +391,7 @@ class TestFile:
         for kind in KINDS:
             mine, shipped = load_calibration(kind, file), load_calibration(kind)
             assert (mine.heads, mine.chances, mine.rise) == (shipped.heads, shipped.chances, shipped.rise)
+            assert mine.fates == shipped.fates
             assert (shipped.origin.file, mine.origin.file) == ("shipped", str(file))
             assert set(mine.heads) == set(DATED) and set(mine.chances) == set(KINDS[kind])
 
@@ -328,15 +403,19 @@ class TestFile:
             ("heads.labelled.relative.intercept", True, "heads.labelled.relative.intercept"),
             ("heads.labelled.relative.spread", 0.0, "spread"),
             ("heads.labelled.relative.spread", -1.0, "spread"),
-            ("heads.labelled.relative.low", 9.0, "high is below low"),
-            ("heads.labelled.relative.level", 90, "level"),
+            ("heads.labelled.relative.typical", -0.1, "typical"),
+            ("heads.labelled.relative.doubt", [[0.1]], "3 rows of 3 numbers"),
+            ("heads.labelled.relative.low", 0.4, "low"),
+            ("fates.labelled.weights", {"dies": {}}, "the same fates"),
+            ("fates.labelled.weights.dies.log_steps", 1.0, "fates weigh log_steps"),
+            ("fates.labelled.intercepts.thrives", 1.0, "fates.labelled.intercepts"),
             ("heads.labelled.relative.criterion", "half_life", "says that it is of half_life"),
             ("heads.labelled.relative.extra", 1, "extra"),
             ("heads.labelled.relative", None, "heads.labelled.relative"),
             ("heads.labelled.nonsense", "same", "nonsense"),
             ("heads.label-free.relative.weights", {"accuracy": 1.0}, "accuracy"),
             ("heads.label-free.relative.weights", {"log_speed": 1.0}, "log_speed"),
-            ("heads.labelled.relative.weights.log_steps", 1e300, "log_steps"),
+            ("heads.labelled.relative.weights.log_late_steps", 1e300, "log_late_steps"),
             ("chances.labelled.better.weights.log_speed", 1.0, "log_speed"),
             ("chances.labelled", {}, "better"),
             ("rise.when", 7.0, "between low and high"),
@@ -372,6 +451,16 @@ class TestFile:
     def test_a_file_that_cannot_be_read_is_refused(self, tmp_path, name):
         with pytest.raises(InputError, match="cannot be read"):
             load_calibration("labelled", tmp_path / name)
+
+    def test_a_file_of_the_first_format_must_be_fitted_anew(self, tmp_path):
+        def change(told):
+            del told["format"], told["fates"]
+            for head in told["heads"]["labelled"].values():
+                head.update(low=0.3, high=3.0, level=0.9)
+
+        with pytest.raises(InputError, match="format 1, and this version reads 2") as caught:
+            load_calibration("labelled", self.changed(tmp_path, change))
+        assert "Fit it again" in str(caught.value)
 
     def test_one_kind_alone_will_do_and_the_other_is_refused(self, tmp_path):
         def change(told):
@@ -419,12 +508,21 @@ class TestVoice:
 
     @given(st.floats(1e-5, 1e-2), st.integers(100, 5000))
     def test_the_safe_number_of_prompts_has_just_the_chance_allowed(self, rate, budget):
-        """Even where it is no whole number, and beyond what the run visits, where the law is taken on."""
+        """Even where it is no whole number; 0 where one prompt is too likely, inf where all are safe."""
         settings = RunSettings(learning_rate=rate, max_steps=budget)
         found = safe_prompts(READING, settings, HEAD)
-        told = features(PRIOR, KERNEL, pilot(), settings) | {"log_prompts": math.log(found)}
-        assert HEAD.probability(told, budget) == pytest.approx(TRAINED_ON, abs=1e-9)
-        assert safe_prompts(READING, settings, replace(HEAD, weights={"log_steps": 1.0})) == math.inf
+
+        def chance(prompts):
+            told = features(PRIOR, KERNEL, pilot(), settings) | {"log_prompts": math.log(prompts)}
+            return HEAD.probability(told, budget)
+
+        if found == 0:
+            assert chance(1) > TRAINED_ON
+        elif found == math.inf:
+            assert chance(MOST_PROMPTS) <= TRAINED_ON
+        else:
+            assert chance(found) == pytest.approx(TRAINED_ON, abs=1e-6)
+        assert safe_prompts(READING, settings, replace(HEAD, intercept=99.0)) == math.inf
 
     def test_sensitivity_says_what_a_changed_setting_would_do(self):
         rows = {row["setting"]: row for row in sensitivity(READING, RunSettings(), HEAD)}
@@ -434,31 +532,37 @@ class TestVoice:
         assert rows["twice the learning rate"]["chance"] > rows["as asked"]["chance"]
 
 
+NOISY = 0.3 * math.sqrt(3) / math.pi
+"""A logistic law of this scale has the standard deviation .3."""
+
+
 def drawn(seed: int, count: int = 60, horizon: int = 400) -> list[StudyGroup]:
-    """Groups of three seeds from log T = 5.5 + 1.5 x − 0.7 y + 0.3 noise, censored at the horizon."""
+    """Groups of three seeds from log T = 5.5 + 1.5 x − 0.7 y + .3 noise, looked at every 5 steps to the horizon."""
     rng, found = np.random.default_rng(seed), []
     for i in range(count):
         told = {name: rng.normal() for name in MEANINGS}
-        centre = 5.5 + 1.5 * told["log_steps"] - 0.7 * told["majority_ratio"]
-        steps = [step if step <= horizon else math.inf for step in np.exp(centre + 0.3 * rng.normal(size=3))]
-        found.append(group(i, told, {"relative": steps}, horizon=horizon, start=[0.0] * 3))
+        centre = 5.5 + 1.5 * told["log_late_free_steps"] - 0.7 * told["majority_ratio"]
+        steps = [5 * math.ceil(step / 5) for step in np.exp(centre + NOISY * rng.logistic(size=3))]
+        steps = [float(step) if step <= horizon else math.inf for step in steps]
+        looks = (tuple(range(0, horizon + 1, 5)),) * 3
+        found.append(group(i, told, {"relative": steps}, horizon=horizon, start=[0.0] * 3, at=looks))
     return found
 
 
 class TestFit:
     def test_it_finds_the_law_through_censoring(self):
         """Standard errors are about 0.3/√180; the ridge penalty pulls a little towards 0."""
-        groups = drawn(0)
+        groups, names = drawn(0), LABEL_FREE_RELATIVE
         assert 0.2 < np.mean([math.isinf(step) for group in groups for step in group.steps["relative"]]) < 0.6
-        _, weights, spread = fit(groups, "relative", LABEL_FREE)
-        assert weights["log_steps"] == pytest.approx(1.5, abs=0.2) and weights[
+        _, weights, spread = fit(groups, "relative", names)
+        assert weights["log_late_free_steps"] == pytest.approx(1.5, abs=0.2) and weights[
             "majority_ratio"
         ] == pytest.approx(-0.7, abs=0.15)
         assert (
-            max(abs(weights[name]) for name in LABEL_FREE if name not in ("log_steps", "majority_ratio"))
+            max(abs(weights[name]) for name in names if name not in ("log_late_free_steps", "majority_ratio"))
             < 0.15
         )
-        assert spread == pytest.approx(0.3, abs=0.1)
+        assert spread == pytest.approx(NOISY, abs=0.1)
 
     def test_intervals_hold_what_they_promise_on_fresh_priors(self):
         head = calibrated(drawn(1), "relative", "label-free")
@@ -473,20 +577,25 @@ class TestFit:
 
     def test_a_run_that_ended_early_is_censored_where_it_ended(self):
         """Runs of the law below that stopped at step 100 or 200, unless they met the criterion before."""
-        groups = []
+        groups, names = [], LABEL_FREE_RELATIVE
         for number, one in enumerate(drawn(3)):
             end = 100 if number % 2 else 200
             steps = [step if step <= end else math.inf for step in one.steps["relative"]]
-            groups.append(replace(one, steps={"relative": steps}, seen=(end,) * 3))
-        _, weights, spread = fit(groups, "relative", LABEL_FREE)
-        assert weights["log_steps"] == pytest.approx(1.5, abs=0.25) and spread == pytest.approx(0.3, abs=0.15)
-        forgotten = fit([replace(one, seen=None) for one in groups], "relative", LABEL_FREE)
-        assert abs(forgotten[1]["log_steps"] - 1.5) > abs(weights["log_steps"] - 1.5)
+            groups.append(replace(one, steps={"relative": steps}, at=(tuple(range(end + 1)),) * 3))
+        _, weights, spread = fit(groups, "relative", names)
+        assert weights["log_late_free_steps"] == pytest.approx(1.5, abs=0.25) and spread == pytest.approx(
+            NOISY, abs=0.15
+        )
+        whole = (tuple(range(401)),) * 3
+        forgotten = fit([replace(one, at=whole) for one in groups], "relative", names)
+        assert abs(forgotten[1]["log_late_free_steps"] - 1.5) > abs(weights["log_late_free_steps"] - 1.5)
 
     def test_a_seed_of_which_nothing_can_be_told_is_left_out(self):
         groups = drawn(4, 9)
         unknown = [
-            replace(one, steps={"relative": [*one.steps["relative"], math.nan]}, end=[0.0] * 4)
+            replace(
+                one, steps={"relative": [*one.steps["relative"], math.nan]}, end=[0.0] * 4, at=one.at[:1] * 4
+            )
             for one in groups
         ]
         with_it, without = (calibrated(found, "relative", "label-free") for found in (unknown, groups))
@@ -521,14 +630,14 @@ class TestEnough:
             (lambda found: found[:6] * 4, "18 runs can tell it"),
             (
                 lambda found: [
-                    replace(one, steps={"relative": [20.0 + one.horizon] * 10}) for one in found[:4]
+                    replace(one, steps={"relative": [20.0] * 10}, at=one.at[:1] * 10) for one in found[:4]
                 ],
                 "4 models or settings, and 5",
             ),
             (lambda found: [replace(one, features=found[0].features) for one in found], "no feature"),
             (
                 lambda found: [replace(one, steps={"relative": [math.inf] * 3}) for one in found],
-                "0 of 180 runs met it, and 20 are needed",
+                "0 of 180 runs met it, and 15 are needed",
             ),
             (
                 lambda found: [replace(one, steps={"relative": [10.0] * 3}) for one in found],

@@ -9,7 +9,7 @@ from tiny import after_equals, save
 
 from llm_bridge import RunSettings, forecast_model, get_task, load_model
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.forecast.calibration.features import Reading
+from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.model import SILENT, SPEAKER, first_rate
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import probe_model
@@ -155,8 +155,10 @@ def test_three_pilots_speak_together(forecast):
             loaded, TASK, replace(SETTINGS, seed=SETTINGS.seed + 1), 1, first_rate=1e-4, steps=6
         )
     assert pilots[1].as_dict() == alone[0].as_dict() != pilots[0].as_dict()
+    noise = WeightNoise.of(probe.radius, loaded.num_parameters)
     one, two, both = (
-        Reading.of(probe.prior, probe.kernel, some).at(SETTINGS) for some in (pilots[:1], pilots[1:], pilots)
+        Reading.of(probe.prior, probe.kernel, some, noise, "adam").at(SETTINGS)
+        for some in (pilots[:1], pilots[1:], pilots)
     )
     assert both == pytest.approx({name: (one[name] + two[name]) / 2 for name in one}) and one != two
 

@@ -55,6 +55,8 @@ def calibrate(
     json_target: JsonOption = None,
 ):
     """Fit the forecast on your own measured runs."""
+    if find_spec("sklearn") is None:
+        raise ModuleNotFoundError(name="sklearn")
     import warnings
 
     from llm_bridge.cli.outputs import Outputs, check_file, to_json, write_files
@@ -64,9 +66,6 @@ def calibrate(
     from llm_bridge.forecast.calibration.records import read_records
     from llm_bridge.forecast.calibration.survival import SHIPPED as SHIPPED_FILE
 
-    for package in ("lifelines", "sklearn"):
-        if find_spec(package) is None:
-            raise ModuleNotFoundError(name=package)
     outputs = Outputs(json_target)
     outputs.check()
     check_file("output", output)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from llm_bridge.forecast.calibration.features import WeightNoise
 from llm_bridge.forecast.calibration.survival import DATED
 from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.prior import PRIOR, Prior
@@ -89,6 +90,22 @@ class PilotRecord(_Record):
         return self
 
 
+class NoiseRecord(_Record):
+    """Weight noise, as `WeightNoise.as_dict` tells it."""
+
+    noise: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2)]
+    retention: list[Share]
+    num_parameters: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.noise[0] != 0 or any(b <= a for a, b in zip(self.noise, self.noise[1:], strict=False)):
+            raise ValueError("noise must begin with 0 and increase")
+        if len(self.retention) != len(self.noise):
+            raise ValueError("retention must have one value for each noise")
+        return self
+
+
 class ForecastRecord(_Document):
     """The JSON of `sharpening forecast`, as far as a fit reads it."""
 
@@ -97,6 +114,7 @@ class ForecastRecord(_Document):
     coupling: dict[str, float | None]
     problems: str | None = None
     pilot_records: list[PilotRecord] | None = None
+    weight_noise: NoiseRecord | None = None
 
     @model_validator(mode="after")
     def _read(self):
@@ -124,4 +142,10 @@ class ForecastRecord(_Document):
     @property
     def kernel(self) -> Kernel:
         """The kernel, as far as a fit reads it."""
-        return Kernel(cosine=self.coupling["cosine"])
+        return Kernel(cosine=self.coupling["cosine"], clock=self.coupling.get("clock") or 0.0)
+
+    @property
+    def noise(self) -> WeightNoise:
+        """The weight noise, where the record tells it."""
+        told = self.weight_noise
+        return WeightNoise(tuple(told.noise), tuple(told.retention), told.num_parameters)

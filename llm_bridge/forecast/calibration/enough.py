@@ -4,12 +4,15 @@ A quantile of one run in twenty needs twenty runs, and a weight that is told by 
 (five to ten events for each variable are usual: Vittinghoff and McCulloch 2007).
 """
 
+import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from llm_bridge.forecast.calibration.features import NEED_LABELS, OUTCOME, read_for
-from llm_bridge.forecast.calibration.fit import ENDS, RISE, Group, measured_runs
+from llm_bridge.forecast.calibration.features import FATE, NEED_LABELS, OUTCOME, read_for
+from llm_bridge.forecast.calibration.fit import ENDS, Group, fate_of, measured_runs
+from llm_bridge.forecast.calibration.outcome import GAIN
 
 LEAST_RUNS, LEAST_SETTINGS, EVENTS, LEAST_PRIORS = 20, 5, 5, 3
 """A fit takes this many runs, in this many models or settings, and for each feature that differs between them
@@ -38,7 +41,7 @@ def of_kind(chosen: list[Group], kind: str) -> list[Group]:
 
 def events(chosen: list[Group], criterion: str) -> int:
     """Runs that met a criterion."""
-    return sum(met for group in once(chosen) for _, met in group.told(criterion))
+    return sum(math.isfinite(high) for group in once(chosen) for _, high in group.told(criterion))
 
 
 def failure_shortage(chosen: list[Group], criterion: str, kind: str) -> str | None:
@@ -50,7 +53,7 @@ def failure_shortage(chosen: list[Group], criterion: str, kind: str) -> str | No
         return found
     if met < EVENTS * len(differ):
         return _rare(met, runs, "met it", differ)
-    steps = {step for group in groups for step, happened in group.told(criterion) if happened}
+    steps = {high for group in groups for _, high in group.told(criterion) if math.isfinite(high)}
     if len(steps) < 2:
         return f"all {met} runs that met it did so at step {steps.pop():g}: nothing varies"
     for prior in dict.fromkeys(group.prior for group in groups):
@@ -78,6 +81,22 @@ def chance_shortage(chosen: list[Group], end: str, kind: str) -> str | None:
     return None
 
 
+def fates_shortage(chosen: list[Group], kind: str) -> str | None:
+    """What is missing for the chances of fates: as for a chance, of the second most frequent one; None if
+    nothing is.
+    """
+    groups = [group for group in once(chosen) if group.end]
+    told = Counter(fate_of(group, seed) for group in groups for seed in range(len(group.end)))
+    differ = _differing(groups, read_for(kind, "half_life")) and ["log_lives"]
+    differ = differ + _differing(groups, [name for name in FATE if name != "log_lives"])
+    if (found := _few(told.total(), groups, differ)) is not None:
+        return found
+    second = told.most_common(2)[-1][1] if len(told) > 1 else 0
+    if second < EVENTS * len(differ):
+        return _rare(second, told.total(), "had another fate than most", differ)
+    return None
+
+
 def rise_shortage(chosen: list[Group]) -> str | None:
     """What is missing for where accuracy peaks; None if nothing is."""
     rose = [
@@ -87,7 +106,7 @@ def rise_shortage(chosen: list[Group]) -> str | None:
         if ENDS["rises"](group, seed)
     ]
     fell = sum(0 < group.steps["half_life"][seed] < np.inf for group, seed in rose)
-    led = sum(group.features["label_accuracy"] - group.start[seed] >= RISE for group, seed in rose)
+    led = sum(group.features["label_accuracy"] - group.start[seed] >= GAIN for group, seed in rose)
     if min(fell, led) < EVENTS:
         return (
             f"{fell} runs rose and lost half of it, {led} rose towards a better vote; {EVENTS} of each are"

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from llm_bridge.forecast.calibration.features import MEANINGS, NEED_LABELS
-from llm_bridge.forecast.calibration.outcome import Chance, Rise
+from llm_bridge.forecast.calibration.features import FATE, MEANINGS, NEED_LABELS
+from llm_bridge.forecast.calibration.outcome import FATES, Chance, Fates, Rise
 from llm_bridge.forecast.calibration.survival import (
     CALIBRATED,
     DATED,
@@ -22,6 +22,9 @@ from sharpening.errors import InputError
 LARGEST = 1e6
 """No intercept or weight of a fit is larger, nor any setting of a run."""
 
+FORMAT = 2
+"""Of the file. Files of the first, whose failure times were log-normal in other features, must be fitted anew."""
+
 Level = Annotated[float, Field(gt=0, lt=1)]
 Coefficient = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Runs = Annotated[int, Field(ge=1)]
@@ -32,22 +35,15 @@ class _Record(BaseModel):
 
 
 class FailureTimeRecord(_Record):
-    """A `FailureTime`; `high` null: no upper bound."""
+    """A `FailureTime`."""
 
     criterion: str
     intercept: Coefficient
     weights: dict[str, Coefficient]
     spread: Annotated[float, Field(gt=0)]
-    low: Annotated[float, Field(ge=0)]
-    high: Annotated[float, Field(gt=0)] | None
-    level: Level
     runs: Runs
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        if self.high is not None and self.high < self.low:
-            raise ValueError("high is below low")
-        return self
+    doubt: list[list[Coefficient]] | None = None
+    typical: Annotated[float, Field(ge=0)] = 0.0
 
 
 class ChanceRecord(_Record):
@@ -56,6 +52,22 @@ class ChanceRecord(_Record):
     intercept: Coefficient
     weights: dict[str, Coefficient]
     runs: Runs
+
+
+class FatesRecord(_Record):
+    """A `Fates`."""
+
+    intercepts: Annotated[dict[Literal[FATES], Coefficient], Field(min_length=2)]
+    weights: dict[Literal[FATES], dict[str, Coefficient]]
+    runs: Runs
+
+    @model_validator(mode="after")
+    def _reads(self):
+        if set(self.intercepts) != set(self.weights):
+            raise ValueError("intercepts and weights must be of the same fates")
+        if unknown := sorted({name for row in self.weights.values() for name in row} - set(FATE)):
+            raise ValueError(f"fates weigh {', '.join(unknown)}, which is not read for them")
+        return self
 
 
 class RiseRecord(_Record):
@@ -80,13 +92,15 @@ class CalibrationFile(BaseModel):
     was made of.
 
     heads: kind to criterion to failure time. chances: kind to how a run may go to its chance. rise: where
-    accuracy peaks. runs, priors, rewards: what it was fitted on. left_out: what was left out together for
+    accuracy peaks. fates: kind to the chances of how a run goes as a whole, where they were fitted.
+    runs, priors, rewards: what it was fitted on. left_out: what was left out together for
     the intervals, "priors" or "settings". taken_over: the parts that stem from another calibration, `base`.
     Keys that are not known are left as they are.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
+    format: Literal[2]
     command: str = ""
     date: str
     runs: Runs
@@ -99,6 +113,7 @@ class CalibrationFile(BaseModel):
     heads: Annotated[dict[str, dict[str, FailureTimeRecord]], Field(min_length=1)]
     chances: dict[str, dict[str, ChanceRecord]]
     rise: RiseRecord
+    fates: dict[str, FatesRecord] = {}
 
     @model_validator(mode="after")
     def _whole(self):
@@ -123,7 +138,9 @@ class CalibrationFile(BaseModel):
         heads = {name: FailureTime.from_dict(head.model_dump()) for name, head in self.heads[kind].items()}
         chances = {name: Chance(**one.model_dump()) for name, one in self.chances[kind].items()}
         told = "shipped" if Path(file) == SHIPPED else str(file)
-        return Calibration(heads, chances, Rise(**self.rise.model_dump()), Origin(told, self.date, self.runs))
+        origin = Origin(told, self.date, self.runs)
+        fates = Fates(**self.fates[kind].model_dump()) if kind in self.fates else None
+        return Calibration(heads, chances, Rise(**self.rise.model_dump()), origin, fates)
 
 
 def _check_kind(kind: str, heads: dict, chances: dict) -> None:
@@ -139,6 +156,12 @@ def _check_kind(kind: str, heads: dict, chances: dict) -> None:
         if unknown := sorted(set(head.weights) - known):
             raise ValueError(
                 f"{kind} {name} weighs {', '.join(unknown)}, which such a forecast does not read"
+            )
+        size = len(head.weights) + 1
+        if head.doubt is not None and [len(row) for row in head.doubt] != [size] * size:
+            raise ValueError(
+                f"the doubt of {kind} {name} must have {size} rows of {size} numbers: the intercept's, then the"
+                " weights'"
             )
     for name, chance in chances.items():
         if unknown := sorted(set(chance.weights) - known - {"log_lives"}):
@@ -164,6 +187,14 @@ def read_calibration(file: Path, argument: str = "calibration") -> CalibrationFi
     Raises: InputError if it cannot be read or is no calibration.
     """
     told = read_json(file, argument, WROTE)
+    if isinstance(told, dict) and told.get("heads") and told.get("format", 1) != FORMAT:
+        raise InputError(
+            argument,
+            str(file),
+            f"it is a calibration of format {str(told.get('format', 1))[:20]}, and this version reads {FORMAT}: its"
+            " failure times have another law and other features",
+            "Fit it again with `sharpening calibrate`, from runs and forecasts made by this version",
+        )
     return checked(CalibrationFile, told, argument, file, "calibration", WROTE)
 
 

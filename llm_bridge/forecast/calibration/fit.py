@@ -1,21 +1,21 @@
 """Fits on measured runs: failure times, the chances of how a run goes, and where it peaks.
 
-A failure time is lifelines' log-normal accelerated failure time model with a ridge penalty, on censored data.
-Intervals are conformal: ratios of measured and forecast step on priors left out one at a time, their
-quantiles by Kaplan-Meier because some ratios are censored too. A group may be given as often as pilots read
-it: what one pilot reads is noisy, and a fit that sees its scatter does not lean on its luck.
+A failure time is a log-logistic accelerated failure time model on interval-censored runs with a small ridge
+(`llm_bridge.forecast.calibration.likelihood`). How wide it is comes from forecasts of what a fit had not
+seen. A group may be given as often as pilots read it: what one pilot reads is noisy, and a fit that sees its
+scatter does not lean on its luck.
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from llm_bridge.forecast.calibration.features import OUTCOME, read_for
-from llm_bridge.forecast.calibration.outcome import Chance, Rise
-from llm_bridge.forecast.calibration.survival import DATED, KINDS, Calibration, FailureTime, lives
-
-LEVEL, PENALTY, RISE = 0.9, 0.02, 0.03
+from llm_bridge.forecast.calibration.features import FATE, OUTCOME, read_for
+from llm_bridge.forecast.calibration.likelihood import fit_log_logistic, fit_spread
+from llm_bridge.forecast.calibration.outcome import GAIN, Chance, Fates, Rise, fate
+from llm_bridge.forecast.calibration.survival import DATED, KINDS, LEVEL, Calibration, FailureTime, lives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Group:
 
     prior: what is left out together where intervals are made. steps: criterion to the step of each seed,
     math.inf where it was not met, math.nan where it cannot be told of the seed. horizon: the budget in steps;
-    seen: each seed's last step, if not the horizon. start, end, best: accuracy at each seed's first, last and
-    best evaluation, empty without labels; peak: the step of the best.
+    at: each seed's evaluations, 0 first. start, end, best: accuracy at each seed's first, last and best
+    evaluation, empty without labels; peak: the step of the best.
     """
 
     prior: str
@@ -37,17 +37,19 @@ class Group:
     end: list[float]
     best: list[float]
     peak: list[int]
-    seen: tuple[int, ...] | None = None
+    at: tuple[tuple[int, ...], ...]
 
-    def told(self, criterion: str) -> list[tuple[float, bool]]:
-        """(duration, whether the criterion was met) of every seed of which it can be told."""
-        steps = self.steps[criterion]
-        ends = self.seen or (self.horizon,) * len(steps)
-        return [
-            (min(step, end), math.isfinite(step))
-            for step, end in zip(steps, ends, strict=True)
-            if not math.isnan(step)
-        ]
+    def told(self, criterion: str) -> list[tuple[float, float]]:
+        """(low, high) of every seed of which the criterion can be told: it was met after step low and at high
+        at the latest, inf where the run ended first.
+        """
+        found = []
+        for step, at in zip(self.steps[criterion], self.at, strict=True):
+            if math.isinf(step):
+                found.append((float(at[-1]), math.inf))
+            elif step > 0:
+                found.append((float(max(one for one in at if one < step)), float(step)))
+        return found
 
 
 def measured_runs(chosen, criterion: str | None = None) -> int:
@@ -58,59 +60,65 @@ def measured_runs(chosen, criterion: str | None = None) -> int:
     return sum(len(group.end if criterion is None else group.told(criterion)) for group in once)
 
 
-def _rows(chosen, criterion, names):
-    """One row a seed: features, duration, whether the criterion was met."""
-    import pandas as pd
-
-    rows = [
-        {name: group.features[name] for name in names} | {"steps": step, "met": met}
-        for group in chosen
-        for step, met in group.told(criterion)
-        if step > 0
-    ]
-    return pd.DataFrame(rows)
+def _rows(chosen, criterion: str, names) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features (rows, names), low, high), one row a seed and reading."""
+    rows = [(group, *told) for group in chosen for told in group.told(criterion)]
+    table = np.array([[group.features[name] for name in names] for group, _, _ in rows])
+    return table, *(np.array([row[side] for row in rows]) for side in (1, 2))
 
 
 def fit(chosen, criterion: str, names) -> tuple[float, dict[str, float], float]:
-    """(intercept, weight of each feature, spread) of log steps; features are standardised for the penalty and
-    turned back.
+    """(intercept, weight of each feature, spread) of log steps."""
+    found, spread = fit_log_logistic(*_rows(chosen, criterion, names))
+    return float(found[0]), dict(zip(names, map(float, found[1:]), strict=True)), spread
+
+
+def other_priors(chosen) -> list[tuple[list, list]]:
+    """(all but one prior's groups, that prior's), each prior once."""
+    priors = dict.fromkeys(group.prior for group in chosen)
+    return [
+        ([g for g in chosen if g.prior != prior], [g for g in chosen if g.prior == prior]) for prior in priors
+    ]
+
+
+def calibrated(
+    chosen, criterion: str, kind: str, folds: Callable[..., Iterable] = other_priors
+) -> FailureTime:
+    """The failure time of one criterion; folds: chosen to (fitted, left out) pairs whose forecasts tell the
+    spread.
     """
-    from lifelines import LogNormalAFTFitter
-
-    table = _rows(chosen, criterion, names)
-    unmoved = {name: 0.0 for name in names if table[name].nunique() < 2}
-    names = [name for name in names if name not in unmoved]
-    middle, scale = table[list(names)].mean(), table[list(names)].std()
-    standard = (table[list(names)] - middle) / scale
-    standard[["steps", "met"]] = table[["steps", "met"]]
-    model = LogNormalAFTFitter(penalizer=PENALTY).fit(standard, "steps", "met")
-    weights = {name: float(model.params_["mu_"][name] / scale[name]) for name in names}
-    intercept = float(model.params_["mu_"]["Intercept"] - sum(weights[name] * middle[name] for name in names))
-    return intercept, weights | unmoved, float(np.exp(model.params_["sigma_"]["Intercept"]))
-
-
-def calibrated(chosen, criterion: str, kind: str) -> FailureTime:
-    """The failure time of one criterion, its interval from forecasts of priors left out one at a time."""
-    from lifelines import KaplanMeierFitter
-
     names = read_for(kind, criterion)
-    ratios, met = [], []
-    for prior in dict.fromkeys(group.prior for group in chosen):
-        rest, mine = [g for g in chosen if g.prior != prior], [g for g in chosen if g.prior == prior]
-        one = FailureTime(criterion, *fit(rest, criterion, names), 1.0, 1.0, LEVEL, 0)
-        for group in mine:
-            for step, happened in group.told(criterion):
-                ratios.append(step / one.median(group.features))
-                met.append(happened)
-    curve = KaplanMeierFitter().fit(ratios, met)
-    low, high = (float(curve.percentile(1 - level)) for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    runs = measured_runs(chosen, criterion)
-    return FailureTime(criterion, *fit(chosen, criterion, names), low, high, LEVEL, runs)
+    left = []
+    for rest, mine in folds(chosen):
+        head = FailureTime(criterion, *fit(rest, criterion, names), 0)
+        left += [(head.log_median(group.features), *told) for group in mine for told in group.told(criterion)]
+    spread = fit_spread(*np.array(left).T)
+    intercept, weights, _ = fit(chosen, criterion, names)
+    doubt = _jackknife(chosen, criterion, names)
+    table = _rows(chosen, criterion, names)[0]
+    full = np.column_stack([np.ones(len(table)), table])
+    typical = float(np.einsum("ri,ij,rj->r", full, doubt, full).mean())
+    return FailureTime(
+        criterion,
+        intercept,
+        weights,
+        spread,
+        measured_runs(chosen, criterion),
+        tuple(tuple(map(float, row)) for row in doubt),
+        typical,
+    )
+
+
+def _jackknife(chosen, criterion: str, names) -> np.ndarray:
+    """Covariance of (intercept, weights) from fits without one prior each: (P − 1)/P Σ (b_p − mean)²."""
+    fits = np.array([fit_log_logistic(*_rows(rest, criterion, names))[0] for rest, _ in other_priors(chosen)])
+    apart = fits - fits.mean(0)
+    return (len(fits) - 1) / len(fits) * apart.T @ apart
 
 
 ENDS = {
     "better": lambda group, seed: group.end[seed] > group.start[seed],
-    "rises": lambda group, seed: group.best[seed] >= group.start[seed] + RISE,
+    "rises": lambda group, seed: group.best[seed] >= group.start[seed] + GAIN,
     "beats_voting": lambda group, seed: group.best[seed] > group.features["label_accuracy"],
 }
 """How a run may go, told of one seed; "beats_voting" speaks of labelled tasks alone."""
@@ -118,38 +126,60 @@ ENDS = {
 
 def chance(chosen, half_life: FailureTime, end: str, kind: str) -> Chance:
     """The chance of one of ENDS, by ridge logistic regression on standardised features, turned back."""
+    names = OUTCOME[kind]
+    intercepts, weights, _ = _logistic(chosen, half_life, names, ENDS[end])
+    return Chance(
+        float(intercepts[0]), dict(zip(names, map(float, weights[0]), strict=True)), measured_runs(chosen)
+    )
+
+
+def fates(chosen, half_life: FailureTime) -> Fates:
+    """The chances of FATES, by ridge multinomial logistic regression on standardised features."""
+    intercepts, weights, classes = _logistic(chosen, half_life, FATE, fate_of)
+    if len(classes) == 2:
+        intercepts, weights = np.array([0.0, intercepts[0]]), np.stack([np.zeros(len(FATE)), weights[0]])
+    rows = [dict(zip(FATE, map(float, row), strict=True)) for row in weights]
+    return Fates(
+        dict(zip(classes, map(float, intercepts), strict=True)),
+        dict(zip(classes, rows, strict=True)),
+        measured_runs(chosen),
+    )
+
+
+def fate_of(group: Group, seed: int) -> str:
+    """Which of FATES one seed had."""
+    return fate(group.start[seed], group.end[seed], group.best[seed])
+
+
+def _logistic(chosen, half_life: FailureTime, names, truth) -> tuple[np.ndarray, np.ndarray, list]:
+    """(intercepts, weights (rows, names), classes), one row a class, or one alone of two classes."""
     from sklearn.linear_model import LogisticRegression
 
-    names = OUTCOME[kind]
-    runs = [(group, ENDS[end](group, seed)) for group in chosen for seed in range(len(group.end))]
+    runs = [(group, truth(group, seed)) for group in chosen for seed in range(len(group.end))]
     table = np.array([[_outcome_features(group, half_life)[name] for name in names] for group, _ in runs])
     middle, scale = table.mean(axis=0), np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), np.inf)
     # A run that several pilots read counts once against the ridge.
     weight = measured_runs(chosen) / len(runs)
-    model = LogisticRegression().fit(
-        (table - middle) / scale, [good for _, good in runs], np.full(len(runs), weight)
+    model = LogisticRegression(max_iter=1000).fit(
+        (table - middle) / scale, [one for _, one in runs], np.full(len(runs), weight)
     )
-    weights = model.coef_[0] / scale
-    return Chance(
-        float(model.intercept_[0] - weights @ middle),
-        dict(zip(names, map(float, weights), strict=True)),
-        measured_runs(chosen),
-    )
+    weights = model.coef_ / scale
+    return model.intercept_ - weights @ middle, weights, [str(one) for one in model.classes_]
 
 
 def _outcome_features(group, half_life) -> dict[str, float]:
     return group.features | {"log_lives": lives(half_life, group.features, group.horizon)}
 
 
-def calibration(chosen, kind: str) -> Calibration:
-    """Everything that a forecast of one kind reads, fitted on `chosen`."""
-    heads = {name: calibrated(chosen, name, kind) for name in DATED}
+def calibration(chosen, kind: str, folds: Callable[..., Iterable] = other_priors) -> Calibration:
+    """Everything that a forecast of one kind reads, fitted on `chosen`; folds: as of `calibrated`."""
+    heads = {name: calibrated(chosen, name, kind, folds) for name in DATED}
     chances = {end: chance(chosen, heads["half_life"], end, kind) for end in KINDS[kind]}
-    return Calibration(heads, chances, rise(chosen))
+    return Calibration(heads, chances, rise(chosen), fates=fates(chosen, heads["half_life"]))
 
 
 def rise(chosen) -> Rise:
-    """Where and how high accuracy peaks in the runs that gain RISE or more; when, of those whose half-life
+    """Where and how high accuracy peaks in the runs that gain GAIN or more; when, of those whose half-life
     was measured too.
     """
     runs = [
@@ -164,6 +194,6 @@ def rise(chosen) -> Rise:
     room = [
         (group.best[seed] - group.start[seed]) / (group.features["label_accuracy"] - group.start[seed])
         for group, seed in runs
-        if group.features["label_accuracy"] - group.start[seed] >= RISE
+        if group.features["label_accuracy"] - group.start[seed] >= GAIN
     ]
     return Rise(float(middle), float(low), float(high), LEVEL, float(np.median(room)), len(when))

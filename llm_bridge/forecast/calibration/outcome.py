@@ -22,6 +22,49 @@ class Chance:
         return asdict(self)
 
 
+GAIN = 0.03
+"""Accuracy counts as gained or lost from this difference on."""
+
+FATES = ("improves", "rises_then_falls", "dies", "stays")
+"""How a run goes: it ends GAIN above where it began; it was GAIN above and is no longer; it never was and
+ends GAIN below; or neither.
+"""
+
+
+def fate(start: float, end: float, best: float) -> str:
+    """Which of FATES a run had, from its accuracy at the first, last and best evaluation."""
+    if end >= start + GAIN:
+        return "improves"
+    if best >= start + GAIN:
+        return "rises_then_falls"
+    return "dies" if end < start - GAIN else "stays"
+
+
+@dataclass(frozen=True)
+class Fates:
+    """P(fate) ∝ exp(intercepts[fate] + Σ weights[fate][name] · feature), of those of FATES that were seen;
+    `runs`: on how many it was fitted.
+    """
+
+    intercepts: dict[str, float]
+    weights: dict[str, dict[str, float]]
+    runs: int
+
+    def of(self, features: dict[str, float]) -> dict[str, float]:
+        """The chance of every fate for these features; they sum to 1, and one that no run had has none."""
+        scores = {
+            name: intercept + sum(weight * features[one] for one, weight in self.weights[name].items())
+            for name, intercept in self.intercepts.items()
+        }
+        top = max(scores.values())
+        shares = {name: math.exp(score - top) for name, score in scores.items()}
+        return {name: shares.get(name, 0.0) / sum(shares.values()) for name in FATES}
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
 @dataclass(frozen=True)
 class Rise:
     """Where accuracy peaks in runs that gain before they lose: at `when` of the half-life, in [low, high] of

@@ -2,7 +2,6 @@
 missing.
 """
 
-import math
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -16,17 +15,27 @@ from llm_bridge.forecast.calibration.enough import (
     chance_shortage,
     events,
     failure_shortage,
+    fates_shortage,
     of_kind,
     once,
     rise_shortage,
 )
-from llm_bridge.forecast.calibration.file import CalibrationFile
-from llm_bridge.forecast.calibration.fit import ENDS, Group, calibrated, chance, measured_runs, rise
-from llm_bridge.forecast.calibration.outcome import Chance, Rise
+from llm_bridge.forecast.calibration.file import FORMAT, CalibrationFile
+from llm_bridge.forecast.calibration.fit import (
+    ENDS,
+    Group,
+    calibrated,
+    chance,
+    fate_of,
+    fates,
+    measured_runs,
+    rise,
+)
+from llm_bridge.forecast.calibration.outcome import Chance, Fates, Rise
 from llm_bridge.forecast.calibration.survival import DATED, KINDS, FailureTime
 from sharpening.errors import InputError
 
-PACKAGES = ("lifelines", "scikit-learn", "pandas", "numpy")
+PACKAGES = ("scipy", "scikit-learn", "numpy")
 RULE = (
     f"A fit takes {LEAST_RUNS} runs in {LEAST_SETTINGS} models or settings, and {EVENTS} runs in which it"
     " happened (of a chance: and as many in which it did not) for each feature that differs between them"
@@ -41,7 +50,7 @@ class Fitted:
 
     kind: str
     name: str
-    part: FailureTime | Chance | Rise | None
+    part: FailureTime | Chance | Fates | Rise | None
     runs: int
     met: int
     short: str | None = None
@@ -61,8 +70,8 @@ class Fitted:
             "runs": self.runs,
             "events": self.met,
             "spread": head and head.spread,
-            "low": head and head.low,
-            "high": None if head is None or math.isinf(head.high) else head.high,
+            "low": head and head.factors[0],
+            "high": head and head.factors[1],
             "from": origin,
             "why": self.short,
         }
@@ -85,6 +94,7 @@ def fit_parts(
             bar.advance()
         half = next(one.part for one in heads if one.name == "half_life")
         parts += heads + [_chance(mine, half, end, kind, spare) for end in KINDS[kind]]
+        parts.append(_fates(mine, half, kind, spare))
     bar.close()
     labelled = of_kind(chosen, "labelled")
     risen = sum(ENDS["rises"](group, seed) for group in once(labelled) for seed in range(len(group.end)))
@@ -103,16 +113,9 @@ def _spare(base: CalibrationFile | None, kind: str):
 
 
 def _head(chosen, criterion: str, kind: str, spare) -> Fitted:
-    from lifelines.exceptions import ConvergenceError
-
     short, found = failure_shortage(chosen, criterion, kind), None
     if short is None:
-        try:
-            found = calibrated(chosen, criterion, kind)
-        except ConvergenceError:
-            short = "the fit does not converge: the steps are told without scatter, or not at all"
-    if found is not None and not all(map(math.isfinite, (found.intercept, found.spread, found.low))):
-        short = "the fit has no finite coefficients"
+        found = calibrated(chosen, criterion, kind)
     runs, met = measured_runs(chosen, criterion) if chosen else 0, events(chosen, criterion)
     return Fitted(
         kind, criterion, found if short is None else spare and spare.heads[criterion], runs, met, short
@@ -128,6 +131,15 @@ def _chance(chosen, half_life: FailureTime | None, end: str, kind: str, spare) -
     return Fitted(kind, end, found, len(told), sum(told), short)
 
 
+def _fates(chosen, half_life: FailureTime | None, kind: str, spare) -> Fitted:
+    short = fates_shortage(chosen, kind)
+    if short is None and half_life is None:
+        short = "it reads the failure time of half_life, which is missing"
+    found = fates(chosen, half_life) if short is None else spare and spare.fates
+    told = [fate_of(group, seed) for group in once(chosen) for seed in range(len(group.end))]
+    return Fitted(kind, "fates", found, len(told), len(told) - told.count("dies"), short)
+
+
 def calibration_of(
     parts: list[Fitted],
     readings: list[list[Group]],
@@ -139,7 +151,8 @@ def calibration_of(
 
     Raises: InputError where nothing was fitted, or where no kind is whole.
     """
-    lacking = {part.place: part.short for part in parts if part.part is None}
+    # A forecast without fates has its steps all the same.
+    lacking = {part.place: part.short for part in parts if part.part is None and part.name != "fates"}
     whole = [kind for kind in KINDS if not any(place.startswith(f"{kind}.") for place in lacking)]
     groups = readings[0]
     fitted = any(part.short is None for part in parts)
@@ -147,16 +160,17 @@ def calibration_of(
         listed = "; ".join(f"{place}: {why}" for place, why in _reasons(parts, lacking).items())
         raise InputError(
             "runs",
-            f"{sum(len(group.seen or group.end) for group in groups)} runs",
+            f"{sum(len(group.at) for group in groups)} runs",
             f"there is too little to fit. {RULE}. {listed}",
             "Give more runs"
             + ("" if base or not fitted else ", or take over what is missing with --base shipped"),
         )
     named = {kind: [part for part in parts if part.kind == kind] for kind in whole}
     return {
+        "format": FORMAT,
         "command": told,
         "date": time.strftime("%Y-%m-%d"),
-        "runs": sum(len(group.seen or group.end) for group in groups),
+        "runs": sum(len(group.at) for group in groups),
         "settings": len(groups),
         "pilots": len(readings),
         "priors": sorted({group.prior for group in groups}),
@@ -170,8 +184,14 @@ def calibration_of(
             for kind, found in named.items()
         },
         "chances": {
-            kind: {one.name: one.part.as_dict() for one in found if one.name not in DATED}
+            kind: {one.name: one.part.as_dict() for one in found if one.name in KINDS[kind]}
             for kind, found in named.items()
+        },
+        "fates": {
+            kind: one.part.as_dict()
+            for kind, found in named.items()
+            for one in found
+            if one.name == "fates" and one.part is not None
         },
         "rise": parts[-1].part.as_dict(),
     }

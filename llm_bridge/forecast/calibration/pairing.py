@@ -79,6 +79,14 @@ def _check_forecasts(run: Run, by_key: dict, forecasts: list[Read]) -> None:
             "Leave it and its runs out" if told else how,
         )
     for forecast in mine:
+        if forecast.record.weight_noise is None:
+            raise InputError(
+                RUNS,
+                forecast.source,
+                "it does not tell what weight noise did to the model, which failure times read since format 2 of"
+                " calibrations",
+                how,
+            )
         if run.problems and forecast.record.problems and run.problems != forecast.record.problems:
             raise InputError(
                 RUNS,
@@ -138,7 +146,13 @@ def _group(runs: list[Run], forecast: Read, pilot: PilotRecord) -> Group:
     from llm_bridge.forecast.pilot import Pilot
 
     first, told = runs[0], forecast.record
-    reading = Reading.of(told.known_prior, told.kernel, [Pilot.from_dict(pilot.model_dump())])
+    reading = Reading.of(
+        told.known_prior,
+        told.kernel,
+        [Pilot.from_dict(pilot.model_dump())],
+        told.noise,
+        first.settings.optimizer,
+    )
     curves = [run.accuracy for run in runs if run.accuracy is not None]
     highest = [max(curve) for curve in curves]
     return Group(
@@ -147,7 +161,7 @@ def _group(runs: list[Run], forecast: Read, pilot: PilotRecord) -> Group:
         features=reading.at(first.settings),
         steps={name: [run.steps[name] for run in runs] for name in first.steps},
         horizon=first.settings.max_steps,
-        seen=tuple(run.at[-1] for run in runs),
+        at=tuple(run.at for run in runs),
         start=[curve[0] for curve in curves],
         end=[curve[-1] for curve in curves],
         best=highest,

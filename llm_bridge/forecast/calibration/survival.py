@@ -1,13 +1,10 @@
-"""Accelerated failure time: the step of a criterion as a log-normal whose centre is linear in the features,
-with conformal intervals.
-"""
+"""Accelerated failure time: the step of a criterion as a log-logistic whose centre is linear in the features."""
 
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
 
-from llm_bridge.forecast.calibration.outcome import Chance, Rise
+from llm_bridge.forecast.calibration.outcome import Chance, Fates, Rise
 
 DATED = ("relative", "half_life", "mode_retention", "excess_kl")
 """The criteria that have a failure time."""
@@ -24,55 +21,85 @@ SHIPPED = Path(__file__).parent / "coefficients.json"
 FARTHEST = 300.0
 """A failure time's log steps are cut off here."""
 
-_NORMAL = NormalDist()
+LEVEL = 0.9
+"""Intervals should hold the measured step with this probability."""
+
+SMALLEST_SPREAD = 0.05
+"""No fit is believed to know a step better: seeds differ by more."""
 
 
 @dataclass(frozen=True)
 class FailureTime:
-    """log T ~ Normal(intercept + Σ weights[name] · feature, spread²), T in optimizer steps; fitted on runs
-    that may be censored.
+    """P(T ≤ t) = 1/(1 + (median/t)^(1/s)), log median = intercept + Σ weights[name] · feature, T in optimizer
+    steps: the log-logistic accelerated failure time model, fitted on interval-censored runs.
 
-    low, high: factors such that T lies in [low · median, high · median] with probability `level`: quantiles
-    of measured over forecast step on priors that a fit had not seen (Kaplan-Meier, since some runs are
-    censored). high = inf: the data set no upper bound.
+    spread: s where features are as in the fit, from forecasts of priors that the fit had not seen. doubt:
+    covariance of (intercept, weights in their order), from fits that left out one prior each (jackknife);
+    None: not known. typical: mean variance xᵀ·doubt·x of the log median among the fitted runs. Beyond what
+    is typical, that variance widens s (`spread_at`). runs: on how many it was fitted.
     """
 
     criterion: str
     intercept: float
     weights: dict[str, float]
     spread: float
-    low: float
-    high: float
-    level: float
     runs: int
+    doubt: tuple[tuple[float, ...], ...] | None = None
+    typical: float = 0.0
+
+    def log_median(self, features: dict[str, float]) -> float:
+        """log of the steps until the criterion is met, in the median."""
+        log_steps = self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
+        # Far beyond any run either way, and still a number that can be multiplied.
+        return max(-FARTHEST, min(FARTHEST, log_steps))
 
     def median(self, features: dict[str, float]) -> float:
         """Steps until the criterion is met, in the median."""
-        log_steps = self.intercept + sum(weight * features[name] for name, weight in self.weights.items())
-        # Far beyond any run either way, and still a number that can be multiplied.
-        return math.exp(max(-FARTHEST, min(FARTHEST, log_steps)))
+        return math.exp(self.log_median(features))
+
+    def spread_at(self, features: dict[str, float]) -> float:
+        """s for these features: √(spread² + 3/π² · max(0, xᵀ·doubt·x − typical)), since the variance of a
+        logistic law is π²/3 s²; so a forecast of what is unlike everything fitted says that it knows less.
+        """
+        if self.doubt is None:
+            return self.spread
+        x = [1.0, *(features[name] for name in self.weights)]
+        variance = sum(
+            a * b * value
+            for a, row in zip(x, self.doubt, strict=True)
+            for b, value in zip(x, row, strict=True)
+        )
+        return math.sqrt(self.spread**2 + 3 / math.pi**2 * max(0.0, variance - self.typical))
 
     def probability(self, features: dict[str, float], horizon: float) -> float:
         """Chance that the criterion is met within `horizon` steps."""
-        return _NORMAL.cdf((math.log(horizon) - math.log(self.median(features))) / self.spread)
+        z = (math.log(horizon) - self.log_median(features)) / self.spread_at(features)
+        return 1 / (1 + math.exp(-z)) if z > -FARTHEST else 0.0
 
-    def median_for(self, probability: float, horizon: float) -> float:
-        """The median that `probability` of meeting the criterion within `horizon` steps goes with: the
-        inverse of `probability`.
-        """
-        return horizon * math.exp(-self.spread * _NORMAL.inv_cdf(probability))
+    def quantile(self, features: dict[str, float], probability: float) -> float:
+        """The steps within which the criterion is met with this chance: the inverse of `probability`."""
+        logit = math.log(probability / (1 - probability))
+        log_steps = self.log_median(features) + self.spread_at(features) * logit
+        return math.exp(max(-2 * FARTHEST, min(2 * FARTHEST, log_steps)))
 
     def interval(self, features: dict[str, float]) -> tuple[float, float]:
-        """(low, high) steps that should hold the measured one with probability `level`."""
-        return self.low * self.median(features), self.high * self.median(features)
+        """(low, high) steps that should hold the measured one with probability LEVEL."""
+        return tuple(self.quantile(features, chance) for chance in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Both ends of an interval over the median, for features as in the fit."""
+        logit = math.log((1 + LEVEL) / (1 - LEVEL))
+        return math.exp(-self.spread * logit), math.exp(self.spread * logit)
 
     def as_dict(self) -> dict:
-        """Plain data for JSON; an infinite bound becomes None."""
-        return asdict(self) | {"high": None if math.isinf(self.high) else self.high}
+        """Plain data for JSON."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "FailureTime":
-        return cls(**data | {"high": math.inf if data["high"] is None else data["high"]})
+        doubt = data.get("doubt")
+        return cls(**data | {"doubt": None if doubt is None else tuple(map(tuple, doubt))})
 
 
 @dataclass(frozen=True)
@@ -97,12 +124,20 @@ class Calibration:
 
     chances: "better" (accuracy at the end above that at the start), "rises" (at its best .03 above) and, with
     labels, "beats_voting" (at its best above that of voting without training). origin: where it was read.
+    fates: the chances of `llm_bridge.forecast.calibration.outcome.FATES`; None: not fitted.
     """
 
     heads: dict[str, FailureTime]
     chances: dict[str, Chance]
     rise: Rise
     origin: "Origin | None" = None
+    fates: Fates | None = None
+
+    def fate(self, features: dict[str, float], horizon: float) -> dict[str, float]:
+        """The chance of every fate of a run of `horizon` steps; empty where they were not fitted."""
+        if self.fates is None:
+            return {}
+        return self.fates.of(features | {"log_lives": lives(self.heads["half_life"], features, horizon)})
 
     def chance(self, name: str, features: dict[str, float], horizon: float) -> float:
         """One of `chances` for a run of `horizon` steps."""
@@ -113,7 +148,7 @@ class Calibration:
 
 def lives(half_life: FailureTime, features: dict[str, float], horizon: float) -> float:
     """log of the forecast half-life over the budget: the feature `log_lives`."""
-    return math.log(half_life.median(features) / horizon)
+    return half_life.log_median(features) - math.log(horizon)
 
 
 def load_calibration(kind: str, file: Path = SHIPPED) -> Calibration:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from llm_bridge.forecast.calibration.features import OF_RATE, Reading
-from llm_bridge.forecast.calibration.survival import FailureTime
+from llm_bridge.forecast.calibration.features import MOST_PROMPTS, Reading
+from llm_bridge.forecast.calibration.survival import LEVEL, FailureTime
 from llm_bridge.forecast.result import ForecastStep
+from llm_bridge.training.settings import RATES
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_steps
 from sharpening.trajectory import Trajectory, evaluation_steps
 
@@ -120,15 +121,14 @@ def pilot_voice(
             settings.max_steps,
         )
         low, high = head.interval(told)
-        low = max(1, math.floor(min(low, medians[name])))
-        high = math.ceil(max(high, medians[name])) if high < math.inf else math.inf
+        low, high = max(1, math.floor(low)), math.ceil(high)
         dated[name] = ForecastStep(
             name,
             step,
             steps[name].outcome,
             low if low <= settings.max_steps else None,
             high if high <= settings.max_steps else None,
-            head.level,
+            LEVEL,
             settings.max_steps,
         )
     plain = {
@@ -138,35 +138,87 @@ def pilot_voice(
     return trajectory, steps, plain | dated
 
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BUDGETS = (0.25, 0.5, 1, 2, 4)
+"""Shares of the budget at whose ends a distribution is told."""
+
+
+def distribution(reading: Reading, settings, heads: dict[str, FailureTime], step_of=float) -> dict[str, dict]:
+    """criterion to P(T ≤ step): `median`, `spread` (of the log-logistic law) and `slope` (of the log median in
+    the log learning rate), `quantiles` (chance to step), `chances` (step, chance) around the budget.
+
+    step_of: steps at the highest learning rate to steps of the run, inf beyond its schedule; chances there are
+    left out.
+    """
+    told, found = reading.at(settings), {}
+    budgets = sorted({max(1, round(share * settings.max_steps)) for share in BUDGETS})
+    for name, head in heads.items():
+        found[name] = {
+            "median": step_of(head.median(told)),
+            "spread": head.spread_at(told),
+            "slope": slope(reading, settings, head),
+            "quantiles": {f"{chance:g}": step_of(head.quantile(told, chance)) for chance in QUANTILES},
+            "chances": [
+                {"step": step_of(budget), "chance": head.probability(told, budget)}
+                for budget in budgets
+                if math.isfinite(step_of(budget))
+            ],
+        }
+    return found
+
+
+def slope(reading: Reading, settings, head: FailureTime) -> float:
+    """d log median / d log learning rate: −1 where weights drift, −2 where they diffuse (theory D1)."""
+    faster = reading.at(settings, settings.learning_rate * math.e)
+    return head.log_median(faster) - head.log_median(reading.at(settings))
+
+
 def safe_learning_rate(reading: Reading, settings, head: FailureTime, chance: float = SAFE) -> float:
     """The largest learning rate at which the criterion is met within max_steps with this chance at most, all
-    else equal.
-
-    log T is linear in the log learning rate, so it has a closed form; inf where a larger rate would not be
-    worse.
+    else equal; inf where a larger rate would not be worse, 0 where none is that safe.
     """
-    slope = -sum(head.weights.get(name, 0.0) for name in OF_RATE)
-    if slope >= 0:
+
+    def too_likely(log_rate: float) -> bool:
+        told = reading.at(settings, math.exp(log_rate))
+        return head.probability(told, settings.max_steps) > chance
+
+    if slope(reading, settings, head) >= 0:
         return math.inf
-    missing = head.median_for(chance, settings.max_steps) / head.median(reading.at(settings))
-    return settings.learning_rate * missing ** (1 / slope)
+    return math.exp(
+        _first(too_likely, math.log(settings.learning_rate), FARTHEST_RATE, *map(math.log, RATES))
+    )
+
+
+FARTHEST_RATE = 25.0
+"""No safe rate is looked for farther from the one asked for, in log."""
+
+
+def _first(too_far, start: float, reach: float, lowest: float, highest: float) -> float:
+    """Where `too_far` begins to hold, by bisection within reach of start; −inf where it holds everywhere, inf
+    where nowhere.
+    """
+    low, high = max(start - reach, lowest), min(start + reach, highest)
+    if too_far(low):
+        return -math.inf
+    if not too_far(high):
+        return math.inf
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (low, middle) if too_far(middle) else (middle, high)
+    return low
 
 
 def safe_prompts(reading: Reading, settings, head: FailureTime) -> float:
     """The most prompts, visited again and again, at which the criterion is met within max_steps with chance
-    TRAINED_ON at most, all else equal.
-
-    log T is linear in the log number of prompts: closed form; inf where more would not be worse, possibly
-    below 1.
+    TRAINED_ON at most, all else equal; inf where more would not be worse, 0 where none are that safe.
     """
-    slope = -head.weights.get("log_prompts", 0.0)
-    if slope <= 0:
-        return math.inf
-    told = reading.at(settings)
-    return math.exp(
-        told["log_prompts"]
-        + math.log(head.median(told) / head.median_for(TRAINED_ON, settings.max_steps)) / slope
-    )
+
+    def too_likely(log_prompts: float) -> bool:
+        told = reading.at(settings) | {"log_prompts": log_prompts}
+        return head.probability(told, settings.max_steps) > TRAINED_ON
+
+    top = math.log(MOST_PROMPTS)
+    return math.exp(_first(too_likely, top, top, 0.0, top))
 
 
 def sensitivity(reading: Reading, settings, head: FailureTime) -> list[dict]:
