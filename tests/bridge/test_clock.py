@@ -50,6 +50,6 @@ def test_each_unseen_kind_adds_one_calibrated_variance():
         wide, factor = widened(plain, kinds), math.sqrt(1 + len(kinds))
         for name, head in plain.heads.items():
             assert wide.heads[name].spread == pytest.approx(factor * head.spread)
-            assert math.log(wide.heads[name].low) == pytest.approx(factor * math.log(head.low))
+            assert math.log(wide.heads[name].factors[0]) == pytest.approx(factor * math.log(head.factors[0]))
             assert wide.heads[name].intercept == head.intercept
         assert bool(unseen_told(kinds)) == bool(kinds)
