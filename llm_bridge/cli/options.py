@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llm_bridge.cli.outputs import Outputs, check_folder
+from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
+from llm_bridge.cli.prompting import command_words, prompt_form, prompt_told, seen_by
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
@@ -141,12 +143,22 @@ class Request:
         """The folder that was chosen, or `runs/<model>-<task>-<hash>`: the same request always finds its own
         folder again.
         """
+        form = getattr(self.task, "form", {})
         return chosen or folder_of(
-            [self.model, *self.source, self.settings.as_dict()], slug(self.model), slug(self.source[0])
+            [self.model, *self.source, self.settings.as_dict(), *([form] if form else [])],
+            slug(self.model),
+            slug(self.source[0]),
         )
 
     def deliver(self, document: dict, show: Callable, **results) -> None:
         """Show the tables, then write the JSON and the report that were asked for."""
+        from llm_bridge.tasks.form import RAW_TEXT, form_told
+
+        document["prompts"] = form_told(self.task)
+        for note in document.get("forecast", document).get("notes", []):
+            # Of a built-in task it is known once the model is loaded.
+            if note.startswith(RAW_TEXT) and note not in self.task.notes:
+                print(f"Note: {note}", file=sys.stderr)
         show(self.outputs.console())
         if self.outputs.report is not None:
             from llm_bridge.report.files import report_files
@@ -161,7 +173,13 @@ class Request:
         pilots = f" --pilots {document['pilots']}" if document.get("pilots", 0) > 1 else ""
         file = (document.get("calibration") or {}).get("file", "shipped")
         own = "" if file == "shipped" else f" --calibration {shlex.quote(file)}"
-        return command_line(command, self.model, self.source[0], self.settings, self.source[1]) + pilots + own
+        form = command_words(getattr(self.task, "form", {}))
+        return (
+            command_line(command, self.model, self.source[0], self.settings, self.source[1])
+            + form
+            + pilots
+            + own
+        )
 
 
 def run_command(function: Callable) -> Callable:
@@ -190,27 +208,32 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
     from llm_bridge.tasks import get_task
     from llm_bridge.training.reward_function import check_reward
 
+    form = prompt_form(**{option: values.pop(option) for option in PROMPT_OPTIONS})
     chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
     outputs = Outputs(json_target, report)
     outputs.check()
     model = model or DEFAULT_MODEL
     check_local_model(model)
     name = task_name(model, task)
-    found = get_task(name, answer_pattern)
+    found = get_task(name, answer_pattern, form)
     check_reward(chosen.reward, found)
     if eval_prompts is None:
         chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
     found.split(chosen.eval_prompts, chosen.dataset_size)
+    found = seen_by(model, found)
     tell_readings(found)
     return Request(model, found, (name, answer_pattern), chosen, outputs)
 
 
 def tell_readings(task) -> None:
-    """Say on standard error how a file's answers are read, with examples; built-in tasks need no such check."""
+    """Say on standard error how a file's answers are read, with examples, and how prompts are put where they are not
+    put as they are; built-in tasks need no such check.
+    """
     from llm_bridge.tasks.readings import reading_told
 
-    if getattr(task, "answer_pattern", None):
-        typer.echo("\n".join(reading_told(task)), err=True)
+    told = prompt_told(task)
+    if told or getattr(task, "answer_pattern", None):
+        typer.echo("\n".join([*reading_told(task), *told]), err=True)
 
 
 def task_name(model: str, task: str | None) -> str:
@@ -270,6 +293,7 @@ def _shared_parameters() -> list[inspect.Parameter]:
             ],
         ),
     ]
+    parameters += [_option(name, annotation) for name, annotation in PROMPT_OPTIONS.items()]
     for name, (kind, panel, text) in _SETTINGS.items():
         flags = f"--{name.replace('_', '-')}"
         if kind is bool:

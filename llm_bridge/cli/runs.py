@@ -11,6 +11,8 @@ import typer
 from llm_bridge.cli.errors import INTERRUPTED
 from llm_bridge.cli.options import Request, folder_of, slug, task_name, tell_readings
 from llm_bridge.cli.outputs import Outputs, check_folder
+from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
+from llm_bridge.cli.prompting import command_words, prompt_form
 from llm_bridge.console.progress import terminal_progress
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.training.measurement import Measurement
@@ -59,6 +61,7 @@ def run_served_forecast(
     """
     from llm_bridge.sampling.server import API_KEY, base_url
     from llm_bridge.tasks import get_task
+    from llm_bridge.tasks.form import form_told
 
     law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
     settings = RunSettings(reward=shared["reward"], rollouts=shared["rollouts"], **law)
@@ -81,9 +84,11 @@ def run_served_forecast(
             "Give the name that the server lists under /models",
         )
     name = task_name(model, name)
-    task = get_task(name, pattern)
+    task = get_task(name, pattern, prompt_form(**{option: shared[option] for option in PROMPT_OPTIONS}))
     tell_readings(task)
-    folder = output or folder_of([url, model, name, law], "served", slug(model), slug(name))
+    form = getattr(task, "form", {})
+    identity = [url, model, name, law, *([form] if form else [])]
+    folder = output or folder_of(identity, "served", slug(model), slug(name))
 
     with outputs.reserved(), interruptible(folder):
         from llm_bridge.forecast.served import forecast_served
@@ -111,10 +116,14 @@ def run_served_forecast(
             with contextlib.suppress(OSError):
                 folder.rmdir()
             raise
-        document = served_document(found)
+        document = served_document(found) | {"prompts": form_told(task)}
         print_served(outputs.console(), found)
         if outputs.report is not None:
-            outputs.write_report(served_files(document, found, served_command(found, name, pattern, folder)))
+            outputs.write_report(
+                served_files(
+                    document, found, served_command(found, name, pattern, folder) + command_words(form)
+                )
+            )
         outputs.write_json(document)
 
 

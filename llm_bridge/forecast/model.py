@@ -27,10 +27,9 @@ from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.unseen import size_kind, unseen_told, widened
 from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
-from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, load_model
-from llm_bridge.tasks import spellable
 from llm_bridge.training.evaluation import truncation_note
+from llm_bridge.training.prepare import prepared
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import problems_digest
 from llm_bridge.training.settings import RunSettings
@@ -79,12 +78,7 @@ def forecast_model(
     if settings.reward in CALIBRATED or Path(calibration) != SHIPPED:
         fitted = check_calibration(Path(calibration), settings.reward, task.labelled)
     loaded = load_model(model)
-    spellable(task, loaded.tokenizer)
-    fits_context(
-        loaded,
-        sum(task.split(settings.eval_prompts, settings.dataset_size), []),
-        settings.max_new_tokens or task.max_new_tokens,
-    )
+    task = prepared(task, loaded, settings)
     with fitting_threads(loaded):
         probe = probe_model(
             loaded,

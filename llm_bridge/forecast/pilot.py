@@ -219,7 +219,7 @@ class PilotWatch(TrainerCallback):
             (step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies)
         )
         steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
-        return fall([problem.prompt for problem in self.problems], self.replies[0], list(steps))
+        return fall([problem.question for problem in self.problems], self.replies[0], list(steps))
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
         grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)

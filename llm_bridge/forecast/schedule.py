@@ -8,9 +8,8 @@ from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.probe import probe_model
 from llm_bridge.forecast.theory import radius_voice, step_size
-from llm_bridge.models.context import fits_context
 from llm_bridge.models.loading import fitting_threads, load_model
-from llm_bridge.tasks import spellable
+from llm_bridge.training.prepare import prepared
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import CollapseStep, collapse_step
@@ -80,12 +79,7 @@ def schedule_model(
     check_search(**verifier, **run)
     check_reward(settings.reward, task)
     loaded = load_model(model)
-    spellable(task, loaded.tokenizer)
-    fits_context(
-        loaded,
-        sum(task.split(settings.eval_prompts, settings.dataset_size), []),
-        settings.max_new_tokens or task.max_new_tokens,
-    )
+    task = prepared(task, loaded, settings)
     with fitting_threads(loaded):
         probe = probe_model(loaded, task, settings, progress=progress)
     population = probe.population if wrong_modes is None else assume_labels(probe.population, wrong_modes)

@@ -1,5 +1,6 @@
 """Whether a model's context holds prompts and completions, asked before any work."""
 
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from sharpening.errors import InputError
 
 
@@ -16,16 +17,20 @@ def fits_context(loaded, problems, max_new_tokens: int) -> None:
     if limit is None:
         return
     prompts = list(dict.fromkeys(problem.prompt for problem in problems))
-    lengths = [len(ids) for ids in loaded.tokenizer(prompts)["input_ids"]] if prompts else [0]
+    lengths = [len(ids) for ids in prompt_token_ids(loaded.tokenizer, prompts)] if prompts else [0]
     longest = max(lengths)
     if longest + max_new_tokens > limit:
         room = limit - longest
         raise InputError(
             "max_new_tokens",
             max_new_tokens,
-            f"with a prompt of {longest} tokens ({prompts[lengths.index(longest)][:60]!r}) that makes"
+            f"with a prompt of {longest} tokens ({_asks(prompts[lengths.index(longest)])!r}) that makes"
             f" {longest + max_new_tokens}, and the context of {loaded.name} holds {limit}",
             f"Use --max-new-tokens {room} or fewer"
             if room > 0
             else "Leave longer prompts out of the data set",
         )
+
+
+def _asks(prompt: str) -> str:
+    return getattr(prompt, "question", prompt)[:60]

@@ -15,7 +15,14 @@ from llm_bridge.models.names import MODEL_FIX, check_model_name, first_line, loc
 from llm_bridge.models.soundness import check_report, check_soundness, settle_padding
 from sharpening.errors import InputError
 
-__all__ = ["SMALL_MODEL", "LoadedModel", "check_model_name", "fitting_threads", "load_model"]
+__all__ = [
+    "SMALL_MODEL",
+    "LoadedModel",
+    "check_model_name",
+    "fitting_threads",
+    "load_model",
+    "load_tokenizer",
+]
 
 SMALL_MODEL = 20_000_000
 """Parameters below which one thread is fastest, and checkpoints and initial rollouts cost next to nothing."""
@@ -78,6 +85,11 @@ def load_model(name: str) -> LoadedModel:
     model.eval()
     check_soundness(name, model, tokenizer)
     return LoadedModel(name=name, model=model, tokenizer=tokenizer)
+
+
+def load_tokenizer(name: str):
+    """The tokenizer of `name` alone. Raises: InputError as `load_model`."""
+    return _load_tokenizer(name, *locate_model(name))
 
 
 def _load_tokenizer(name, source, options):

@@ -1,27 +1,41 @@
 """The one place where prompts become token ids, and what a tokenizer puts around them."""
 
+from llm_bridge.models.chat import Prompt, chat_prompt, is_chat, rendered
 from sharpening.errors import InputError
 
 _NEUTRAL = "0"
 
 
 def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
-    """Token ids of each prompt, a text that the model is to continue.
+    """Token ids of each prompt, a text that the model is to continue or a chat (a list of messages) that it is to
+    answer.
 
-    What the tokenizer puts in front of every text (such as a beginning-of-sequence token) is put there once: a
-    prompt that already begins with it, as those of `apply_chat_template` do, gets no second one. What it puts
-    behind every text (such as an end-of-sequence token) is left away, since the completion follows there. A
-    prompt that is a list of token ids stays as it is.
+    A chat is rendered by the tokenizer's chat template, once, and nothing is put around what the template wrote. What
+    the tokenizer puts in front of every text (such as a beginning-of-sequence token) is put there once: a text that
+    already begins with it, as those of `apply_chat_template` do, gets no second one. What it puts behind every text
+    (such as an end-of-sequence token) is left away, since the completion follows there. A prompt that is a list of
+    token ids stays as it is.
 
-    Raises: InputError for no prompts, and for a prompt without any token.
+    Raises: InputError for no prompts, for a prompt without any token, and for a chat that cannot be rendered
+    (`llm_bridge.models.chat`).
     """
-    prompts = list(prompts)
+    prompts = [_rendered(tokenizer, prompt) for prompt in prompts]
     if not prompts:
         raise InputError("prompts", prompts, "there is nothing to continue", "Give at least one prompt")
-    if not isinstance(prompts[0], str):
-        found = [list(ids) for ids in prompts]
-    else:
-        found = _of_texts(tokenizer, prompts)
+    whole = [prompt for prompt in prompts if getattr(prompt, "rendered", False)]
+    plain = [
+        prompt for prompt in prompts if isinstance(prompt, str) and not getattr(prompt, "rendered", False)
+    ]
+    exact = iter(tokenizer(whole, add_special_tokens=False)["input_ids"] if whole else ())
+    texts = iter(_of_texts(tokenizer, plain) if plain else ())
+    found = [
+        list(
+            prompt
+            if not isinstance(prompt, str)
+            else next(exact if getattr(prompt, "rendered", False) else texts)
+        )
+        for prompt in prompts
+    ]
     for prompt, ids in zip(prompts, found, strict=True):
         if not ids:
             raise InputError(
@@ -31,6 +45,15 @@ def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
                 "Give a prompt of at least one character",
             )
     return found
+
+
+def _rendered(tokenizer, prompt):
+    if is_chat(prompt):
+        try:
+            prompt = chat_prompt(prompt)
+        except ValueError as error:
+            raise InputError("prompts", str(prompt)[:80], str(error), "Correct the messages") from error
+    return rendered(tokenizer, prompt) if isinstance(prompt, Prompt) else prompt
 
 
 def _of_texts(tokenizer, prompts) -> list[list[int]]:

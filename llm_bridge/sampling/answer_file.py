@@ -41,8 +41,11 @@ class AnswerFile:
             if head is not None and head["identity"] != self.identity:
                 other = {
                     name: head["identity"].get(name)
-                    for name, value in self.identity.items()
-                    if head["identity"].get(name) != value
+                    for name in (
+                        *self.identity,
+                        *(name for name in head["identity"] if name not in self.identity),
+                    )
+                    if head["identity"].get(name) != self.identity.get(name)
                 }
                 raise InputError(
                     "folder",

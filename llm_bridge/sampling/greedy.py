@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_bridge.sampling.rollouts import end_token_ids, sample
+from llm_bridge.models.stop_strings import stop_strings
+from llm_bridge.sampling.rollouts import end_token_ids, sample, stopped
 
 
 class Reply(NamedTuple):
@@ -33,10 +34,10 @@ def greedy_replies(model, tokenizer, task, problems, max_new_tokens, cost, maske
         model, tokenizer, [p.asked for p in problems], rollouts=1, max_new_tokens=max_new_tokens, greedy=True
     )
     cost.add(drawn)
-    ends = end_token_ids(model, tokenizer)
+    ends, stops = end_token_ids(model, tokenizer), stop_strings(model)
     replies = []
     for (text,), (ids,) in zip(drawn.texts, drawn.token_ids, strict=True):
-        ended = bool(ids) and ids[-1] in ends
+        ended = bool(ids) and (ids[-1] in ends or bool(stops) and stopped(tokenizer, ids, stops))
         replies.append(Reply(text, task.extract(text) if ended or not masked else None, ended))
     return replies
 

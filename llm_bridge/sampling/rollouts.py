@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from llm_bridge.models.prompt_ids import check_tokens, padding_id, prompt_token_ids
+from llm_bridge.models.stop_strings import before_stop, stop_strings
 from llm_bridge.sampling.batching import Batching, batching
 from llm_bridge.sampling.forward import plain_sequence_log_probs
 from llm_bridge.sampling.rows import (
@@ -30,7 +31,7 @@ from sharpening.errors import InputError
 @dataclass
 class Rollouts:
     """Completions of several prompts: `token_ids[p][r]` without padding (end-of-sequence token kept), texts
-    without special tokens.
+    without special tokens, up to the first stop string.
 
     token_log_probs[p][r]: log-probability of each of these tokens at the sampling temperature, in nats.
     forward_tokens counts positions run through the network; generated_tokens those that were sampled.
@@ -68,10 +69,39 @@ def end_token_ids(model, tokenizer) -> list[int]:
 
 def cut_off(token_ids, model, tokenizer) -> list[list[bool]]:
     """Which completions, (prompts, rollouts) lists of tokens, do not end in an end or padding token, as TRL
-    tells them.
+    tells them, nor at a stop string.
     """
-    ends = {*end_token_ids(model, tokenizer), tokenizer.pad_token_id}
-    return [[not ids or ids[-1] not in ends for ids in group] for group in token_ids]
+    ends, stops = {*end_token_ids(model, tokenizer), tokenizer.pad_token_id}, stop_strings(model)
+
+    def cut(ids):
+        return not ids or (ids[-1] not in ends and not (stops and stopped(tokenizer, ids, stops)))
+
+    return [[cut(ids) for ids in group] for group in token_ids]
+
+
+def stopped(tokenizer, ids, stops) -> bool:
+    """Whether one of the stop strings is in the text of these tokens."""
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    return any(stop in text for stop in stops)
+
+
+class _Stops:
+    """Which growing completions have just written a stop string. Only their last tokens are decoded at every step."""
+
+    def __init__(self, tokenizer, stops):
+        self.tokenizer, self.stops = tokenizer, tuple(stops)
+        # A token that is not skipped stands for one byte at least; a few more, for one that spans the beginning.
+        self.reach = max((len(stop.encode()) for stop in self.stops), default=0) + 8
+
+    def __call__(self, completions) -> list[bool]:
+        """completions: lists of token ids."""
+        tails = self.tokenizer.batch_decode(
+            [ids[-self.reach :] for ids in completions], skip_special_tokens=True
+        )
+        return [
+            any(stop in tail for stop in self.stops) and stopped(self.tokenizer, ids, self.stops)
+            for ids, tail in zip(completions, tails, strict=True)
+        ]
 
 
 def sample(
@@ -85,12 +115,15 @@ def sample(
     generator=None,
     greedy=False,
     chunk=512,
+    stop=None,
 ):
     """Draw `rollouts` completions of each prompt (one, the likeliest token at each step, with `greedy`).
 
     The law is that of `generate(do_sample=True, temperature=temperature, top_k=0, top_p=1)`. `generator` (a
     CPU torch.Generator) makes it reproducible and leaves the global random state alone. `chunk` bounds the
-    sequences in memory at once. A prompt is a text (`llm_bridge.models.prompt_ids`) or a list of token ids.
+    sequences in memory at once. A prompt is a text, a chat (`llm_bridge.models.prompt_ids`) or a list of token ids.
+    `stop`: texts that end a completion with the token that completes one of them; None takes those of the model's
+    generation config.
 
     Raises: InputError for prompts that the model cannot continue, and a model that cannot be sampled.
     """
@@ -109,7 +142,8 @@ def sample(
         uniforms = (
             torch.zeros(shape) if greedy else torch.rand(shape, generator=generator, dtype=torch.float64)
         )
-        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy)
+        stop = stop_strings(model) if stop is None else tuple(stop)
+        sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy, stop)
         drawn: list = [None] * len(prompt_ids)
         starts = _Starts(model, padding_id(tokenizer), prompt_ids, way, max(1, chunk // rollouts))
         for places, rows in starts:
@@ -118,7 +152,10 @@ def sample(
                 drawn[place] = pair
             starts.positions += rows.positions
         token_ids, token_log_probs = [ids for ids, _ in drawn], [scores for _, scores in drawn]
-        texts = [tokenizer.batch_decode(group, skip_special_tokens=True) for group in token_ids]
+        texts = [
+            [before_stop(text, stop) for text in tokenizer.batch_decode(group, skip_special_tokens=True)]
+            for group in token_ids
+        ]
         generated = sum(len(ids) for group in token_ids for ids in group)
         return Rollouts(prompt_ids, token_ids, texts, token_log_probs, starts.positions, generated)
 
@@ -157,10 +194,11 @@ class _Starts:
 
 
 class _Sampler:
-    def __init__(self, model, tokenizer, rollouts, max_new_tokens, temperature, greedy):
+    def __init__(self, model, tokenizer, rollouts, max_new_tokens, temperature, greedy, stop=()):
         self.rollouts, self.max_new_tokens = rollouts, max_new_tokens
         self.temperature, self.greedy = temperature, greedy
         self.ends = torch.tensor(end_token_ids(model, tokenizer))
+        self.stops = _Stops(tokenizer, stop) if stop else None
 
     def run(self, rows, count, uniforms):
         """One chunk of `count` prompts, the first rows: (token ids, their log-probabilities).
@@ -178,6 +216,9 @@ class _Sampler:
             columns.append(column)
             scores.append(torch.zeros(len(node)).masked_scatter(alive, score))
             alive = alive & ~torch.isin(column, self.ends)
+            if self.stops is not None and alive.any():
+                written = torch.stack(columns, 1)[alive].tolist()
+                alive = alive.masked_scatter(alive, ~torch.tensor(self.stops(written)))
             if step + 1 == self.max_new_tokens or not alive.any():
                 break
             pairs = torch.stack([node[alive], column[alive]], 1)

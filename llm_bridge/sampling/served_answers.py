@@ -84,6 +84,7 @@ def served_answers(
         raise InputError(
             *(("seed", seed) if seed < 0 else ("retries", retries)), "it must be an integer >= 0"
         )
+    form, stop = getattr(task, "form", {}), getattr(task, "stop", ())
     server = CompletionServer(
         url,
         model,
@@ -92,6 +93,8 @@ def served_answers(
         max_new_tokens=length,
         timeout=timeout,
         retries=retries,
+        stop=stop,
+        chat_template_kwargs=form.get("chat_template_kwargs"),
     )
     problems = task.split(min(prompts, len(task.problems) - 1))[1]
     identity = {
@@ -101,10 +104,13 @@ def served_answers(
         "max_new_tokens": length,
         "seed": seed,
     }
+    chats = getattr(problems[0].prompt, "messages", None) is not None
+    if form or chats:
+        identity["asked"] = {**form, "chat": chats}
     kept = AnswerFile(folder, identity)
     server.chat = kept.chat
     texts = _draw_all(server, kept, problems, rollouts, seed, concurrency, progress or NullProgress())
-    notes = [*task.notes, *([CHAT_NOTE] if server.chat else [])]
+    notes = [*task.notes, *([CHAT_NOTE] if server.chat and not chats else [])]
     if temperature > 0 and rollouts > 1 and all(len(set(group)) == 1 for group in texts):
         notes.append(
             f"Every prompt got the same completion {rollouts} times from {server.url}: does the server ignore"

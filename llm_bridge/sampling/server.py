@@ -57,13 +57,16 @@ class _Request(TypedDict):
     top_p: float
     seed: NotRequired[int]
     n: NotRequired[int]
+    stop: NotRequired[list[str]]
 
 
 class CompletionServer:
     """Asks one model of an OpenAI-compatible server for completions, and says in a sentence what went wrong.
 
-    chat: True once it turned out that only `/chat/completions` is there, None before the first answer. `timeout`
-    bounds each request as a whole. The key is hidden in whatever the server says.
+    chat: True once it turned out that only `/chat/completions` is there, None before the first answer; prompts that
+    are chats (`llm_bridge.models.chat.Prompt` with messages) are asked there in any case. stop: texts at which the
+    server ends a completion, which does not hold them. chat_template_kwargs: what its template is told beside the
+    messages. `timeout` bounds each request as a whole. The key is hidden in whatever the server says.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class CompletionServer:
         max_new_tokens: int,
         timeout: float,
         retries: int,
+        stop: tuple[str, ...] = (),
+        chat_template_kwargs: dict | None = None,
     ):
         self.url = base_url(url)
         if not model:
@@ -99,6 +104,10 @@ class CompletionServer:
             "max_tokens": max_new_tokens,
             "top_p": 1.0,
         }
+        if stop:
+            self.options["stop"] = list(stop)
+        # No field of OpenAI's, but vLLM, SGLang and llama.cpp read it.
+        self.body = {"chat_template_kwargs": chat_template_kwargs} if chat_template_kwargs else None
         self.tries, self.timeout = retries + 1, timeout
         # Without a key of its own the client would send the one meant for OpenAI, from the environment, to
         # any server.
@@ -136,6 +145,8 @@ class CompletionServer:
         try:
             reply = self._ask(prompt, count, seed)
         except openai.APIStatusError as error:
+            if _messages(prompt) is not None and error.status_code in (404, 405, 501):
+                raise self._no_chat(error) from self._cause(error)
             if self.chat is None and error.status_code in (404, 405, 501):
                 self.chat = True
                 found = self.complete(prompt, count, seed)
@@ -157,16 +168,17 @@ class CompletionServer:
         except (openai.APIResponseValidationError, ValueError) as error:
             raise self._not_such_a_server(self._told(error)) from self._cause(error)
         found = self._read(reply, count, prompt)
-        self.chat = bool(self.chat)
+        self.chat = bool(self.chat or _messages(prompt) is not None)
         return found
 
     def _ask(self, prompt, count, seed):
         options: _Request = {**self.options, "seed": seed}
         if count > 1:
             options["n"] = count
-        if self.chat:
+        messages = _messages(prompt) or ([{"role": "user", "content": prompt}] if self.chat else None)
+        if messages:
             return self.client.chat.completions.create(
-                messages=[{"role": "user", "content": prompt}], **options
+                messages=list(messages), extra_body=self.body if _messages(prompt) else None, **options
             )
         return self.client.completions.create(prompt=prompt, **options)
 
@@ -174,7 +186,8 @@ class CompletionServer:
         choices = getattr(reply, "choices", None)
         if not isinstance(choices, list) or not choices:
             raise self._not_such_a_server(f"its reply holds no choices: {self._hide(reply)[:80]!r}")
-        texts = [self._text(choice) for choice in choices[:count]]
+        chat = bool(self.chat or _messages(prompt))
+        texts = [self._text(choice, chat) for choice in choices[:count]]
         if not all(isinstance(text, str) for text in texts):
             raise self._not_such_a_server("a choice holds no text")
         if self.key and len(self.key) >= KEY_IN_ANSWERS:
@@ -201,11 +214,11 @@ class CompletionServer:
             )
         return 0
 
-    def _text(self, choice):
+    def _text(self, choice, chat: bool):
         """What a choice says; a chat message without content, such as a refusal, says nothing, and a choice
         without a message is none.
         """
-        if not self.chat:
+        if not chat:
             return getattr(choice, "text", None)
         message = getattr(choice, "message", None)
         return None if message is None else getattr(message, "content", None) or ""
@@ -244,6 +257,15 @@ class CompletionServer:
             self.url,
             f"the server rejects the request ({told})",
             "Check the model, --max-new-tokens and the server's log",
+        )
+
+    def _no_chat(self, error) -> InputError:
+        return InputError(
+            "model",
+            self.model,
+            f"{self.url} does not know it, or has no /chat/completions, which chat prompts are sent to"
+            f" ({self._told(error)})",
+            f"{self._models() or 'Check the URL; /v1 is its usual end'}. With --no-chat, /completions gets plain text",
         )
 
     def _models(self) -> str:
@@ -296,3 +318,7 @@ class CompletionServer:
             f"what answers there does not speak OpenAI's protocol: {why}",
             "Give the base URL; /v1 is its usual end",
         )
+
+
+def _messages(prompt: str):
+    return getattr(prompt, "messages", None)

@@ -32,6 +32,11 @@ class Problem:
         """
         return self.data.get("prompt_ids", self.prompt)
 
+    @property
+    def question(self) -> str:
+        """What the prompt asks, without system message, examples and template."""
+        return getattr(self.prompt, "question", self.prompt)
+
 
 class Task(ABC):
     """Prompts, answer extraction, equivalence and truth.
@@ -173,7 +178,7 @@ class Task(ABC):
             first.setdefault(problem.prompt, problem)
         return sorted(
             first.values(),
-            key=lambda problem: hashlib.sha256(problem.prompt.encode("utf-8", "surrogatepass")).digest(),
+            key=lambda problem: hashlib.sha256(problem.question.encode("utf-8", "surrogatepass")).digest(),
         )
 
 

@@ -1,20 +1,24 @@
 """Tasks from a JSONL file: one object a line with `prompt` and `answer`, or GSM8K's `question` and `answer`
-(or `prompt`) with "####".
+(or `prompt`) with "####". A prompt may be a chat, a list of messages, under `prompt` or `messages`.
 
-A file without any `answer` is a task without labels. A line may hold `rephrasings`, a list of other prompts
-for the same question.
+A file without any `answer` (or another field of `llm_bridge.tasks.columns.ANSWERS`) is a task without labels. A line
+may hold `rephrasings`, a list of other prompts for the same question.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from llm_bridge.answers.equivalence import equivalent, unit_of
 from llm_bridge.answers.extraction import extractor, fold, last_box, last_choice, last_tag
 from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number, write_number
+from llm_bridge.models.chat import Prompt, chat_prompt
 from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.columns import answer_field, has_reply, prompt_field, read_prompt
 from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from sharpening.errors import InputError
 
@@ -36,6 +40,9 @@ class JsonlTask(Task):
     regex where the true answers are numbers or LaTeX, use `equivalence.equivalent`; choice, text, and any other
     answer-tag or regex, compare strings (text: words in lower case without a full stop). Blank lines are skipped.
 
+    The prompts of chats are `Prompt`s with their messages; of `messages` a last turn of the assistant is the reply,
+    and no part of the prompt.
+
     Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file
     are named), a missing field, answers on some lines only, an empty data set, a true answer that does not
     fit the pattern, an unknown pattern, and a prompt with two different true answers. Lines that repeat a
@@ -55,9 +62,9 @@ class JsonlTask(Task):
                 "the data set is empty",
                 'Give a file with one {"prompt": ..., "answer": ...} a line',
             )
-        answers = [answer for _, _, answer, _ in rows if answer is not None]
+        answers = [row.answer for row in rows if row.answer is not None]
         if 0 < len(answers) < len(rows):
-            line = next(line for line, _, answer, _ in rows if answer is None)
+            line = next(row.line for row in rows if row.answer is None)
             raise InputError(
                 "task",
                 str(path),
@@ -73,14 +80,14 @@ class JsonlTask(Task):
         self.max_new_tokens = _NEW_TOKENS[self._kind]
         every = [
             Problem(
-                prompt,
-                self._truth(line, answer),
-                {"line": line, "answer": answer, "rephrasings": rephrasings},
+                row.prompt,
+                self._truth(row.line, row.answer),
+                {"line": row.line, "answer": row.answer, "rephrasings": row.rephrasings},
             )
-            for line, prompt, answer, rephrasings in rows
+            for row in rows
         ]
         self._loaded = distinct_problems(self, every)
-        self.notes = repeats_note(self.name, len(every), len(self._loaded))
+        self.notes = [*repeats_note(self.name, len(every), len(self._loaded)), *_fields_note(self.name, rows)]
         without = "" if answers else " without true answers"
         self.description = (
             f"{len(self._loaded)} problems{without} from {self.path.name}, answers read by"
@@ -152,15 +159,25 @@ def is_mathematics(pattern: str, answers: list[str]) -> bool:
     )
 
 
-_ABSENT = object()
-
-
 class _Number(str):
     """A JSON number, kept as it is written."""
 
 
-def _rows(path: Path):
-    """(line number, prompt, answer or None, rephrasings) of each line that is not blank."""
+class _Row(NamedTuple):
+    """One line: its number, what it asks, the true answer (None without one), other wordings of the prompt, the field
+    of the true answer, and whether a reply was left out of the prompt.
+    """
+
+    line: int
+    prompt: str
+    answer: str | None
+    rephrasings: tuple[str, ...]
+    answer_field: str | None
+    reply: bool
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    """Each line that is not blank."""
     fix = "Correct or remove the line; each must be one JSON object"
     for line, raw in enumerate(_bytes(path).split(b"\n"), start=1):
         if not raw.strip():
@@ -175,7 +192,12 @@ def _rows(path: Path):
             ) from error
         if not isinstance(row, dict):
             raise InputError("task", str(path), f"line {line} of {path} is not a JSON object", fix)
-        yield line, *_fields(path, line, row), _rephrasings(path, line, row.get("rephrasings", []))
+        name, prompt = _prompt(path, line, row)
+        field, answer = _answer(path, line, row)
+        wordings = _rephrasings(path, line, row.get("rephrasings", []))
+        if isinstance(prompt, Prompt):
+            wordings = tuple(_reworded(prompt, text) for text in wordings)
+        yield _Row(line, prompt, answer, wordings, field, has_reply(name, row[name]))
 
 
 def _rephrasings(path: Path, line: int, found) -> tuple[str, ...]:
@@ -191,42 +213,72 @@ def _rephrasings(path: Path, line: int, found) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fields(path: Path, line: int, row: dict) -> tuple[str, str | None]:
-    prompt_field = "prompt" if "prompt" in row or "question" not in row else "question"
-    if prompt_field not in row:
+def _reworded(chat: Prompt, text: str) -> Prompt:
+    """The chat with another last message."""
+    return chat_prompt([*chat.turns[:-1], {**chat.turns[-1], "content": text}])
+
+
+def _prompt(path: Path, line: int, row: dict) -> tuple[str, str]:
+    """(field, prompt), a Prompt where it is a chat."""
+    name = prompt_field(row)
+    if name is None:
         raise InputError(
             "task",
             str(path),
-            f"line {line} of {path} has no field {prompt_field} (it has {', '.join(row) or 'none'})",
-            "Each line needs prompt and answer, or question and answer; without any answer it is a task"
-            " without labels",
+            f"line {line} of {path} has no field prompt (it has {', '.join(row) or 'none'})",
+            "Each line needs prompt and answer, messages and answer, or question and answer; without any answer it is"
+            " a task without labels",
         )
-    prompt, answer = row[prompt_field], row.get("answer", _ABSENT)
+    try:
+        prompt = read_prompt(name, row[name])
+    except ValueError as error:
+        raise InputError(
+            "task",
+            str(path),
+            f"line {line} of {path}: {name} is a list, and {error}",
+            'Write a chat as [{"role": "user", "content": ...}], or the prompt as one text',
+        ) from error
+    if isinstance(prompt, Prompt):
+        return name, prompt
+    if not isinstance(prompt, str) or isinstance(prompt, _Number) or not prompt.strip():
+        raise _not_readable(path, line, name, prompt, "text")
+    return name, str(prompt)
+
+
+def _answer(path: Path, line: int, row: dict) -> tuple[str | None, str | None]:
+    """(field, true answer), both None without one; of an answer with "####" what stands behind the last one."""
+    name, answer = answer_field(row)
+    if name is None:
+        return None, None
+    if name != "answer" and isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
     if isinstance(answer, str) and "####" in answer:
         answer = answer.rpartition("####")[2]
-    if isinstance(prompt, list):
-        raise InputError(
-            "task",
-            str(path),
-            f"line {line} of {path}: {prompt_field} is a list, it looks like a chat, and must be one text",
-            "Write each chat as text with tokenizer.apply_chat_template(messages, tokenize=False,"
-            " add_generation_prompt=True) and give that as prompt",
+    if not isinstance(answer, str) or not answer.strip():
+        raise _not_readable(path, line, name, answer, "text or a number")
+    return name, str(answer).strip()
+
+
+def _not_readable(path: Path, line: int, name: str, value, kinds: str) -> InputError:
+    return InputError(
+        "task",
+        str(path),
+        f"line {line} of {path}: {name} must be {kinds} and not empty, it is {value!r}",
+        "Correct or remove the line",
+    )
+
+
+def _fields_note(name: str, rows: list[_Row]) -> list[str]:
+    """Sentences on true answers that stand in another field than `answer`, and on replies that are not read."""
+    others = sorted({row.answer_field for row in rows if row.answer_field} - {"answer"})
+    found = [f"Task {name}: true answers are read from the field {' and '.join(others)}."] if others else []
+    replies = sum(row.reply for row in rows)
+    if replies:
+        found.append(
+            f"Task {name}: the last turn of {replies} of {len(rows)} chats is the assistant's; it is no part of the"
+            " prompt, and no true answer either."
         )
-    for name, value, kinds in ((prompt_field, prompt, "text"), ("answer", answer, "text or a number")):
-        if value is _ABSENT:
-            continue
-        if (
-            not isinstance(value, str)
-            or (name != "answer" and isinstance(value, _Number))
-            or not value.strip()
-        ):
-            raise InputError(
-                "task",
-                str(path),
-                f"line {line} of {path}: {name} must be {kinds} and not empty, it is {value!r}",
-                "Correct or remove the line",
-            )
-    return str(prompt), None if answer is _ABSENT else str(answer).strip()
+    return found
 
 
 def _bytes(path: Path) -> bytes:

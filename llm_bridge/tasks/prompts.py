@@ -1,12 +1,20 @@
 """A task made of a user's own prompts."""
 
+from collections.abc import Mapping
+
+from llm_bridge.models.chat import chat_prompt, is_chat
 from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.columns import ABSENT, answer_field, prompt_field, read_prompt
 from sharpening.errors import InputError
 
 
 class PromptTask(Task):
     """A task made of a user's own prompts: `extract` reads the answer, `answers` (if any) are compared after
     the same extraction.
+
+    prompts: texts, chats (lists of messages) or rows of a data set, as a trainer reads them, with `prompt` or
+    `messages`. answers: one a prompt, or the name of a column; None takes the column of rows that holds them
+    (`llm_bridge.tasks.columns.ANSWERS`), if all rows have one.
     """
 
     name, description = "prompts", "a user's own prompts"
@@ -19,12 +27,23 @@ class PromptTask(Task):
                 "there must be at least one evaluation prompt",
                 "Pass a few dozen held-out prompts",
             )
-        if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+        if not isinstance(prompts, str) and all(isinstance(prompt, Mapping) for prompt in prompts):
+            prompts, answers = _columns(prompts, answers)
+        if isinstance(prompts, str) or not all(
+            isinstance(prompt, str) or is_chat(prompt) for prompt in prompts
+        ):
             raise InputError(
                 "prompts",
-                prompts,
-                "it must be a list of texts",
-                "Turn chat messages into text with tokenizer.apply_chat_template",
+                str(prompts)[:80],
+                "it must be a list of texts, of chats (lists of messages), or of rows with a field prompt",
+                "Pass what your trainer's data set holds, such as prompts=dataset or prompts=dataset['prompt']",
+            )
+        if len({isinstance(prompt, str) for prompt in prompts}) > 1:
+            raise InputError(
+                "prompts",
+                str(prompts)[:80],
+                "some are texts and some are chats",
+                "Pass all of them as lists of messages",
             )
         if answers is not None and len(answers) != len(prompts):
             raise InputError(
@@ -51,7 +70,7 @@ class PromptTask(Task):
         self.max_new_tokens = max_new_tokens
         answers = [None] * len(prompts) if answers is None else [str(answer) for answer in answers]
         self._problems = tuple(
-            Problem(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)
+            Problem(_read(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)
         )
 
     def _build(self):
@@ -65,3 +84,42 @@ class PromptTask(Task):
         if label is None or problem.answer is None:
             return False
         return label in (problem.answer, self.extract(problem.answer))
+
+
+def _read(prompt):
+    if isinstance(prompt, str):
+        return prompt
+    try:
+        return chat_prompt(list(prompt))
+    except ValueError as error:
+        raise InputError("prompts", str(prompt)[:80], str(error), "Correct its messages") from error
+
+
+def _columns(rows, answers):
+    """(prompts, answers or None) of the rows of a data set."""
+    if isinstance(answers, str):
+        column, absent = answers, [number for number, row in enumerate(rows) if row.get(answers) is None]
+        if absent:
+            raise InputError(
+                "answers", column, f"row {absent[0]} has no such field", "Pass the name of a column"
+            )
+        found = [row[column] for row in rows]
+    elif answers is None:
+        found = [answer_field(row)[1] for row in rows]
+        found = [None if answer is ABSENT else answer for answer in found]
+        if all(answer is None for answer in found):
+            found = None
+    else:
+        found = answers
+    if found is not None:
+        found = [answer[0] if isinstance(answer, list) and len(answer) == 1 else answer for answer in found]
+    names = [prompt_field(row) for row in rows]
+    if None in names:
+        row = rows[names.index(None)]
+        rule = f"a row has no field prompt (it has {', '.join(map(str, row)) or 'none'})"
+        raise InputError("prompts", str(row)[:80], rule, "Pass rows with a field prompt or messages")
+    try:
+        prompts = [read_prompt(name or "prompt", row[name]) for name, row in zip(names, rows, strict=True)]
+    except ValueError as error:
+        raise InputError("prompts", str(rows)[:80], str(error), "Correct the messages") from error
+    return prompts, found

@@ -26,7 +26,7 @@ def reading_examples(task: Task, count: int = 3) -> list[Reading]:
     for problem in task.problems[:count]:
         solution = task.solution(problem)
         label = None if solution is None else task.extract(solution)
-        found.append(Reading(_tail(problem.prompt), problem.data.get("answer", problem.answer), label))
+        found.append(Reading(_tail(problem.question), problem.data.get("answer", problem.answer), label))
     return found
 
 

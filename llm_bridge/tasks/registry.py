@@ -6,6 +6,7 @@ from pathlib import Path
 
 from llm_bridge.tasks.base import TASKS, Task
 from llm_bridge.tasks.corpus import CorpusTask
+from llm_bridge.tasks.form import PromptForm, asked
 from llm_bridge.tasks.jsonl import JsonlTask
 from sharpening.errors import InputError
 
@@ -15,16 +16,22 @@ for _found in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f"llm_bridge.tasks.{_found.name}")
 
 
-def get_task(name_or_path: str | Path, answer_pattern: str | None = None) -> Task:
+def get_task(
+    name_or_path: str | Path, answer_pattern: str | None = None, form: PromptForm | None = None
+) -> Task:
     """The built-in task of that name, the task that a JSONL file describes, or the next words of a text file
     (.txt), read and checked here.
 
     `answer_pattern` (JSONL only): "last-number", "boxed", "text", "choice", "answer-tag" or "regex:PATTERN"; None
-    chooses by the true answers.
+    chooses by the true answers. `form`: how its prompts are put (`llm_bridge.tasks.form`).
 
     Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or
-    misplaced pattern.
+    misplaced pattern, and a form that does not fit.
     """
+    return asked(_named(name_or_path, answer_pattern), form or PromptForm())
+
+
+def _named(name_or_path: str | Path, answer_pattern: str | None) -> Task:
     name = str(name_or_path)
     if name in TASKS:
         if answer_pattern is not None:

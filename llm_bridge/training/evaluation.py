@@ -106,6 +106,7 @@ class Evaluator:
         initial_rollouts: draws of the initial model that find its modes; another 2 × `rollouts` measure its
         own retention.
         mask_truncated_completions: a completion cut off at `max_new_tokens` gives no answer.
+        stop: texts at which completions end; None: those of the model's generation config.
     """
 
     def __init__(
@@ -121,12 +122,13 @@ class Evaluator:
         initial_rollouts=64,
         reference=None,
         mask_truncated_completions=False,
+        stop=None,
     ):
         self.task, self.problems, self.tokenizer = task, list(problems), tokenizer
         self.rollouts, self.temperature, self.seed = rollouts, temperature, seed
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self.initial_rollouts, self.reference = initial_rollouts, reference
-        self.mask_truncated_completions = mask_truncated_completions
+        self.mask_truncated_completions, self.stop = mask_truncated_completions, stop
         self.labelled = not run_without_labels(self.problems)
         self.initial: InitialModel | None = None
         self.generated_tokens = self.forward_tokens = 0
@@ -147,6 +149,7 @@ class Evaluator:
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             generator=seeded(self.seed, *seed),
+            stop=self.stop,
         )
         self.generated_tokens += drawn.generated_tokens
         self.forward_tokens += drawn.forward_tokens

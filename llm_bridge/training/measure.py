@@ -15,14 +15,14 @@ from transformers import TrainerCallback
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.models.context import fits_context
-from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model
+from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model, load_tokenizer
 from llm_bridge.models.names import first_line
-from llm_bridge.tasks import spellable
+from llm_bridge.tasks.form import for_tokenizer
 from llm_bridge.training.checkpoints import Checkpoints
 from llm_bridge.training.evaluation import Evaluator, truncation_note
 from llm_bridge.training.measurement import Measurement
 from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
+from llm_bridge.training.prepare import check_stop, prepared
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import (
     as_seconds,
@@ -76,6 +76,8 @@ def measure(
     """
     output_dir, progress = Path(output_dir), progress or NullProgress()
     check_reward(settings.reward, task)
+    check_stop(task, settings)
+    task = for_tokenizer(task, load_tokenizer(model))
     identity = run_identity(model, task, settings, stop_on_collapse)
     check_owner(output_dir, identity)
     if (done := finished(output_dir)) is not None:
@@ -89,8 +91,7 @@ def measure(
         )
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
-    spellable(task, loaded.tokenizer)
-    fits_context(loaded, [*train, *evaluation], settings.max_new_tokens or task.max_new_tokens)
+    prepared(task, loaded, settings, [*train, *evaluation])
     reference = frozen_copy(loaded.model)
     reward = run_reward(task, settings, train, reference)
     reward.attach(lambda: loaded.model, loaded.tokenizer)

@@ -10,12 +10,15 @@ import logging
 import numbers
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import TrainerCallback
 
 from llm_bridge.console.numbers import SEEDS, real, truth, whole
+from llm_bridge.models.chat import rendered, with_options
 from llm_bridge.models.loading import frozen_copy
+from llm_bridge.tasks.form import raw_text_note
 from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.evaluation import Evaluator, InitialModel
 from llm_bridge.training.settings import TEMPERATURES
@@ -47,8 +50,10 @@ class CollapseMonitor(TrainerCallback):
     """Evaluates every `eval_every` steps, and stops the run once `criterion` is met (`stop=True`).
 
     Parameters:
-        prompts, answers, extract: the evaluation set; without `answers` only the label-free metrics and
-            criteria exist. Chat prompts are passed as the text that the model sees.
+        prompts, answers, extract: the evaluation set, as the trainer's data set holds it: texts, chats (lists of
+            messages, put through the tokenizer's chat template as GRPOTrainer does) or whole rows, whose field
+            `answer`, `solution`, `ground_truth`, `label` or `reward_model.ground_truth` is the true answer. Without
+            true answers only the label-free metrics and criteria exist.
         evaluator: an Evaluator instead of prompts.
         criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and
         `mode_retention` without.
@@ -66,8 +71,8 @@ class CollapseMonitor(TrainerCallback):
 
     def __init__(
         self,
-        prompts: Sequence[str] | None = None,
-        answers: Sequence | None = None,
+        prompts: Sequence | None = None,
+        answers: Sequence | str | None = None,
         extract: Callable | None = None,
         *,
         evaluator: Evaluator | None = None,
@@ -138,7 +143,7 @@ class CollapseMonitor(TrainerCallback):
         self.eval_every, self.eval_early = eval_every, eval_early
         self.patience, self.stop, self.strict = patience, stop, strict
         self.folder, self.reference, self.settings = folder and Path(folder), reference, dict(settings or {})
-        self.on_evaluate = on_evaluate
+        self.on_evaluate, self.off = on_evaluate, False
         self.rows: list[dict] = []
         self.collapsed: CollapseStep | None = None
 
@@ -171,6 +176,16 @@ class CollapseMonitor(TrainerCallback):
         self.main_process = state.is_world_process_zero
         if self.evaluator.tokenizer is None:
             self.evaluator.tokenizer = processing_class
+        try:
+            self._put_prompts(args)
+        except InputError:
+            if self.strict:
+                raise
+            log.exception(
+                "the collapse monitor cannot ask its prompts; it is off, and training goes on without it"
+            )
+            self.off = True
+            return
         if state.global_step:
             self._resume(state.global_step)
         else:
@@ -178,6 +193,29 @@ class CollapseMonitor(TrainerCallback):
                 self.reference = frozen_copy(model)
             self.evaluator.reference = self.reference or None
             self._guarded(model, 0, control)
+
+    def _put_prompts(self, args) -> None:
+        """Chats become what the model sees, by the template and the options of the trainer; its stop strings are ours.
+
+        Raises: InputError for chats that the template cannot render.
+        """
+        evaluator, options = self.evaluator, getattr(args, "chat_template_kwargs", None) or {}
+        tokenizer = getattr(evaluator.tokenizer, "tokenizer", evaluator.tokenizer)
+        generation = getattr(args, "generation_kwargs", None) or {}
+        if evaluator.stop is None and generation.get("stop_strings"):
+            stops = generation["stop_strings"]
+            evaluator.stop = (stops,) if isinstance(stops, str) else tuple(stops)
+        texts = [
+            problem.prompt for problem in evaluator.problems if not getattr(problem.prompt, "messages", None)
+        ]
+        for note in raw_text_note(tokenizer, texts) if texts else ():
+            log.warning(note)
+        evaluator.problems = [
+            replace(problem, prompt=rendered(tokenizer, with_options(problem.prompt, options)))
+            if getattr(problem.prompt, "messages", None)
+            else problem
+            for problem in evaluator.problems
+        ]
 
     def restore(self, step: int) -> bool:
         """Read back the evaluations up to `step` from the folder; whether the run had ended by then.
@@ -227,7 +265,7 @@ class CollapseMonitor(TrainerCallback):
         return control
 
     def _guarded(self, model, step, control):
-        if step and not self.rows:
+        if self.off or (step and not self.rows):
             # the initial model could not be evaluated, and it is gone: there is nothing to compare with
             return
         try:

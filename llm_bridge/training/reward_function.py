@@ -204,7 +204,8 @@ class TaskReward:
                 "Call reward.attach(lambda: trainer.accelerator.unwrap_model(trainer.model), tokenizer)",
             )
         problems = [self.problem_of(index) for index in row[::group]]
-        texts = [completions[i : i + group] for i in range(0, len(completions), group)]
+        said = [completion_text(completion) for completion in completions]
+        texts = [said[i : i + group] for i in range(0, len(said), group)]
         heads = (
             prompt_token_ids(self.signals.tokenizer, [problem.prompt for problem in problems])
             if self.signals
@@ -265,6 +266,11 @@ class TaskReward:
         if hasattr(self.verifier, "model") and self.model_of is not None:
             self.verifier.model = self.model_of()
         return self.verifier.judge(problems, shown)
+
+
+def completion_text(completion) -> str:
+    """What a completion says: a text, or the content of the last message where TRL gives a list of messages."""
+    return completion if isinstance(completion, str) else str(completion[-1].get("content") or "")
 
 
 def task_reward(
@@ -357,7 +363,7 @@ def majority_reward(extract, num_generations: int):
     from llm_bridge.tasks.prompts import PromptTask
 
     def reward_function(prompts, completions, **_):
-        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+        texts = [completion_text(completion) for completion in completions]
         if len(texts) % num_generations:
             raise InputError(
                 "completions",

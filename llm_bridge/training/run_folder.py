@@ -21,8 +21,8 @@ OTHER = "Choose another folder with --output, or remove this one"
 
 
 def problems_digest(task) -> str:
-    """16 hexadecimal digits that change with any prompt, true answer or rephrasing of the task, their order,
-    and how answers are read.
+    """16 hexadecimal digits that change with any prompt as the model sees it, true answer or rephrasing of the task,
+    their order, how answers are read, and where completions stop.
     """
     told = [
         getattr(task, "answer_pattern", None),
@@ -32,6 +32,7 @@ def problems_digest(task) -> str:
         [problem.prompt, found] for problem in task.problems if (found := problem.data.get("rephrasings"))
     ]
     told += [wordings] if wordings else []
+    told += [{"stop": list(task.stop)}] if getattr(task, "stop", ()) else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

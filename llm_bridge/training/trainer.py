@@ -70,7 +70,7 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
     if reward is None:
         reward = run_reward(task, settings, train, frozen_copy(loaded.model))
         reward.attach(lambda: loaded.model, loaded.tokenizer)
-    counter = _Rollouts(task, settings, reward)
+    counter = _Rollouts(task, settings, reward, train)
     config = GRPOConfig(
         output_dir=str(output_dir),
         max_steps=settings.max_steps,
@@ -99,7 +99,7 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         gradient_checkpointing=False,
         dataloader_pin_memory=False,
     )
-    rows = Dataset.from_list([{"prompt": problem.prompt, "row": i} for i, problem in enumerate(train)])
+    rows = Dataset.from_list([{"prompt": str(problem.prompt), "row": i} for i, problem in enumerate(train)])
     trainer = GRPOTrainer(
         model=loaded.model,
         reward_funcs=reward,
@@ -123,7 +123,9 @@ class _Rollouts:
 
     __name__ = "rollouts"
 
-    def __init__(self, task, settings, reward):
+    def __init__(self, task, settings, reward, train=()):
+        # A data set keeps of a rendered chat its text alone.
+        self.rendered = {str(problem.prompt): problem.prompt for problem in train}
         self.settings, self.length, self.reward = (
             settings,
             settings.max_new_tokens or task.max_new_tokens,
@@ -159,7 +161,7 @@ class _Rollouts:
         drawn = sample(
             trainer.accelerator.unwrap_model(trainer.model),
             trainer.processing_class,
-            prompts[::group],
+            [self.rendered.get(prompt, prompt) for prompt in prompts[::group]],
             rollouts=group,
             max_new_tokens=self.length,
             temperature=self.settings.temperature,

@@ -41,11 +41,11 @@ class AntiderivativeVerifier(Verifier):
         self._usable: dict[str, bool] = {}
 
     def verdict(self, problem: Problem, answer: str) -> float:
-        integrand = problem.data.get("integrand") or integrand_of(problem.prompt)
+        integrand = problem.data.get("integrand") or integrand_of(problem.question)
         if not isinstance(integrand, str) or not self._is_usable(integrand):
             raise InputError(
                 "problem",
-                problem.prompt,
+                problem.question,
                 "it states no integrand that is a real formula of x",
                 'Write prompts such as "an antiderivative of 3*x^2 is", or give "integrand" in the problem\'s'
                 " data",

@@ -50,7 +50,7 @@ class Judge(Verifier):
         check_model_name(model)
 
     def verdict(self, problem, answer) -> float:
-        return float(self._verdicts([(problem.prompt, answer)])[0])
+        return float(self._verdicts([(problem.question, answer)])[0])
 
     def judge(self, problems, answers) -> np.ndarray:
         """Verdicts (prompts, rollouts); each distinct answer of a prompt is judged once, all in batches."""

@@ -44,7 +44,7 @@ class SelfVerification(Verifier):
         """Any task will do: whether the model can be asked, its tokenizer decides."""
 
     def verdict(self, problem, answer) -> float:
-        return float(self._verdicts([(problem.prompt, answer)])[0])
+        return float(self._verdicts([(problem.question, answer)])[0])
 
     def judge(self, problems, answers) -> np.ndarray:
         """Verdicts (prompts, rollouts); each distinct answer of a prompt is asked about once, all in
@@ -66,7 +66,7 @@ def judge_in_batches(problems, answers, verdicts_of) -> np.ndarray:
     pairs.
     """
     pairs = dict.fromkeys(
-        (problem.prompt, answer)
+        (problem.question, answer)
         for problem, group in zip(problems, answers, strict=True)
         for answer in group
         if answer is not None
@@ -74,7 +74,7 @@ def judge_in_batches(problems, answers, verdicts_of) -> np.ndarray:
     known = dict(zip(pairs, verdicts_of(list(pairs)), strict=True)) if pairs else {}
     return np.array(
         [
-            [known.get((problem.prompt, answer), 0.0) for answer in group]
+            [known.get((problem.question, answer), 0.0) for answer in group]
             for problem, group in zip(problems, answers, strict=True)
         ],
         dtype=float,

@@ -55,11 +55,11 @@ class SymbolicVerifier(Verifier):
             _tree(constraint)
 
     def verdict(self, problem: Problem, answer: str) -> float:
-        text = self.constraint or problem.data.get("constraint") or constraint_of(problem.prompt)
+        text = self.constraint or problem.data.get("constraint") or constraint_of(problem.question)
         if text is None:
             raise InputError(
                 "problem",
-                problem.prompt,
+                problem.question,
                 "it states no constraint that a program can check",
                 'Give SymbolicVerifier(constraint="..."), or "constraint" in the problem\'s data',
             )

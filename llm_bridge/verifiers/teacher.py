@@ -66,10 +66,13 @@ def question(problem: Problem) -> tuple[tuple[int, ...], int]:
     """
     numbers, target = problem.data.get("numbers"), problem.data.get("target")
     if numbers is None or target is None:
-        stated = _stated(problem.prompt)
+        stated = _stated(problem.question)
         if stated is None:
             raise InputError(
-                "problem", problem.prompt, "it is no Countdown question", 'Write prompts such as "3,5,7>22:"'
+                "problem",
+                problem.question,
+                "it is no Countdown question",
+                'Write prompts such as "3,5,7>22:"',
             )
         return stated
     return tuple(sorted(numbers)), target

@@ -22,7 +22,6 @@ from llm_bridge.logs.groups import groups_log
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.readings import reading_examples, reading_told
 from llm_bridge.tasks.votes import pool_labels
-from sharpening import InputError
 
 pytest.importorskip("math_verify", reason="math-verify is not installed")
 CASES = Path(__file__).parents[2].parent / "shared" / "cases"
@@ -319,12 +318,13 @@ def test_shared_numbers_of_every_json_kind():
     ]
 
 
-def test_a_chat_as_prompt_is_told_how_to_be_given(tmp_path):
-    with pytest.raises(InputError, match="apply_chat_template"):
-        task_of(tmp_path, {"prompt": [{"role": "user", "content": "1+1?"}], "answer": "2"})
-    if CASES.exists():
-        with pytest.raises(InputError, match="apply_chat_template"):
-            case_file("24f-chat-prompt")
+def test_a_chat_as_prompt_is_read(tmp_path):
+    turns = {"role": "user", "content": "1+1?"}
+    tasks = [task_of(tmp_path, {"prompt": [turns], "answer": "2"})]
+    tasks += [case_file("24f-chat-prompt")] if CASES.exists() else []
+    for task in tasks:
+        assert all(problem.prompt.messages[-1]["role"] == "user" for problem in task.problems)
+    assert tasks[0].problems[0].prompt.messages == (turns,)
 
 
 def test_latex_thousands_as_true_answers(tmp_path):

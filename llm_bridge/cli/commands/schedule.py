@@ -40,6 +40,11 @@ UNREAD = {  # what each form of the command does not read, beside what the other
     "a synthetic population": {
         "task",
         "answer_pattern",
+        "chat",
+        "system",
+        "few_shot",
+        "stop",
+        "chat_template_kwargs",
         "temperature",
         "learning_rate",
         "beta",

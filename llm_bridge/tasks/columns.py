@@ -1,0 +1,49 @@
+"""Where a data set keeps prompts and true answers: the fields of JSONL lines and of the rows that a trainer reads."""
+
+from collections.abc import Mapping
+
+from llm_bridge.models.chat import Prompt, chat_prompt
+
+PROMPTS = ("prompt", "messages", "question")
+"""Fields that can hold the prompt, the first that is there."""
+ANSWERS = ("answer", "solution", "ground_truth", "label", "reward_model.ground_truth")
+"""Fields that can hold the true answer, the first that is there; a dot goes into a field that is an object."""
+ABSENT = object()
+
+
+def prompt_field(row: Mapping) -> str | None:
+    """The field of the row that holds its prompt; None without any."""
+    return next((name for name in PROMPTS if name in row), None)
+
+
+def read_prompt(name: str, value) -> Prompt | object:
+    """The prompt in a field: a list of messages is a chat, anything else stays as it is. Of `messages` a last turn of
+    the assistant is the reply, not part of the prompt.
+
+    Raises: ValueError, with the reason, for a list that is no chat.
+    """
+    return chat_prompt(value, drop_reply=name == "messages") if isinstance(value, list) else value
+
+
+def has_reply(name: str, value) -> bool:
+    """Whether `read_prompt` leaves a last turn out."""
+    return name == "messages" and isinstance(value, list) and value[-1].get("role") == "assistant"
+
+
+def answer_field(row: Mapping) -> tuple[str | None, object]:
+    """(field, value) of the row's true answer, (None, ABSENT) without any. Beside `answer`, a field that is null or
+    true or false holds none.
+    """
+    for name in ANSWERS:
+        value = _value(row, name)
+        if value is not ABSENT and (name == "answer" or not (value is None or isinstance(value, bool))):
+            return name, value
+    return None, ABSENT
+
+
+def _value(row, name: str):
+    for part in name.split("."):
+        if not isinstance(row, Mapping) or part not in row:
+            return ABSENT
+        row = row[part]
+    return row
