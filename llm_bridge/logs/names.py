@@ -3,8 +3,10 @@ entropy is no answer entropy.
 """
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from sharpening.errors import InputError
 from sharpening.trajectory import METRICS
 
 CALL_KEYS = ("Step", "_step")
@@ -54,6 +56,14 @@ ALIASES = {
     "completions/mean_length": "mean_length",
     "response_length/mean": "mean_length",
     "completion_length": "mean_length",
+    "response_length": "mean_length",
+    "completions/mean_terminated_length": "terminated_length",
+    "truncated": "truncated",
+    "critic/kl": "token_kl",
+    "actor/reward_kl_penalty": "token_kl",
+    "kl_loss": "token_kl",
+    "self_certainty": "self_certainty",
+    "actor/self_certainty": "self_certainty",
     "ppl": "perplexity",
     "distinct_majority_answers": "distinct_answers",
 }
@@ -63,6 +73,16 @@ see `canonical`.
 
 UNUSED = (
     "loss",
+    "policy_loss",
+    "ptx_loss",
+    "act_loss",
+    "critic_loss",
+    "actor_lr",
+    "critic_lr",
+    "return",
+    "total_length",
+    "ppo_clip_ratio",
+    "terminated_length",
     "grad_norm",
     "learning_rate",
     "lr",
@@ -114,9 +134,18 @@ UNUSED = (
 _PATTERNS = (
     (re.compile(r"val-core/(?P<set>.+)/acc/mean@\d+"), "accuracy"),
     (re.compile(r"val-core/(?P<set>.+)/acc/maj@\d+/mean"), "label_accuracy"),
+    (re.compile(r"val-core/(?P<set>.+)/(?:reward|score)/mean@\d+"), "accuracy"),
+    (re.compile(r"val-core/(?P<set>.+)/(?:reward|score)/maj@\d+/mean"), "label_accuracy"),
+    (re.compile(r"val/test_score/(?P<set>.+)"), "accuracy"),
+    (re.compile(r"(?:eval/)?eval_(?P<set>.+)_pass1"), "accuracy"),
 )
-"""verl's validation; N rollouts for `mean@N`, votes of N for `maj@N`."""
-_IGNORED = (re.compile(r"val-(?:core|aux)/.+/(?:std|best|worst|maj|mean)@\d+(?:/(?:mean|std))?"),)
+"""verl's validation (N rollouts for `mean@N`, votes of N for `maj@N`; a reward or score of 0 and 1 is an accuracy)
+and OpenRLHF's.
+"""
+_IGNORED = (
+    re.compile(r"(?:eval/)?eval_.+_pass\d+"),
+    re.compile(r"val-(?:core|aux)/.+/(?:std|best|worst|maj|mean)@\d+(?:/(?:mean|std))?"),
+)
 _PREFIX = re.compile(r"^(?:train|training|eval|evaluation|val|test)[/_]")
 _ANSWER_METRICS = {
     "majority_ratio",
@@ -128,15 +157,33 @@ _ANSWER_METRICS = {
 }
 
 
-def canonical(keys) -> tuple[dict[str, str], list[str], list[str]]:
+def check_renames(renames: Mapping[str, str]) -> dict[str, str]:
+    """The renames, {column: name}, if each name is one that is judged here and none is given twice.
+
+    Raises InputError naming the known ones.
+    """
+    known = sorted({"step", *ALIASES.values()})
+    for name in renames.values():
+        if name not in known:
+            raise InputError("map", name, f"known names are {', '.join(known)}", "Write --map NAME=COLUMN")
+    if len(set(renames.values())) < len(renames):
+        raise InputError("map", ", ".join(renames), "two columns have one name", "Give each name once")
+    return dict(renames)
+
+
+def canonical(keys, renames: Mapping[str, str] | None = None) -> tuple[dict[str, str], list[str], list[str]]:
     """({key: name} for the keys that are judged, [keys that nobody knows], [keys left for another of the same
     name]).
 
     Of keys with one name, an evaluation's comes before training's, then a plain key before a prefixed one,
     then alphabetical order: the order of columns decides nothing.
     """
-    names, unknown = {}, []
+    names, unknown, renames = {}, [], renames or {}
     for key in keys:
+        if key in renames:
+            if renames[key] != "step":
+                names[key] = renames[key]
+            continue
         if key in STEP_KEYS or key in RANK_KEYS or key in RUN_KEYS:
             continue
         bare = _PREFIX.sub("", key).removeprefix("ensemble/")
@@ -147,10 +194,15 @@ def canonical(keys) -> tuple[dict[str, str], list[str], list[str]]:
             unknown.append(key)
     if not _ANSWER_METRICS & set(names.values()):
         names = {
-            key: {"entropy": "token_entropy", "kl": "token_kl"}.get(name, name) for key, name in names.items()
+            key: {"entropy": "token_entropy", "kl": "token_kl"}.get(name, name)
+            if key not in renames
+            else name
+            for key, name in names.items()
         }
     taken: dict[str, str] = {}
-    for key in sorted(names, key=lambda key: (not is_evaluation(key), key != names[key], key)):
+    for key in sorted(
+        names, key=lambda key: (key not in renames, not is_evaluation(key), key != names[key], key)
+    ):
         taken.setdefault(names[key], key)
     chosen = {key: name for name, key in taken.items()}
     return chosen, unknown, [key for key in names if key not in chosen]

@@ -30,31 +30,33 @@ DEEPEST = 8
 MOST_KEYS = 20_000
 
 
-def read_trainer_state(data: dict, path: Path) -> RunLog:
+def read_trainer_state(data: dict, path: Path, renames: dict[str, str] | None = None) -> RunLog:
     """Hugging Face's trainer_state.json: its `log_history`."""
     history = data["log_history"]
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
         raise InputError(
             "log", str(path), "its log_history is no list of objects", "Give the file as the trainer wrote it"
         )
-    return rows_log(lambda: history, f"Hugging Face trainer state {path.name}", lag=1, path=path)
+    return rows_log(
+        lambda: history, f"Hugging Face trainer state {path.name}", lag=1, path=path, renames=renames
+    )
 
 
-def read_csv(path: Path) -> RunLog:
+def read_csv(path: Path, renames: dict[str, str] | None = None) -> RunLog:
     """A CSV file with a header line, its cells apart by commas, semicolons or tabs.
 
     A last line without its end may have been cut inside a number, so it is left out and reported.
     """
     findings: dict[str, Finding] = {}
-    log = rows_log(lambda: _csv_rows(path, findings), f"CSV {path.name}", path=path)
+    log = rows_log(lambda: _csv_rows(path, findings), f"CSV {path.name}", path=path, renames=renames)
     log.findings += findings.values()
     return log
 
 
-def read_jsonl(path: Path) -> RunLog:
+def read_jsonl(path: Path, renames: dict[str, str] | None = None) -> RunLog:
     """A file with one JSON object a line."""
     findings: dict[str, Finding] = {}
-    log = rows_log(lambda: jsonl_rows(path, findings), f"JSONL {path.name}", path=path)
+    log = rows_log(lambda: jsonl_rows(path, findings), f"JSONL {path.name}", path=path, renames=renames)
     log.findings += findings.values()
     return log
 
@@ -232,19 +234,33 @@ def _finite(value) -> bool:
 
 
 def rows_log(
-    rows: Callable[[], Iterable[dict]], source: str, *, lag: int = 0, path: Path | None = None
+    rows: Callable[[], Iterable[dict]],
+    source: str,
+    *,
+    lag: int = 0,
+    path: Path | None = None,
+    renames: dict[str, str] | None = None,
 ) -> RunLog:
     """A RunLog from rows of numbers by name; nested objects are flattened with "/", a `data` object is the
     row itself. `rows()` gives them anew each time it is called: they are read twice and never all held.
 
     A key whose value is null, empty or NaN has no value there. Rows without any step key are numbered from 0,
-    and it is said. Rows that repeat a step: see `recorder`.
+    and it is said. Rows that repeat a step: see `recorder`. `renames`: {column: the name that it has here}.
     """
+    renames = renames or {}
     reading = _Reading(lag)
     for row in rows():
         reading.note_keys(_flatten(row), str(path or source))
-    step_key = reading.step_key()
-    names, unknown, others = canonical(reading.keys)
+    if absent := [column for column in renames if column not in reading.keys]:
+        raise InputError(
+            "map",
+            named(absent),
+            f"the log has no such column; it has {named(list(reading.keys))}",
+            "Correct --map",
+        )
+    chosen_step = next((column for column, name in renames.items() if name == "step"), None)
+    step_key = chosen_step or reading.step_key()
+    names, unknown, others = canonical(reading.keys, renames)
     for row in rows():
         reading.read(_flatten(row), step_key, names)
     if not reading.rows:
@@ -255,7 +271,30 @@ def rows_log(
     log.unknown += sorted(key for key in reading.texts if key not in unknown)
     log.findings += _told(reading, step_key, others)
     reading.recorder.fill(log, path)
+    log.findings += _in_shares(log)
     return log
+
+
+def _in_shares(log: RunLog) -> list[Finding]:
+    """Accuracies that are written in percent are taken as shares; those that are no shares at all are no
+    accuracy.
+    """
+    found = []
+    for name in ("accuracy", "label_accuracy", "reward_accuracy"):
+        series = log.series.get(name)
+        if series is None or not len(series) or (series.array.min() >= 0 and series.array.max() <= 1):
+            continue
+        if series.array.min() >= 0 and series.array.max() <= 100:
+            text = f"{name} goes up to {series.array.max():.3g}: it was taken to be in percent, and divided by 100."
+            series.values = {step: value / 100 for step, value in series.values.items()}
+        else:
+            text = (
+                f"{name} ranges from {series.array.min():.3g} to {series.array.max():.3g}: that is no share of right"
+                " answers, so it was not judged."
+            )
+            log.series[f"score_of_{name}"] = log.series.pop(name)
+        found.append(Finding("percent", "warning", text))
+    return found
 
 
 def _told(reading: _Reading, step_key: str | None, others: list[str]) -> list[Finding]:
