@@ -73,13 +73,18 @@ def print_simulation(console: Console, trajectory, collapse: dict) -> None:
 
 
 def print_records(console: Console, title: str, records: list[dict], columns: dict[str, str]) -> None:
+    """Print a list of objects as a table; `columns`: key -> heading."""
+    console.print(records_table(title, records, columns))
+
+
+def records_table(title: str, records: list[dict], columns: dict[str, str]) -> Table:
     """A list of objects as a table; `columns`: key -> heading."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold")
     for position, heading in enumerate(columns.values()):
         table.add_column(heading, no_wrap=position == 0, overflow="fold")
     for record in records:
         table.add_row(*(Text(number_text(record.get(key))) for key in columns))
-    console.print(table)
+    return table
 
 
 def number_text(value) -> str:
