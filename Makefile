@@ -5,13 +5,16 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: forecast test lint mutants docs docs-serve smollm2 clean distclean help
+.PHONY: forecast test test-thorough lint mutants docs docs-serve smollm2 clean distclean help
 
 forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report in reports/forecast
 	$(VENV)/bin/sharpening forecast --report reports/forecast
 
 test: $(DEV)  ## run the whole test suite
 	$(VENV)/bin/python -m pytest -q -n 2 tests
+
+test-thorough: $(DEV)  ## run the tests of the tests: deliberate errors by the hundred, and a test sees each
+	$(VENV)/bin/python -m pytest -q -n 2 -m thorough tests
 
 lint: $(DEV)  ## check style, format, types and who imports whom
 	$(VENV)/bin/ruff check .

@@ -284,6 +284,7 @@ class TestUpdateRules:
     def test_they_agree_with_slow_loops(self):
         assert disagreement() == ""
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize(
         "name", [name for name in modules_of("sharpening.updates") if not name.endswith(".base")]
     )

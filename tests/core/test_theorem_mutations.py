@@ -118,6 +118,7 @@ def nothing_compiled():
     jax.clear_caches()
 
 
+@pytest.mark.thorough
 class TestMutations:
     def test_every_theorem_has_one(self):
         """Here, or in a sibling of this file."""

@@ -206,6 +206,7 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 class TestMutations:
     def test_every_theorem_of_these_has_two(self):
         names = [name for name, _, _ in MUTATIONS]

@@ -238,6 +238,7 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 class TestMutations:
     def test_every_one_of_ours_has_two(self):
         names = [name for name, _, _ in MUTATIONS]
