@@ -12,7 +12,7 @@ SEEDS = 2**31
 
 def whole(argument: str, value, low: int, high: int = MOST, fix: str = "") -> int:
     """`value` as an int. Raises InputError unless it is a whole number, and no bool, from `low` to `high`."""
-    if not _is_number(value, numbers.Integral):
+    if not is_number(value, numbers.Integral):
         raise InputError(argument, value, "it must be a whole number", fix or _within(argument, low, high))
     if not low <= value <= high:
         rule = f"it must be at least {low}" if value < low else f"it must be at most {high}"
@@ -24,7 +24,7 @@ def real(argument: str, value, low: float, high: float, fix: str = ""):
     """`value` as a plain number. Raises InputError unless it is a finite number, and no bool, from `low` to
     `high`.
     """
-    if not _is_number(value, numbers.Real):
+    if not is_number(value, numbers.Real):
         raise InputError(argument, value, "it must be a number", fix or _within(argument, low, high))
     if not low <= value <= high:  # false for nan too
         rule = f"it must be a finite number from {low:g} to {high:g}"
@@ -32,15 +32,21 @@ def real(argument: str, value, low: float, high: float, fix: str = ""):
     return value if type(value) in (int, float) else float(value)
 
 
+def below(value, bound: float) -> bool:
+    """Whether `value` is a number, and less than `bound`; what is no number is for `whole` and `real` to refuse."""
+    return isinstance(value, numbers.Real) and value < bound
+
+
+def is_number(value, kind: type) -> bool:
+    """Whether `value` is of that kind of numbers (`numbers.Integral`, `numbers.Real`), and no bool."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def truth(argument: str, value) -> bool:
     """`value` if it is True or False. Raises InputError otherwise."""
     if not isinstance(value, bool):
         raise InputError(argument, value, "it must be True or False", "Give one of the two")
     return value
-
-
-def _is_number(value, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _within(argument: str, low, high) -> str:

@@ -39,7 +39,8 @@ class Checkpoints:
     """
 
     def __init__(self, output_dir: Path, run: str):
-        self.output_dir, self.run, self.told = Path(output_dir), run, []
+        self.output_dir, self.run = Path(output_dir), run
+        self.told: list[str] = []
 
     def begin(self, step: int) -> Path:
         """An empty folder for the checkpoint of `step`, marked as this run's; one of another's is moved
@@ -76,7 +77,7 @@ class Checkpoints:
 
         Raises: InputError if checkpoints are there and none of them is whole.
         """
-        damaged = {}
+        damaged: dict[str, str] = {}
         for step, folder in reversed(numbered(self.output_dir).items()):
             reason = self._damage(step, folder)
             if reason is None:
@@ -97,7 +98,7 @@ class Checkpoints:
     def discard(self, step: int) -> None:
         """Remove the checkpoint of `step` if this run began it and could not finish it."""
         folder = self.output_dir / f"checkpoint-{step}"
-        if self._is_ours(folder) and "files" not in self._mark(folder):
+        if self._is_ours(folder) and "files" not in (self._mark(folder) or {}):
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove_all(self) -> None:

@@ -188,12 +188,11 @@ class Evaluator:
 
     def __call__(self, model, step: int) -> dict[str, float]:
         """All metrics of `model` at `step`; the draws depend on the seed and the step alone."""
-        if self.initial is None:
-            self.start(model)
+        initial = self.initial or self.start(model)
         drawn, answers, rows = self._draw(model, self.rollouts, 1, step)
         ids = answers.ids
         groups = group_metrics(ids, answers.correct if self.labelled else None)
-        values = {
+        values: dict[str, float] = {
             name: float(np.mean(groups[name]))
             for name in ("accuracy", "label_accuracy", "reward_accuracy")
             if name in groups
@@ -201,7 +200,7 @@ class Evaluator:
         values |= {
             "majority_ratio": float(np.mean(groups["majority_ratio"])),
             "entropy": float(np.mean(groups["entropy"])),
-            "mode_retention": min(1.0, self._retention(self.initial, rows) / self.initial.retention),
+            "mode_retention": min(1.0, self._retention(initial, rows) / initial.retention),
             "distinct_answers": float(distinct_answers(ids)),
             "tie_rate": float(np.mean(groups["tie"])),
             "no_answer_rate": float(np.mean(groups["no_answer"])),
@@ -211,11 +210,11 @@ class Evaluator:
             "perplexity": math.exp(min(50.0, -float(drawn.log_probs.sum()) / max(1, drawn.generated_tokens))),
             "lm_loss": self._prompt_loss(model, drawn.prompt_ids),
         }
-        if answers.undecided.any():
+        if answers.undecided is not None and answers.undecided.any():
             values["undecided_rate"] = float(answers.undecided.mean())
         if self.reference is not None:
-            kl = self._kl(drawn, rows)
-            budgets = np.array([self.initial.budget(prompt) for prompt in range(len(kl))])
+            kl = self._kl(initial, drawn, rows)
+            budgets = np.array([initial.budget(prompt) for prompt in range(len(kl))])
             values |= {"kl": float(kl.mean()), "excess_kl": float(np.maximum(0.0, kl - budgets).mean())}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
@@ -231,7 +230,7 @@ class Evaluator:
         self.forward_tokens += sum(len(tail) for _, tail in kept)
         return -float(scores.sum()) / sum(len(tail) for _, tail in kept)
 
-    def _kl(self, drawn, rows) -> np.ndarray:
+    def _kl(self, initial: InitialModel, drawn, rows) -> np.ndarray:
         """KL(π_t‖π₀) per prompt over answers, in nats: mean over rollouts of log π_t(a) − log π₀(a), never
         negative.
 
@@ -239,17 +238,17 @@ class Evaluator:
         answer's frequency where it is FREQUENT, whichever is larger. An undisturbed model therefore scores
         near 0 (below 0.3) however uncertain it is, which a plug-in estimate from a few rollouts does not.
         """
-        now, initial = self._masses(drawn, rows)
+        now, then = self._masses(initial, drawn, rows)
         return np.array(
             [
-                max(0.0, float(np.mean([now[p, label] - initial[p, label] for label in row])))
+                max(0.0, float(np.mean([now[p, label] - then[p, label] for label in row])))
                 for p, row in enumerate(rows)
             ]
         )
 
-    def _masses(self, drawn, rows) -> tuple[dict, dict]:
+    def _masses(self, initial: InitialModel, drawn, rows) -> tuple[dict, dict]:
         """log π_t and log π₀ of every (prompt, label) drawn."""
-        seen = {}
+        seen: dict[tuple[int, str | None], dict[tuple[int, ...], float]] = {}
         for prompt, (row, tokens, scores) in enumerate(
             zip(rows, drawn.token_ids, drawn.token_log_probs, strict=True)
         ):
@@ -257,7 +256,7 @@ class Evaluator:
                 deciding = self._deciding_tokens(ids)
                 seen.setdefault((prompt, label), {})[deciding] = sum(log_probs[: len(deciding)])
         counts = {(prompt, label): row.count(label) for prompt, row in enumerate(rows) for label in set(row)}
-        before = {key: self.initial.answers[key[0]].get(key[1], 0) for key in seen}
+        before = {key: initial.answers[key[0]].get(key[1], 0) for key in seen}
         now = {
             key: max(_log_sum(found.values()), _log_share(counts[key], self.rollouts))
             for key, found in seen.items()
@@ -284,14 +283,14 @@ class Evaluator:
             len(drawn.prompt_ids[p]) for p in {p for p, _ in rare}
         )
         scored = dict(zip(rare, scores, strict=True))
-        initial = {
+        then = {
             key: max(
                 _log_sum(scored[key[0], ids] for ids in found) if before[key] < FREQUENT else -math.inf,
-                _log_share(before[key], self.initial.draws),
+                _log_share(before[key], initial.draws),
             )
             for key, found in seen.items()
         }
-        return now, initial
+        return now, then
 
     def _deciding_tokens(self, tokens: list[int]) -> tuple[int, ...]:
         """The shortest prefix after which no continuation changes the answer: its mass includes all of

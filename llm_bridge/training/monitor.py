@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from transformers import TrainerCallback
 
 from llm_bridge.console.numbers import SEEDS, real, truth, whole
@@ -93,14 +94,9 @@ class CollapseMonitor(TrainerCallback):
         settings: dict | None = None,
         on_evaluate: Callable[[int, dict], None] | None = None,
     ):
-        if (prompts is None) == (evaluator is None):
-            raise InputError(
-                "prompts",
-                prompts,
-                "the monitor needs evaluation prompts",
-                "Pass prompts=[...] (or evaluator=..., not both)",
-            )
         if evaluator is None:
+            if prompts is None:
+                raise _not_one_set(prompts)
             check_sampling(rollouts, temperature, max_new_tokens, seed)
             task = PromptTask(
                 prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens
@@ -114,6 +110,8 @@ class CollapseMonitor(TrainerCallback):
                 seed=seed,
                 mask_truncated_completions=mask_truncated_completions,
             )
+        elif prompts is not None:
+            raise _not_one_set(prompts)
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
         if criterion not in CRITERIA:
             raise InputError(
@@ -142,8 +140,11 @@ class CollapseMonitor(TrainerCallback):
         self.evaluator, self.criterion = evaluator, criterion
         self.eval_every, self.eval_early = eval_every, eval_early
         self.patience, self.stop, self.strict = patience, stop, strict
-        self.folder, self.reference, self.settings = folder and Path(folder), reference, dict(settings or {})
-        self.on_evaluate, self.off = on_evaluate, False
+        self.folder = Path(folder) if folder else None
+        self.reference, self.settings = reference, dict(settings or {})
+        # Not under its own name: that is a trainer's own event, which a callback hears of too.
+        self._on_row = on_evaluate
+        self.off = False
         self.rows: list[dict] = []
         self.collapsed: CollapseStep | None = None
 
@@ -164,8 +165,8 @@ class CollapseMonitor(TrainerCallback):
             name for name in rows[0] if name != "step" and name[0] != "_" and all(name in row for row in rows)
         ]
         return Trajectory(
-            step=[row["step"] for row in rows],
-            metrics={name: [row[name] for row in rows] for name in names},
+            step=np.array([row["step"] for row in rows]),
+            metrics={name: np.array([row[name] for row in rows]) for name in names},
             floor=self.evaluator.floor,
             source="measured",
             settings=self.settings,
@@ -222,7 +223,7 @@ class CollapseMonitor(TrainerCallback):
 
         Raises: InputError if the file is missing, broken, or does not reach back to the beginning.
         """
-        path = self.folder / STATE_FILE
+        path = self._state_file()
         if not path.is_file():
             raise InputError(
                 "folder",
@@ -285,8 +286,8 @@ class CollapseMonitor(TrainerCallback):
         self.rows.append(row)
         if self.main_process:
             self._write()
-        if self.on_evaluate:
-            self.on_evaluate(step, row)
+        if self._on_row:
+            self._on_row(step, row)
         found = collapse_step(self.trajectory, self.criterion, patience=self.patience)
         if found.outcome is Outcome.COLLAPSED and self.collapsed is None:
             self.collapsed = found
@@ -295,10 +296,24 @@ class CollapseMonitor(TrainerCallback):
                 control.should_training_stop = True
 
     def _write(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        path, initial = self._state_file(), self.evaluator.initial
+        path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "rows": self.rows,
-            "initial": self.evaluator.initial.as_dict(),
+            "initial": None if initial is None else initial.as_dict(),
             "floor": self.evaluator.floor,
         }
-        write_json(self.folder / STATE_FILE, state, indent=None)
+        write_json(path, state, indent=None)
+
+    def _state_file(self) -> Path:
+        assert self.folder is not None, "at the latest a training that begins says where"
+        return self.folder / STATE_FILE
+
+
+def _not_one_set(prompts) -> InputError:
+    return InputError(
+        "prompts",
+        prompts,
+        "the monitor needs evaluation prompts",
+        "Pass prompts=[...] (or evaluator=..., not both)",
+    )

@@ -4,7 +4,8 @@ tokens of each group.
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,16 +16,22 @@ from sharpening.metrics import NO_ANSWER, as_arrays
 from sharpening.rewards import HybridScheduledReward, NoisyVerifierReward, Reward, get_reward
 from sharpening.rewards.asking import check_form, group_rewards, reads_labels
 
+if TYPE_CHECKING:
+    from llm_bridge.training.signals import Signals
+    from llm_bridge.verifiers.base import Verifier
+
 OF_THE_MODEL = {"tokens", "reference_log_probs", "previous_log_probs", "states", "voters"}
 """Signals that take a model to make."""
 
 
 def parts_of(reward: Reward) -> dict[str, Reward]:
     """The rewards that are settings of this one, by the setting's name."""
-    settings = (
-        {field.name: getattr(reward, field.name) for field in fields(reward)} if is_dataclass(reward) else {}
-    )
+    settings = {field.name: getattr(reward, field.name) for field in _fields(reward)}
     return {name: value for name, value in settings.items() if isinstance(value, Reward)}
+
+
+def _fields(reward: Reward) -> tuple[Field, ...]:
+    return fields(reward) if is_dataclass(reward) else ()
 
 
 def _leaves(reward: Reward) -> Iterator[Reward]:
@@ -85,9 +92,7 @@ def _check_verifier(spec: str, part: Reward, task) -> None:
     """Raise InputError if the verifier cannot judge answers to this task's problems; models are not loaded
     for that.
     """
-    from llm_bridge.verifiers import VERIFIERS
-
-    kind = VERIFIERS[part.card.verifier]
+    kind = _verifier_of(part)
     if hasattr(kind, "check"):
         kind.check(task, **verifier_settings(part))
     else:
@@ -103,11 +108,24 @@ def _check_verifier(spec: str, part: Reward, task) -> None:
             ) from error
 
 
+def _verifier_of(part: Reward) -> "type[Verifier]":
+    from llm_bridge.verifiers import VERIFIERS
+
+    assert part.card.verifier is not None, "verified_part finds only rewards with one"
+    return VERIFIERS[part.card.verifier]
+
+
 def verifier_settings(part: Reward) -> dict:
     """Settings of a verified reward that its verifier reads: all but its two rates."""
     return {
-        field.name: getattr(part, field.name) for field in fields(part) if field.name not in ("tpr", "fpr")
+        field.name: getattr(part, field.name) for field in _fields(part) if field.name not in ("tpr", "fpr")
     }
+
+
+@runtime_checkable
+class _Spender(Protocol):
+    forward_tokens: int
+    generated_tokens: int
 
 
 class TaskReward:
@@ -154,7 +172,9 @@ class TaskReward:
             reference=reference,
             mask_truncated_completions=mask_truncated_completions,
         )
-        self.model_of, self.signals, self.verifier = None, None, None
+        self.model_of: Callable | None = None
+        self.signals: Signals | None = None
+        self.verifier: Verifier | None = None
         self.verifier_calls = 0
 
     def attach(self, model_of: Callable, tokenizer) -> None:
@@ -176,9 +196,7 @@ class TaskReward:
     @property
     def cost(self) -> tuple[int, int]:
         """(generated tokens, forward tokens) spent so far."""
-        spenders = [
-            spender for spender in (self.signals, self.verifier) if hasattr(spender, "forward_tokens")
-        ]
+        spenders = [spender for spender in (self.signals, self.verifier) if isinstance(spender, _Spender)]
         return sum(spender.generated_tokens for spender in spenders), sum(
             spender.forward_tokens for spender in spenders
         )
@@ -203,6 +221,8 @@ class TaskReward:
                 "it reads the model in training, and nobody said which that is",
                 "Call reward.attach(lambda: trainer.accelerator.unwrap_model(trainer.model), tokenizer)",
             )
+        if self.problem_of is None:
+            raise InputError("problem_of", None, "it finds the problem of each row", "Give TaskReward one")
         problems = [self.problem_of(index) for index in row[::group]]
         said = [completion_text(completion) for completion in completions]
         texts = [said[i : i + group] for i in range(0, len(said), group)]
@@ -231,31 +251,32 @@ class TaskReward:
 
     def score(self, problems, prompt_ids, token_ids, texts, step: int = 0) -> np.ndarray:
         """Rewards (prompts, rollouts), float64, of completions: token ids and texts (prompts, rollouts)."""
-        if self.signals is None:
-            answers, signals = read_answers(problems, texts, self.task), {"step": step}
-            signals["clusters"] = answers.ids
+        made: dict
+        if self.signals is None or self.model_of is None:
+            answers = read_answers(problems, texts, self.task)
+            made = {"step": step, "clusters": answers.ids}
         else:
             from llm_bridge.training.signals import Batch
 
             batch, model = Batch(problems, prompt_ids, token_ids, texts, step), self.model_of()
             answers = self.signals.answers(batch, model)
-            signals = self.signals(model, batch, answers)
+            made = self.signals(model, batch, answers)
         uniforms = _uniforms(self.options["seed"], step, answers.ids.shape)
         reward, correct = drawn(self.reward, HybridScheduledReward, _Scheduled, uniforms[0]), answers.correct
         if self.asks_a_verifier:
-            asked = matters(reward, answers.ids, signals) & (answers.ids != NO_ANSWER)
+            asked = matters(reward, answers.ids, made) & (answers.ids != NO_ANSWER)
             self.verifier_calls += sum(
                 len(set(row[keep].tolist())) for row, keep in zip(answers.ids, asked, strict=True)
             )
             correct = correct & asked
             if self.verifier is not None:
-                signals["verdicts"] = self._verdicts(problems, answers, texts, asked)
+                made["verdicts"] = self._verdicts(self.verifier, problems, answers, texts, asked)
         noisy = drawn(reward, NoisyVerifierReward, _Noisy, uniforms[1])
-        rewards = group_rewards(noisy, answers.ids, correct, **signals)
+        rewards = group_rewards(noisy, answers.ids, correct, **made)
         return np.asarray(rewards, dtype=np.float64)[:, : len(texts[0])]
 
-    def _verdicts(self, problems, answers, texts, asked):
-        if self.verifier.reads == "completions":
+    def _verdicts(self, verifier: "Verifier", problems, answers, texts, asked):
+        if verifier.reads == "completions":
             shown = texts
         else:
             shown = [[None if i == NO_ANSWER else answers.labels[i] for i in group] for group in answers.ids]
@@ -263,9 +284,9 @@ class TaskReward:
             [text if keep else None for text, keep in zip(*rows, strict=True)]
             for rows in zip(shown, asked, strict=True)
         ]
-        if hasattr(self.verifier, "model") and self.model_of is not None:
-            self.verifier.model = self.model_of()
-        return self.verifier.judge(problems, shown)
+        if hasattr(verifier, "model") and self.model_of is not None:
+            verifier.model = self.model_of()
+        return verifier.judge(problems, shown)
 
 
 def completion_text(completion) -> str:
@@ -284,13 +305,12 @@ def make_verifier(part: Reward, task, model=None, tokenizer=None):
     """The verifier of a reward, given those of task, model and tokenizer that it takes, and the reward's own
     settings.
     """
-    from llm_bridge.verifiers import VERIFIERS, get_verifier
+    from llm_bridge.verifiers import get_verifier
 
+    kind = _verifier_of(part)
     offered = {"task": task, "model": model, "tokenizer": tokenizer} | verifier_settings(part)
-    taken = inspect.signature(VERIFIERS[part.card.verifier]).parameters
-    return get_verifier(
-        part.card.verifier, **{name: value for name, value in offered.items() if name in taken}
-    )
+    taken = inspect.signature(kind).parameters
+    return get_verifier(kind.name, **{name: value for name, value in offered.items() if name in taken})
 
 
 def _uniforms(seed: int, step: int, shape) -> np.ndarray:
@@ -355,7 +375,7 @@ def drawn(reward: Reward, kind: type, wrapper: type, uniforms) -> Reward:
         for name, part in parts_of(reward).items()
         if (new := drawn(part, kind, wrapper, uniforms)) is not part
     }
-    return replace(reward, **changed) if changed else reward
+    return replace(reward, **changed) if changed and is_dataclass(reward) else reward
 
 
 def majority_reward(extract, num_generations: int):

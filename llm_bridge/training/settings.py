@@ -3,7 +3,7 @@
 import numbers
 from dataclasses import asdict, dataclass, fields
 
-from llm_bridge.console.numbers import SEEDS, option, real, truth, whole
+from llm_bridge.console.numbers import SEEDS, below, is_number, option, real, truth, whole
 from sharpening.errors import InputError
 
 RATES = (1e-30, 1e6)
@@ -88,11 +88,11 @@ class RunSettings:
     def _check_counts(self):
         for name in ("prompts_per_step", "max_steps", "eval_every", "eval_prompts"):
             value = getattr(self, name)
-            if isinstance(value, numbers.Real) and not isinstance(value, bool) and not value > 0:
+            if is_number(value, numbers.Real) and not value > 0:
                 rule = "it must be greater than zero"
                 raise InputError(name, value, rule, f"Give {option(name)} a positive value")
             self._keep(name, whole(name, value, 1))
-        if isinstance(self.rollouts, numbers.Real) and self.rollouts < 2:
+        if below(self.rollouts, 2):
             raise InputError(
                 "rollouts",
                 self.rollouts,
@@ -109,11 +109,11 @@ class RunSettings:
     def _check_rates(self):
         for name, (low, high) in (("learning_rate", RATES), ("temperature", TEMPERATURES)):
             value = getattr(self, name)
-            if isinstance(value, numbers.Real) and not isinstance(value, bool) and value <= 0:
+            if is_number(value, numbers.Real) and value <= 0:
                 rule = "it must be greater than zero"
                 raise InputError(name, value, rule, f"Give {option(name)} a positive value")
             self._keep(name, real(name, value, low, high))
-        if isinstance(self.beta, numbers.Real) and self.beta < 0:
+        if below(self.beta, 0):
             raise InputError(
                 "beta",
                 self.beta,

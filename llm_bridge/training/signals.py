@@ -78,7 +78,7 @@ class Signals:
         self.temperature, self.seed, self.reference = temperature, seed, reference
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self.mask_truncated_completions = mask_truncated_completions
-        self.previous = None
+        self.previous: torch.nn.Module | None = None
         self.forward_tokens = self.generated_tokens = 0
 
     def answers(self, batch: Batch, model=None) -> Answers:

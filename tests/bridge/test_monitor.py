@@ -28,7 +28,7 @@ def number(text):
     return text.strip() if text.strip().isdigit() else None
 
 
-def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, **options):
+def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, eval_dataset=None, **options):
     """A user's script; the trainer after its run."""
     loaded = load_model("addition-uncertain")
     with quiet_libraries():
@@ -37,6 +37,7 @@ def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, **option
             processing_class=loaded.tokenizer,
             reward_funcs=majority_reward(number, 4),
             train_dataset=Dataset.from_dict({"prompt": TRAINING}),
+            eval_dataset=eval_dataset,
             callbacks=list(callbacks),
             args=GRPOConfig(
                 output_dir=str(folder),
@@ -137,6 +138,16 @@ class TestStopping:
         assert watch.trajectory.step.tolist() == [0, 1, 2, 3, 5, 8, 9, 12, 13]
         with pytest.raises(InputError, match="eval_early"):
             monitor(eval_early=1)
+
+    def test_a_trainer_that_evaluates_too_leaves_it_alone(self, tmp_path):
+        """Trainers tell their callbacks of their own evaluations, by the name of the monitor's option."""
+        held_out = Dataset.from_dict({"prompt": TRAINING[:4]})
+        seen = []
+        watch = monitor(eval_every=4, stop=False, on_evaluate=lambda step, row: seen.append(step))
+        options = {"eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 4}
+        train(tmp_path, watch, eval_dataset=held_out, **options)
+        assert seen == [0, 4, 6]
+        train(tmp_path, monitor(stop=False), steps=1, eval_dataset=held_out, **options | {"eval_steps": 1})
 
 
 class TestReference:
