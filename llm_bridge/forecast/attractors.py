@@ -301,7 +301,7 @@ def told(*paths: Sequence[Attractor] | None) -> list[str]:
     """The sentence of a forecast about what its pilots fell into, those with the same end together; none
     without a pilot that broke.
     """
-    ends = {}
+    ends: dict[tuple, list[str]] = {}
     for path in filter(None, paths):
         ends.setdefault(path[-1].rule, []).append(_ways(path))
     if not ends:
@@ -344,8 +344,8 @@ def _candidates(own, replies, initial) -> Iterator[tuple[str, str | int | tuple[
         for answer in _risen(KINDS["answer"].read, replies, initial)
         if 2 * HANDFUL * counts[answer] >= len(replies)
     ]
-    rules = {
-        "copy": sorted(fits, key=fits.get),
+    rules: dict[str, list] = {
+        "copy": sorted(fits, key=lambda place: fits[place]),
         "quote": [""],
         "no answer": list(_UNREAD),
         "few answers": [tuple(sorted(frequent[:k])) for k in range(2, min(HANDFUL, len(frequent)) + 1)],

@@ -137,7 +137,9 @@ def sketched_gram(
     called for x = 0, 1, …, for P and the clock, and then once more for each x, for the sketches; it must give
     the same twice. `advance` is called after each.
     """
-    total, squares, first, half = [], [], 0.0, prompts // 2
+    total: list[torch.Tensor] = []
+    squares: list[torch.Tensor] = []
+    first, half = 0.0, prompts // 2
     for row in range(prompts):
         if row == half:
             first = _dot(total, total)
@@ -165,8 +167,8 @@ def sketched_gram(
     across = along[:half].sum() - first
     second = along[half:].sum() - across
     cosine = across / math.sqrt(first * second) if first > 0 and second > 0 else 0.0
-    sketches = sketches.double().numpy()
-    return GramEstimate(sketches @ sketches.T, clock, float(np.clip(cosine, -1, 1)), dimensions)
+    projected = sketches.double().numpy()
+    return GramEstimate(projected @ projected.T, clock, float(np.clip(cosine, -1, 1)), dimensions)
 
 
 def _dot(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:

@@ -253,8 +253,10 @@ def speaker_for(reward: str, calibration: Calibration | None = None) -> tuple[st
     shipped one.
     """
     if reward in CALIBRATED:
-        own = calibration is not None and calibration.origin.file != "shipped"
-        return SPEAKER, WHY_OWN.format(**calibration.origin.as_dict()) if own else WHY
+        origin = None if calibration is None else calibration.origin
+        if origin is None or origin.file == "shipped":
+            return SPEAKER, WHY
+        return SPEAKER, WHY_OWN.format(**origin.as_dict())
     if get_reward(reward).card.branch.startswith("intrinsic"):
         return (
             "radius",

@@ -40,7 +40,7 @@ class Probe:
     population: Population
     prior: Prior
     kernel: Kernel
-    radius: "RetentionCurve | None"
+    radius: "RetentionCurve"
     cost: Cost
 
 
@@ -331,13 +331,13 @@ def _set_weights(parameters, originals, size: float = 0.0, generator=None) -> No
 
 
 def _greedy_metrics(task, problems, answers, initial, labelled) -> dict[str, float]:
-    values = {
+    values: dict[str, float] = {
         "mode_retention": share_kept(answers, initial),
         "distinct_answers": len({a for a in answers if a is not None}),
-        "no_answer_rate": np.mean([a is None for a in answers]),
+        "no_answer_rate": float(np.mean([a is None for a in answers])),
     }
     if labelled:
-        right = np.mean([task.is_correct(p, a) for p, a in zip(problems, answers, strict=True)])
+        right = float(np.mean([task.is_correct(p, a) for p, a in zip(problems, answers, strict=True)]))
         # With one greedy rollout the pseudo-reward is 1 for any answer, so it agrees with the truth exactly
         # where the answer is right.
         values |= {"accuracy": right, "label_accuracy": right, "reward_accuracy": right}

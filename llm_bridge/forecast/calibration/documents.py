@@ -119,9 +119,10 @@ class ForecastRecord(_Document):
     @model_validator(mode="after")
     def _read(self):
         needed = ("majority_ratio", *(("accuracy", "label_accuracy") if self.labelled else ()))
-        if missing := [name for name in needed if self.prior.get(name) is None]:
+        told = {name: self.prior.get(name) for name in needed}
+        if missing := [name for name, value in told.items() if value is None]:
             raise ValueError(f"prior lacks {', '.join(missing)}")
-        if any(not 0 <= self.prior[name] <= 1 for name in needed):
+        if any(value is not None and not 0 <= value <= 1 for value in told.values()):
             raise ValueError(f"prior must have {', '.join(needed)} between 0 and 1")
         if self.coupling.get("cosine") is None:
             raise ValueError("coupling lacks cosine")
@@ -137,12 +138,14 @@ class ForecastRecord(_Document):
     def known_prior(self) -> Prior:
         """The prior, nan where a record does not tell what no fit reads."""
         unread = dict.fromkeys(("entropy", "tie", "no_answer"), math.nan)
-        return Prior(**unread | {name: value for name, value in self.prior.items() if name in PRIOR})
+        known = {name: value for name in PRIOR if (value := self.prior.get(name)) is not None}
+        return Prior(**unread | known)
 
     @property
     def kernel(self) -> Kernel:
         """The kernel, as far as a fit reads it."""
-        return Kernel(cosine=self.coupling["cosine"], clock=self.coupling.get("clock") or 0.0)
+        known = {name: value for name, value in self.coupling.items() if value is not None}
+        return Kernel(cosine=known["cosine"], clock=known.get("clock", 0.0))
 
     @property
     def noise(self) -> WeightNoise:

@@ -22,7 +22,7 @@ this many runs in which it happened. Intervals leave out priors, from this many 
 
 def once(chosen: list[Group]) -> list[Group]:
     """Each group once, with the means of what the pilots read."""
-    same = {}
+    same: dict[str, list[Group]] = {}
     for group in chosen:
         same.setdefault(group.label, []).append(group)
     return [

@@ -147,7 +147,7 @@ class Reading:
             "late_retention": _log_reached(pilots, "retention", LATE),
         }
         facts = {"majority_ratio": prior.majority_ratio, "agreement": kernel.cosine}
-        if prior.labelled:
+        if prior.label_accuracy is not None and prior.accuracy is not None:
             lengths |= {
                 "reward": _log_reached(pilots, "reward_accuracy", AREA),
                 "late_reward": _log_reached(pilots, "reward_accuracy", LATE_REWARD),

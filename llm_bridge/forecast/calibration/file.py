@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,6 +28,7 @@ FORMAT = 2
 Level = Annotated[float, Field(gt=0, lt=1)]
 Coefficient = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Runs = Annotated[int, Field(ge=1)]
+Record = TypeVar("Record", bound=BaseModel)
 
 
 class _Record(BaseModel):
@@ -229,7 +230,7 @@ def read_json(file: Path, argument: str, fix: str):
         raise InputError(argument, str(file), f"it is not JSON ({str(error)[:100]})", fix) from error
 
 
-def checked(model: type[BaseModel], data, argument: str, file: Path, called: str, fix: str) -> BaseModel:
+def checked(model: type[Record], data, argument: str, file: Path, called: str, fix: str) -> Record:
     """`data` as a record of this type. Raises: InputError that names the first field that does not fit."""
     try:
         return model.model_validate(data)

@@ -93,8 +93,9 @@ def fit_parts(
             heads.append(_head(mine, name, kind, spare))
             bar.advance()
         half = next(one.part for one in heads if one.name == "half_life")
-        parts += heads + [_chance(mine, half, end, kind, spare) for end in KINDS[kind]]
-        parts.append(_fates(mine, half, kind, spare))
+        dated = half if isinstance(half, FailureTime) else None
+        parts += heads + [_chance(mine, dated, end, kind, spare) for end in KINDS[kind]]
+        parts.append(_fates(mine, dated, kind, spare))
     bar.close()
     labelled = of_kind(chosen, "labelled")
     risen = sum(ENDS["rises"](group, seed) for group in once(labelled) for seed in range(len(group.end)))
@@ -126,7 +127,9 @@ def _chance(chosen, half_life: FailureTime | None, end: str, kind: str, spare) -
     short = chance_shortage(chosen, end, kind)
     if short is None and half_life is None:
         short = "it reads the failure time of half_life, which is missing"
-    found = chance(chosen, half_life, end, kind) if short is None else spare and spare.chances[end]
+    found = spare and spare.chances[end]
+    if short is None and half_life is not None:
+        found = chance(chosen, half_life, end, kind)
     told = [ENDS[end](group, seed) for group in once(chosen) for seed in range(len(group.end))]
     return Fitted(kind, end, found, len(told), sum(told), short)
 
@@ -135,7 +138,9 @@ def _fates(chosen, half_life: FailureTime | None, kind: str, spare) -> Fitted:
     short = fates_shortage(chosen, kind)
     if short is None and half_life is None:
         short = "it reads the failure time of half_life, which is missing"
-    found = fates(chosen, half_life) if short is None else spare and spare.fates
+    found = spare and spare.fates
+    if short is None and half_life is not None:
+        found = fates(chosen, half_life)
     told = [fate_of(group, seed) for group in once(chosen) for seed in range(len(group.end))]
     return Fitted(kind, "fates", found, len(told), len(told) - told.count("dies"), short)
 
@@ -143,7 +148,7 @@ def _fates(chosen, half_life: FailureTime | None, kind: str, spare) -> Fitted:
 def calibration_of(
     parts: list[Fitted],
     readings: list[list[Group]],
-    rewards: list[str],
+    rewards: Iterable[str],
     base: CalibrationFile | None,
     told: str,
 ) -> dict:
@@ -156,7 +161,8 @@ def calibration_of(
     whole = [kind for kind in KINDS if not any(place.startswith(f"{kind}.") for place in lacking)]
     groups = readings[0]
     fitted = any(part.short is None for part in parts)
-    if not fitted or not whole or "rise" in lacking:
+    risen = parts[-1].part
+    if not fitted or not whole or risen is None:
         listed = "; ".join(f"{place}: {why}" for place, why in _reasons(parts, lacking).items())
         raise InputError(
             "runs",
@@ -180,7 +186,7 @@ def calibration_of(
         "base": base and {"command": base.command, "date": base.date, "runs": base.runs},
         "taken_over": [part.place for part in parts if part.short is not None and part.part is not None],
         "heads": {
-            kind: {one.name: one.part.as_dict() for one in found if one.name in DATED}
+            kind: {one.name: one.part.as_dict() for one in found if one.part and one.name in DATED}
             for kind, found in named.items()
         },
         "chances": {
@@ -193,14 +199,14 @@ def calibration_of(
             for one in found
             if one.name == "fates" and one.part is not None
         },
-        "rise": parts[-1].part.as_dict(),
+        "rise": risen.as_dict(),
     }
 
 
-def _reasons(parts: list[Fitted], lacking: dict[str, str]) -> dict[str, str]:
+def _reasons(parts: list[Fitted], lacking: dict[str, str | None]) -> dict[str, str | None]:
     """Why parts are missing, once each; where a base stands in for all, why nothing was fitted."""
     told = lacking or {part.place: part.short for part in parts}
-    first = {}
+    first: dict[str | None, str] = {}
     for place, why in told.items():
         first.setdefault(why, place)
     return {place: why for why, place in first.items()}

@@ -50,7 +50,7 @@ def paired(runs: list[Run], forecasts: list[Read]) -> tuple[dict[tuple, list[Run
 
 
 def _once(runs: list[Run]) -> list[Run]:
-    seen = {}
+    seen: dict[tuple, Run] = {}
     for run in runs:
         known = seen.setdefault((run.model, run.task, _without(run.settings, ("criterion",))), run)
         if known is not run and not known.same(run):
@@ -115,9 +115,10 @@ def _unpaired(run: Run, forecasts: list[Read]) -> str:
     differences = [
         [name for name, value in _without(one.settings, UNREAD) if mine[name] != value] for one in same_task
     ]
+    nearest = min(differences, key=len)
     return (
         f"no forecast of {run.model} on {run.task} has its settings: the nearest differs in"
-        f" {', '.join(min(differences, key=len))}"
+        f" {', '.join(nearest)}"
     )
 
 

@@ -37,10 +37,11 @@ class Run:
         """Whether another record of these settings is of this very run; JSON has six digits."""
         if self.at != other.at or (self.accuracy is None) != (other.accuracy is None):
             return False
-        steps = ([run.steps[name] for name in DATED] for run in (self, other))
-        return np.array_equal(*steps, equal_nan=True) and (
-            self.accuracy is None or np.allclose(self.accuracy, other.accuracy, atol=1e-4)
-        )
+        mine, theirs = ([run.steps[name] for name in DATED] for run in (self, other))
+        if self.accuracy is not None and other.accuracy is not None:
+            if not np.allclose(self.accuracy, other.accuracy, atol=1e-4):
+                return False
+        return np.array_equal(mine, theirs, equal_nan=True)
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,21 @@ def read_records(paths) -> tuple[list[Run], list[Read]]:
 
     Raises: InputError for a place that holds none, an unfinished run, or a record that does not fit.
     """
-    runs, forecasts = [], []
+    runs: list[Run] = []
+    forecasts: list[Read] = []
     for path in map(Path, paths):
         found = _of_folder(path) if path.is_dir() else _of_document(path, read_json(path, RUNS, FIX))
         for one in found:
-            (runs if isinstance(one, Run) else forecasts).append(one)
+            if isinstance(one, Run):
+                runs.append(one)
+            else:
+                forecasts.append(one)
     return runs, forecasts
 
 
-def _of_folder(folder: Path) -> list:
+def _of_folder(folder: Path) -> list[Run | Read]:
     """The run whose folder this is, and every document in it."""
-    found = []
+    found: list[Run | Read] = []
     if (folder / "run.json").is_file():
         found.append(_of_run_folder(folder))
     for file in sorted(folder.glob("*.json")):
@@ -120,13 +125,13 @@ def _of_run_folder(folder: Path) -> Run:
 UNFINISHED = "Run the same `sharpening measure` again, which resumes it, or leave it out"
 
 
-def _of_document(path: Path, data) -> list:
+def _of_document(path: Path, data) -> list[Run | Read]:
     kind = data.get("kind") if isinstance(data, dict) else None
     if kind == "comparison":
         return [one for part in ("forecast", "measurement") for one in _of_document(path, data.get(part))]
     if kind == "forecast":
-        record = checked(ForecastRecord, data, RUNS, path, "forecast", FIX)
-        return [Read(str(path), record.model, record.task, _settings(record.settings, path), record)]
+        told = checked(ForecastRecord, data, RUNS, path, "forecast", FIX)
+        return [Read(str(path), told.model, told.task, _settings(told.settings, path), told)]
     if kind != "measurement":
         said = f" (its kind is {kind!r})" if kind is not None else ""
         raise InputError(RUNS, str(path), f"it is neither a measured run nor a forecast{said}", FIX)

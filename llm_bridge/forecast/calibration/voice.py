@@ -35,7 +35,7 @@ def anchors(pilot, medians: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """log displacement and log step of every criterion that the pilot met and the calibration dates, by
     displacement.
     """
-    points = {}
+    points: dict[float, float] = {}
     for name, median in medians.items():
         curve = {
             "mode_retention": "retention",
@@ -121,13 +121,13 @@ def pilot_voice(
             settings.max_steps,
         )
         low, high = head.interval(told)
-        low, high = max(1, math.floor(low)), math.ceil(high)
+        first, last = max(1, math.floor(low)), math.ceil(high)
         dated[name] = ForecastStep(
             name,
             step,
             steps[name].outcome,
-            low if low <= settings.max_steps else None,
-            high if high <= settings.max_steps else None,
+            first if first <= settings.max_steps else None,
+            last if last <= settings.max_steps else None,
             LEVEL,
             settings.max_steps,
         )
