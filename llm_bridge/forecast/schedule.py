@@ -3,6 +3,7 @@ run.
 """
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
@@ -25,7 +26,8 @@ class ModelSchedule:
 
     `search`: in the coupled mean field, which alone sees what a verifier does; `other_voice`: when the
     retention radius, which does not, expects the run without a verifier to collapse (None where it was not
-    measured); `wrong_modes`: the share that was assumed, None with labels.
+    measured); `wrong_modes`: the share that was assumed, None with labels; `notes`: sentences on how the task was
+    read.
     """
 
     model: str
@@ -40,6 +42,23 @@ class ModelSchedule:
     coupling: dict = field(default_factory=dict)
     prior: dict = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
+
+
+class _Calls(TypedDict):
+    tpr: float
+    fpr: float
+    cost: float
+
+
+class _Run(TypedDict):
+    criterion: str
+    reward: str
+    prompts_per_step: int
+    rollouts: int
+    num_steps: int
+    least_accuracy: float | None
+    error: float
+    safety: float
 
 
 @quiet_libraries()
@@ -64,17 +83,18 @@ def schedule_model(
     prompts the majority answer is assumed to be wrong. Raises: InputError as `forecast_model` and
     `cheapest_schedule`, for a task without true answers and no `wrong_modes`, and for one with both.
     """
-    progress, verifier = progress or NullProgress(), {"tpr": tpr, "fpr": fpr, "cost": cost}
-    run = dict(
-        criterion=settings.criterion,
-        reward=settings.reward,
-        prompts_per_step=settings.prompts_per_step,
-        rollouts=settings.rollouts,
-        num_steps=settings.max_steps,
-        least_accuracy=least_accuracy,
-        error=error,
-        safety=safety,
-    )
+    progress = progress or NullProgress()
+    verifier: _Calls = {"tpr": tpr, "fpr": fpr, "cost": cost}
+    run: _Run = {
+        "criterion": settings.criterion,
+        "reward": settings.reward,
+        "prompts_per_step": settings.prompts_per_step,
+        "rollouts": settings.rollouts,
+        "num_steps": settings.max_steps,
+        "least_accuracy": least_accuracy,
+        "error": error,
+        "safety": safety,
+    }
     check_labels(task, wrong_modes)
     check_search(**verifier, **run)
     check_reward(settings.reward, task)
@@ -97,14 +117,14 @@ def schedule_model(
         optimizer=settings.optimizer,
     )
     bar.close()
-    other = None if probe.radius is None else collapse_step(radius_voice(probe, settings), settings.criterion)
+    other = collapse_step(radius_voice(probe, settings), settings.criterion)
     return ModelSchedule(
         model,
         task.name,
         settings,
-        verifier,
+        dict(verifier),
         search,
-        [*task.notes, *_notes(search, other, wrong_modes)],
+        list(task.notes),
         other,
         wrong_modes,
         float(population.alignment),
@@ -139,25 +159,3 @@ def _unlabelled(task) -> InputError:
     return InputError(
         "wrong_modes", None, rule, "Give an assumed share, e.g. --wrong-modes 0.3, or a data set with answers"
     )
-
-
-def _notes(search: ScheduleSearch, other: CollapseStep | None, wrong_modes: float | None) -> list[str]:
-    lines = []
-    if wrong_modes is not None:
-        lines.append(
-            f"Labels are assumed: on {wrong_modes:.0%} of the prompts the second most frequent answer counts"
-            " as the truth."
-        )
-    sees, alone = other is not None and other.step is not None, search.unverified.collapse.step
-    if sees and alone is None:
-        found = f"The retention radius expects collapse at step {other.step}, and this mean field none"
-        lines.append(
-            f"{found}: it does not see what would break this model, and cannot say which verification would"
-            " help."
-        )
-    elif sees:
-        lines.append(
-            f"The retention radius expects the unverified run to collapse at step {other.step}, this mean"
-            f" field at step {alone}."
-        )
-    return lines

@@ -1,5 +1,6 @@
 """What theory and a search say about verification schedules, in words: rules, reasons, names of figures."""
 
+from sharpening.collapse import CollapseStep
 from sharpening.verification.closed_form import CertifiedPlan
 from sharpening.verification.results import HARM, ScheduleSearch, VerificationSchedule
 from sharpening.verification.thresholds import ThresholdCheck, VerificationPlan
@@ -66,6 +67,35 @@ def schedule_reasons(search: ScheduleSearch) -> list[str]:
             f"Figures are the worst of five learning rates, from {slowest} to {fastest} times the one given."
         )
     return lines
+
+
+def schedule_notes(
+    search: ScheduleSearch, other: CollapseStep | None, wrong_modes: float | None
+) -> list[str]:
+    """What to know a schedule of a model by: labels that are assumed, and what the retention radius expects of
+    the run without a verifier.
+    """
+    lines = []
+    if wrong_modes is not None:
+        lines.append(
+            f"Labels are assumed: on {wrong_modes:.0%} of the prompts the second most frequent answer counts"
+            " as the truth."
+        )
+    if other is None or other.step is None:
+        return lines
+    alone = search.unverified.collapse.step
+    if alone is None:
+        found = f"The retention radius expects collapse at step {other.step}, and this mean field none"
+        return [
+            *lines,
+            f"{found}: it does not see what would break this model, and cannot say which verification would"
+            " help.",
+        ]
+    return [
+        *lines,
+        f"The retention radius expects the unverified run to collapse at step {other.step}, this mean field at"
+        f" step {alone}.",
+    ]
 
 
 def certified_against_uniform(certified: CertifiedPlan, plan: VerificationPlan) -> str:

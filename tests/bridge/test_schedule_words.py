@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from llm_bridge.report.schedule_words import schedule_reasons, schedule_rule
+from llm_bridge.report.schedule_words import schedule_notes, schedule_reasons, schedule_rule
 from llm_bridge.report.schedules import HEADLINES, schedule_document
 from sharpening import CompoundSymmetric, Population, cheapest_schedule
 from sharpening.verification.results import VERDICTS
@@ -126,3 +126,17 @@ def test_the_document_is_the_plain_result_with_its_words(found):
         assert list(told)[:4] == ["family", "parameter", "rule", "reward"]
         assert set(told) == set(one.as_dict()) | {"rule"} and told["rule"] == schedule_rule(one, found)
     assert document["unverified"]["rule"] == "no verification"
+
+
+def test_the_voices_are_compared_only_where_the_radius_expects_a_collapse(found):
+    at = dataclasses.replace(found.unverified.collapse, step=40)
+    assert schedule_notes(found, None, None) == []
+    assert schedule_notes(found, dataclasses.replace(at, step=None), 0.3) == [
+        "Labels are assumed: on 30% of the prompts the second most frequent answer counts as the truth."
+    ]
+    (both,) = schedule_notes(found, at, None)
+    assert "at step 40" in both and f"at step {found.unverified.collapse.step}" in both
+    none = dataclasses.replace(found.unverified.collapse, step=None)
+    calm = dataclasses.replace(found, unverified=dataclasses.replace(found.unverified, collapse=none))
+    (blind,) = schedule_notes(calm, at, None)
+    assert "this mean field none" in blind

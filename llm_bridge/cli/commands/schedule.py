@@ -105,6 +105,7 @@ def of_model(
 ):
     """Search the cheapest verification plan for a model."""
     from llm_bridge.cli.runs import run_schedule_search
+    from llm_bridge.report.schedule_words import schedule_notes
     from llm_bridge.report.schedules import print_schedule, schedule_document
 
     with request.outputs.reserved():
@@ -119,11 +120,12 @@ def of_model(
             safety=safety,
         )
         found = run_schedule_search(request, own)
+        notes = [*found.notes, *schedule_notes(found.search, found.other_voice, found.wrong_modes)]
         document = schedule_document(
             found.search,
             settings=found.settings.as_dict(),
             verifier=found.verifier,
-            notes=found.notes,
+            notes=notes,
             model=found.model,
             task=found.task,
             wrong_modes=wrong_modes,
@@ -132,7 +134,7 @@ def of_model(
             prior=found.prior,
             cost=found.cost,
         )
-        print_schedule(request.outputs.console(), f"{found.model} on {found.task}", found.search, found.notes)
+        print_schedule(request.outputs.console(), f"{found.model} on {found.task}", found.search, notes)
         request.outputs.write_json(document)
 
 
