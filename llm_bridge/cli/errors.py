@@ -8,6 +8,8 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -56,9 +58,17 @@ class Group(TyperGroup):
     def parse_args(self, ctx, args):
         return super().parse_args(ctx, args or ["--help"])
 
-    def main(self, args=None, prog_name=None, standalone_mode=True, **extra):
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
         try:
-            status = super().main(args=args, prog_name=prog_name, standalone_mode=False, **extra)
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except (typer.Abort, KeyboardInterrupt):
             status = STOPPED
         except SystemExit as stop:

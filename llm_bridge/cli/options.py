@@ -7,7 +7,7 @@ import inspect
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -196,9 +196,15 @@ def run_command(function: Callable) -> Callable:
         return function(_request(**values), **own_values)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
-    command.__signature__ = inspect.Signature(
-        [*_shared_parameters(), *own, _option("json_target", JsonOption), _option("report", ReportOption)]
+    return with_options(
+        command,
+        [*_shared_parameters(), *own, _option("json_target", JsonOption), _option("report", ReportOption)],
     )
+
+
+def with_options(command: Callable, parameters: Iterable[inspect.Parameter]) -> Callable:
+    """The same command; what typer reads of it are these parameters."""
+    vars(command)["__signature__"] = inspect.Signature(list(parameters))
     command.__annotations__ = {}
     return command
 

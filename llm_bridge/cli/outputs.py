@@ -84,7 +84,7 @@ class Outputs:
         text = to_json(document)
         if self.on_stdout:
             self._text = text
-        else:
+        elif self.json_path is not None:
             write_files({self.json_path: text.encode()}, "json")
 
     def write_report(self, files: dict[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
+from llm_bridge.report.given import first_given
 from llm_bridge.training.measurement import Measurement
 
 
@@ -58,7 +59,7 @@ def curve_arguments(forecast: ModelForecast | None, measurement: Measurement | N
     }
     return series, {
         "speaker": forecast.speaker if forecast else None,
-        "criterion": (forecast or measurement).settings.criterion,
+        "criterion": first_given(forecast, measurement).settings.criterion,
         "collapse": _steps(forecast, measurement),
         "intervals": _intervals(forecast),
     }
@@ -71,7 +72,7 @@ def collapse_arguments(
     steps = _steps(forecast, measurement)
     if not any(step.outcome.value != "unavailable" for found in steps.values() for step in found.values()):
         return None
-    settings = (forecast or measurement).settings
+    settings = first_given(forecast, measurement).settings
     return steps, {
         "horizon": settings.max_steps,
         "speaker": forecast.speaker if forecast else None,

@@ -102,7 +102,7 @@ def comparison_headline(forecast: ModelForecast, measurement: Measurement) -> He
     )
     caption += f" ({_named(criterion, measurement.settings.criterion)})"
     inside = within_interval(predicted, measured)
-    if inside is not None:
+    if inside is not None and predicted is not None:
         caption += (
             f", {'inside' if inside else 'outside'} the interval"
             f" {interval_text(predicted, forecast.settings.max_steps)}"

@@ -4,6 +4,7 @@ it was made.
 
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
+from llm_bridge.report.given import first_given
 from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
 from llm_bridge.report.sections import (
     collapse_section,
@@ -27,13 +28,13 @@ def render_page(
     command: str | None = None,
 ) -> str:
     """The page for whichever of the two is given; for both, how far apart they are. `command` made it."""
-    result = measurement or forecast
+    result = first_given(measurement, forecast)
     if forecast and measurement:
         kind, headline = "Forecast against measurement", comparison_headline(forecast, measurement)
-    elif forecast:
-        kind, headline = "Forecast, before any training", forecast_headline(forecast)
+    elif isinstance(result, ModelForecast):
+        kind, headline = "Forecast, before any training", forecast_headline(result)
     else:
-        kind, headline = "Measured by training", measurement_headline(measurement)
+        kind, headline = "Measured by training", measurement_headline(result)
     parts = [banner(headline)]
     if forecast and forecast.reasons:
         said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""

@@ -35,7 +35,7 @@ NOT_SEARCHED = (
 def schedule_rule(one: VerificationSchedule, search: ScheduleSearch) -> str:
     """What a schedule of this search verifies when, and what is paid otherwise."""
     vote = "the majority vote" if search.intrinsic == "majority" else search.intrinsic
-    if one.family == "none":
+    if one.family == "none" or one.parameter is None:
         return "no verification"
     if one.family == "uniform":
         number = f"{one.parameter * search.rollouts:.3g} of {search.rollouts}"
@@ -140,6 +140,7 @@ def _no_plan(search: ScheduleSearch) -> list[str]:
 
 def _plan(search: ScheduleSearch) -> list[str]:
     plan, best, everything = search.plan, search.best, search.cost_of_all
+    assert plan is not None, "the verdict is that there is one"
     part = f", {plan.cost / everything:.1%} of what verifying every rollout costs" if everything > 0 else ""
     rule = schedule_rule(plan, search)
     lines = [
@@ -186,13 +187,15 @@ def _useless(search: ScheduleSearch) -> str:
 
 def _theory(search: ScheduleSearch) -> str:
     """The share of theory beside the uniform share that works in the mean field."""
+    theory = search.theory
+    assert theory is not None and theory.parameter is not None, "only a verifier without use has none"
     share = (
         f"Theory X2 (prompts on their own) asks for more than {1 / (1 + search.youden):.1%} of the rollouts,"
-        f" {search.theory.parameter:.1%} in whole rollouts"
+        f" {theory.parameter:.1%} in whole rollouts"
     )
     uniform = next((one for one in search.best if one.family == "uniform" and one.works), None)
     needed = f" The uniform share that works here is {uniform.parameter:.1%}." if uniform else ""
-    return f"{share}: in the coupled mean field {_end(search.theory)}.{needed}"
+    return f"{share}: in the coupled mean field {_end(theory)}.{needed}"
 
 
 def _course(one: VerificationSchedule) -> str:

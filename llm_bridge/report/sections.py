@@ -9,6 +9,7 @@ from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
 from llm_bridge.report.comparison import curve_errors, voice_distances
 from llm_bridge.report.figures import draw_collapse, draw_curves
+from llm_bridge.report.given import first_given
 from llm_bridge.report.headline import interval_text, step_text
 from llm_bridge.report.tables import number_text
 from llm_bridge.report.words import VOICES
@@ -24,25 +25,21 @@ _PACKAGES = ("sharpening", "jax", "numpy", "torch", "transformers", "trl")
 def collapse_section(forecast: ModelForecast | None, measurement: Measurement | None) -> str:
     """When: the figure of steps and the table of criteria."""
     heads, rows = ["Criterion"], []
-    voices = list(forecast.voices_collapse) if forecast else []
-    heads += [_voice(name, forecast) for name in voices]
-    heads += ["interval" + _level(forecast)] if forecast else []
+    voices = forecast.voices_collapse if forecast else {}
+    heads += [*(_voice(name, forecast) for name in voices), "interval" + _level(forecast)] if forecast else []
     heads += ["measured"] if measurement else []
     heads += ["factor off"] if forecast and measurement else []
     measured = measurement.collapse if measurement else {}
     distances = (
         voice_distances(forecast, measurement).get(forecast.speaker, {}) if forecast and measurement else {}
     )
-    settings = (forecast or measurement).settings
+    settings = first_given(forecast, measurement).settings
     for name in forecast.collapse if forecast else measured:
         cells = [
             "<span"
             f' title="{html.text(CRITERIA[name].meaning if name in CRITERIA else name)}">{html.text(name)}</span>'
         ]
-        cells += [
-            html.text(step_text(forecast.voices_collapse[voice].get(name), settings.max_steps))
-            for voice in voices
-        ]
+        cells += [html.text(step_text(steps.get(name), settings.max_steps)) for steps in voices.values()]
         cells += [html.text(interval_text(forecast.collapse[name], settings.max_steps))] if forecast else []
         cells += [html.text(step_text(measured.get(name)))] if measurement else []
         cells += (
@@ -118,7 +115,7 @@ def prior_section(forecast: ModelForecast) -> str:
         if isinstance(forecast.alignment, int | float)
         else dict(forecast.alignment or {})
     )
-    facts = [
+    prior = [
         (number_text(value), name.replace("_", " "))
         for name, value in {**facts, **forecast.prior}.items()
         if _scalar(value)
@@ -128,7 +125,7 @@ def prior_section(forecast: ModelForecast) -> str:
         for name, value in forecast.coupling.items()
         if _scalar(value)
     ]
-    parts = [html.cards(facts)] if facts else []
+    parts = [html.cards(prior)] if prior else []
     parts += ["<h3>Coupling between prompts</h3>", html.cards(coupling)] if coupling else []
     return html.section("The model before training", *parts) if parts else ""
 
@@ -223,7 +220,7 @@ def making_section(
     forecast: ModelForecast | None, measurement: Measurement | None, command: str | None = None
 ) -> str:
     """The command that makes this page again, in words and in versions."""
-    result = measurement or forecast
+    result = first_given(measurement, forecast)
     name = "compare" if forecast and measurement else "forecast" if forecast else "measure"
     command = command or command_line(name, result.model, result.task, result.settings)
     parts = [html.paragraph("This command finds the same again:"), f"<pre>{html.text(command)}</pre>"]

@@ -87,21 +87,18 @@ def print_served(console: Console, found: ServedForecast) -> None:
     subject = f"{found.model} on {found.task}, answers from {found.settings['server']}"
     console.print(panel(served_headline(found), subject, found.reasons + found.notes))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", caption=PLUS_MINUS, caption_justify="left")
-    for heading, side in (
-        ("Before training", "left"),
-        ("share of", "left"),
-        ("value", "right"),
-        ("±", "right"),
-    ):
-        table.add_column(heading, justify=side)
+    for heading in ("Before training", "share of"):
+        table.add_column(heading)
+    for heading in ("value", "±"):
+        table.add_column(heading, justify="right")
     for row in _numbers(found):
         table.add_row(*row)
     console.print(table)
     if found.votes:
         table = Table(box=box.SIMPLE_HEAD, header_style="bold")
         table.add_column("Answers in a vote")
-        for row in found.votes:
-            table.add_column(number_text(row["votes"]), justify="right")
+        for vote in found.votes:
+            table.add_column(number_text(vote["votes"]), justify="right")
         table.add_row("right", *(_percent(row["accuracy"]) for row in found.votes))
         table.add_row("±", *(_percent(row["standard_error"]) for row in found.votes))
         console.print(table)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llm_bridge.cli.options import OUTPUT, Request, VoicesOption, run_command
+from llm_bridge.cli.options import OUTPUT, Request, VoicesOption, run_command, with_options
 from sharpening.errors import InputError
 
 ORDER = 10
@@ -118,9 +118,7 @@ def forecast_command():
             " prompts the vote is wrong, and what only the weights could tell."
         ),
     )
-    command.__signature__ = inspect.Signature([*shared[:-2], *own, *shared[-2:]])
-    command.__annotations__ = {}
-    return command
+    return with_options(command, [*shared[:-2], *own, *shared[-2:]])
 
 
 def _option(name: str, text: str, **more):

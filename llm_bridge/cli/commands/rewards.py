@@ -61,8 +61,14 @@ def _show(console, chosen: list, add_rows) -> None:
         members = [reward for reward in chosen if reward.card.branch == branch]
         if members:
             title = branch[0].upper() + branch[1:]
-            look = dict(title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
-            table = Table(title=title, width=min(WIDTH, console.width), **look)
+            table = Table(
+                title=title,
+                title_justify="left",
+                title_style="bold",
+                width=min(WIDTH, console.width),
+                box=box.SIMPLE_HEAD,
+                header_style="bold",
+            )
             add_rows(table, members)
             console.print(table)
 

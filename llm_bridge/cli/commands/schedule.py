@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llm_bridge.cli.options import Request, run_command
+from llm_bridge.cli.options import Request, run_command, with_options
 from llm_bridge.cli.outputs import Outputs
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
@@ -184,9 +184,7 @@ def schedule_command():
         " search uniform, gated, periodic and certified plans in the coupled mean field. Without: the uniform"
         " share of theory and its cost."
     )
-    schedule.__signature__ = inspect.Signature([*parameters[:-1], *own, parameters[-1]])
-    schedule.__annotations__ = {}
-    return schedule
+    return with_options(schedule, [*parameters[:-1], *own, parameters[-1]])
 
 
 def _extra(

@@ -3,6 +3,7 @@ missing.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
