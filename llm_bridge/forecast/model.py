@@ -163,7 +163,7 @@ def calibrated(
     calibration, planned = widened(calibration, kinds), at_constant_rate(settings, clock)
     reading = Reading.of(probe.prior, probe.kernel, moved, noise, settings.optimizer)
     curve, steps, dated = pilot_voice(reading, moved[0], planned, calibration)
-    code, reasons = calibrated_verdict(reading.at(planned), calibration, planned, clock, settings.max_steps)
+    code, reasons = calibrated_verdict(reading, calibration, planned, clock, settings.max_steps)
     head = spoken_head(calibration, planned, labelled=reading.labelled)
     rows = [row | {"step": clock.step(row["step"])} for row in sensitivity(reading, planned, head)]
     safe = finite(safe_learning_rate(reading, planned, head))

@@ -2,6 +2,7 @@
 
 import math
 
+from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.outcome import verdict
 from llm_bridge.forecast.calibration.survival import LEVEL
 from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON
@@ -23,14 +24,14 @@ def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
 
 
 def calibrated_verdict(
-    told: dict[str, float], calibration, settings: RunSettings, clock=CONSTANT, last: int | None = None
+    reading: Reading, calibration, settings: RunSettings, clock=CONSTANT, last: int | None = None
 ) -> tuple[str, list[str]]:
     """The verdict, from the chances that the calibration gives within the budget, and what to do, one
     sentence each. Where a clock tells of a schedule, `settings` are those at the constant rate and `last` is
     the run's own number of steps.
     """
-    budget, half = settings.max_steps, calibration.heads["half_life"]
-    head = spoken_head(calibration, settings, labelled="label_accuracy" in told)
+    told, budget, half = reading.at(settings), settings.max_steps, calibration.heads["half_life"]
+    head = spoken_head(calibration, settings, labelled=reading.labelled)
     met, lost = (one.probability(told, budget) for one in (head, half))
     gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
     code = verdict(met, lost, gain, rises)
@@ -40,24 +41,24 @@ def calibrated_verdict(
         f" ({clock.told(half.median(told))}); the run ends better than it began with {gain:.0%}."
     ]
     if rises >= 0.5:
-        lines.append(peak_told(told, calibration, clock))
+        lines.append(peak_told(told, calibration, clock, labelled=reading.labelled))
     if lost >= 0.5:
         early = max(1, half.interval(told)[0])
         lines.append(
             f"Stop by {clock.told(early)} (lower end of the {LEVEL:.0%} interval), and keep a checkpoint"
             " before it."
         )
-    if "label_accuracy" in told:
+    if reading.labelled:
         lines += vote_told(told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"))
     return code, lines
 
 
-def peak_told(told: dict[str, float], calibration, clock=CONSTANT) -> str:
+def peak_told(told: dict[str, float], calibration, clock=CONSTANT, *, labelled: bool) -> str:
     """Where accuracy peaks before it falls, and with labels how high."""
     rise, half = calibration.rise, calibration.heads["half_life"].median(told)
     low, middle, high = (max(1.0, share * half) for share in (rise.low, rise.when, rise.high))
     told_height = ""
-    if "label_accuracy" in told:
+    if labelled:
         told_height = f" at about {rise.height(told['accuracy'], told['label_accuracy']):.0%}"
     if not math.isfinite(clock.step(middle)):
         return (
