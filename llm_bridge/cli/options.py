@@ -222,7 +222,7 @@ def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, 
     check_local_model(model)
     name = task_name(model, task)
     found = get_task(name, answer_pattern, form)
-    check_reward(chosen.reward, found)
+    check_reward(chosen.parsed_reward, found)
     if eval_prompts is None:
         chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
     found.split(chosen.eval_prompts, chosen.dataset_size)

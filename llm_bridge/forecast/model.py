@@ -35,7 +35,7 @@ from llm_bridge.training.run_folder import problems_digest
 from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import collapse_steps
 from sharpening.errors import InputError
-from sharpening.rewards import get_reward
+from sharpening.rewards import Reward
 
 SPEAKER = "pilot"
 ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE[1::2]])
@@ -98,7 +98,7 @@ def forecast_model(
             )
     moved = [pilot for pilot in run if not pilot.silent]
     silent = bool(run) and not moved
-    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.reward, fitted)
+    speaker, why = ("coupled", SILENT) if silent else speaker_for(settings.parsed_reward, fitted)
     theory = theory_voices(probe, settings, tuple(VOICES) if voices else (speaker,), progress)
     noise = WeightNoise.of(probe.radius, loaded.num_parameters)
     common = dict(
@@ -125,7 +125,7 @@ def forecast_model(
 
 def _check(task, settings: RunSettings, pilots: int) -> None:
     """InputError for what no forecast can be made of, as `forecast_model` says."""
-    check_reward(settings.reward, task)
+    check_reward(settings.parsed_reward, task)
     whole("pilots", pilots, 1, MOST_PILOTS, "Leave it at 1, or use 3")
     if pilots > 1 and settings.reward not in CALIBRATED:
         raise InputError(
@@ -134,7 +134,7 @@ def _check(task, settings: RunSettings, pilots: int) -> None:
             f"a forecast runs no pilot for a reward that is not calibrated ({', '.join(CALIBRATED)} are)",
             "Leave it at 1",
         )
-    if "verdicts" in get_reward(settings.reward).card.needs and not task.labelled:
+    if "verdicts" in settings.parsed_reward.card.needs and not task.labelled:
         raise InputError(
             "reward",
             settings.reward,
@@ -248,20 +248,20 @@ WHY_OWN = (
 )
 
 
-def speaker_for(reward: str, calibration: Calibration | None = None) -> tuple[str, str]:
+def speaker_for(reward: Reward, calibration: Calibration | None = None) -> tuple[str, str]:
     """The voice that speaks about runs with this reward, and why; calibration: what dates them, if not the
     shipped one.
     """
-    if reward in CALIBRATED:
+    if reward.spec in CALIBRATED:
         origin = None if calibration is None else calibration.origin
         if origin is None or origin.file == "shipped":
             return SPEAKER, WHY
         return SPEAKER, WHY_OWN.format(**origin.as_dict())
-    if get_reward(reward).card.branch.startswith("intrinsic"):
+    if reward.card.branch.startswith("intrinsic"):
         return (
             "radius",
             (
-                f"no measured run with {reward} is in the calibration; among the plain voices the retention"
+                f"no measured run with {reward.spec} is in the calibration; among the plain voices the retention"
                 " radius orders majority votes best, and is taken over untested, without an interval"
             ),
         )

@@ -172,7 +172,7 @@ def measure_gradients(
     """
     model, tokenizer = loaded.model, loaded.tokenizer
     reward = TaskReward(
-        settings.reward,
+        settings.parsed_reward,
         task,
         settings.rollouts,
         temperature=settings.temperature,

@@ -16,6 +16,7 @@ from llm_bridge.training.settings import RunSettings
 from sharpening.collapse import CollapseStep, collapse_step
 from sharpening.coupling import CompoundSymmetric
 from sharpening.errors import InputError
+from sharpening.rewards import Reward
 from sharpening.verification.results import ScheduleSearch
 from sharpening.verification.search import assume_labels, cheapest_schedule, check_search
 
@@ -52,7 +53,7 @@ class _Calls(TypedDict):
 
 class _Run(TypedDict):
     criterion: str
-    reward: str
+    reward: Reward
     prompts_per_step: int
     rollouts: int
     num_steps: int
@@ -87,7 +88,7 @@ def schedule_model(
     verifier: _Calls = {"tpr": tpr, "fpr": fpr, "cost": cost}
     run: _Run = {
         "criterion": settings.criterion,
-        "reward": settings.reward,
+        "reward": settings.parsed_reward,
         "prompts_per_step": settings.prompts_per_step,
         "rollouts": settings.rollouts,
         "num_steps": settings.max_steps,
@@ -97,7 +98,7 @@ def schedule_model(
     }
     check_labels(task, wrong_modes)
     check_search(**verifier, **run)
-    check_reward(settings.reward, task)
+    check_reward(settings.parsed_reward, task)
     loaded = load_model(model)
     task = prepared(task, loaded, settings)
     with fitting_threads(loaded):

@@ -26,7 +26,7 @@ def uncoupled_voice(probe: Probe, settings: RunSettings):
     visits = 1 / (settings.dataset_size or probe.population.num_prompts)
     return uncoupled_trajectory(
         probe.population,
-        settings.reward,
+        settings.parsed_reward,
         private=probe.kernel.private,
         learning_rate=step_size(probe, settings),
         num_steps=settings.max_steps,
@@ -42,7 +42,7 @@ def coupled_voice(probe: Probe, settings: RunSettings):
 
     return coupled_trajectory(
         probe.population,
-        settings.reward,
+        settings.parsed_reward,
         private=probe.kernel.private,
         shared=probe.kernel.shared,
         learning_rate=step_size(probe, settings),

@@ -75,7 +75,7 @@ def measure(
         one whose checkpoints are all damaged, or in which another process is measuring; a full disk.
     """
     output_dir, progress = Path(output_dir), progress or NullProgress()
-    check_reward(settings.reward, task)
+    check_reward(settings.parsed_reward, task)
     check_stop(task, settings)
     task = for_tokenizer(task, load_tokenizer(model))
     identity = run_identity(model, task, settings, stop_on_collapse)

@@ -58,9 +58,10 @@ def verified_part(reward: Reward) -> Reward | None:
     return next(iter(found.values()), None)
 
 
-def check_reward(spec: str, task) -> None:
+def check_reward(reward: Reward | str, task) -> None:
     """Raise InputError, before any work, if the task cannot give what the reward reads."""
-    reward = get_reward(spec)
+    reward = get_reward(reward)
+    spec = reward.spec
     needs, part = set(reward.card.needs), verified_part(reward)
     check_form(reward, "group")
     if "labels" in needs and not task.labelled:
@@ -132,7 +133,7 @@ class TaskReward:
     """Any registered reward as a reward function for GRPOTrainer.
 
     Parameters:
-        spec: as `get_reward` reads it. problem_of: maps the data set's `row` column to its problem.
+        reward: one, or the text that `get_reward` reads. problem_of: maps the data set's `row` column to its problem.
         temperature, max_new_tokens, seed: those of the run; the seed fixes what is drawn (a verifier's noise,
             the rollouts that are verified, other voters' completions) together with the step.
         reference: a frozen copy of the initial model, for rewards that need it.
@@ -150,7 +151,7 @@ class TaskReward:
 
     def __init__(
         self,
-        spec: str,
+        reward: Reward | str,
         task,
         rollouts: int,
         problem_of: Callable[[int], Problem] | None = None,
@@ -161,8 +162,13 @@ class TaskReward:
         reference=None,
         mask_truncated_completions: bool = False,
     ):
-        check_reward(spec, task)
-        self.reward, self.task, self.rollouts, self.problem_of = get_reward(spec), task, rollouts, problem_of
+        self.reward, self.task, self.rollouts, self.problem_of = (
+            get_reward(reward),
+            task,
+            rollouts,
+            problem_of,
+        )
+        check_reward(self.reward, task)
         self.__name__ = f"{self.reward.name}_reward"
         self.needs, self.part = set(self.reward.card.needs), verified_part(self.reward)
         self.options = dict(
@@ -295,10 +301,10 @@ def completion_text(completion) -> str:
 
 
 def task_reward(
-    name: str, task, rollouts: int, problem_of: Callable[[int], Problem], **options
+    reward: Reward | str, task, rollouts: int, problem_of: Callable[[int], Problem], **options
 ) -> TaskReward:
-    """The reward of that text as a reward function for GRPOTrainer; options as for `TaskReward`."""
-    return TaskReward(name, task, rollouts, problem_of, **options)
+    """That reward, or the one of that text, as a reward function for GRPOTrainer; options as for `TaskReward`."""
+    return TaskReward(reward, task, rollouts, problem_of, **options)
 
 
 def make_verifier(part: Reward, task, model=None, tokenizer=None):

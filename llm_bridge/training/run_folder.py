@@ -43,9 +43,8 @@ def run_identity(model: str, task, settings, stop_on_collapse: bool = False) -> 
     """
     from llm_bridge.models.digest import model_digests
     from llm_bridge.training.reward_function import verified_part, verifier_settings
-    from sharpening.rewards import get_reward
 
-    part = verified_part(get_reward(settings.reward))
+    part = verified_part(settings.parsed_reward)
     judge = "" if part is None else verifier_settings(part).get("model", "")
     try:
         package = version("sharpening")

@@ -2,9 +2,14 @@
 
 import numbers
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from llm_bridge.console.numbers import SEEDS, below, is_number, option, real, truth, whole
 from sharpening.errors import InputError
+
+if TYPE_CHECKING:
+    from sharpening.rewards import Reward
 
 RATES = (1e-30, 1e6)
 """Learning rates that 32-bit weights can be moved by."""
@@ -59,13 +64,11 @@ class RunSettings:
             )
         self._check_products()
         self._check_criterion()
-        from sharpening.rewards import get_reward
-
         if not isinstance(self.reward, str):
             raise InputError(
                 "reward", self.reward, "it must be the text of a reward", "Use --reward majority"
             )
-        self._keep("reward", get_reward(self.reward).spec)
+        self._keep("reward", self.parsed_reward.spec)
         if self.asks_rephrasings and self.prompts_per_step % 2:
             raise InputError(
                 "prompts_per_step",
@@ -150,14 +153,22 @@ class RunSettings:
     def _keep(self, name, value):
         object.__setattr__(self, name, value)
 
+    @cached_property
+    def parsed_reward(self) -> "Reward":
+        """What the text `reward` means, parsed once; no field, so neither compared nor written down."""
+        from sharpening.rewards import get_reward
+
+        return get_reward(self.reward)
+
+    def __getstate__(self) -> dict:
+        return {name: getattr(self, name) for name in self.names()}
+
     @property
     def asks_rephrasings(self) -> bool:
         """Whether the reward compares rephrasings of a question, so that half of a step's prompts are
         rephrasings.
         """
-        from sharpening.rewards import get_reward
-
-        return "questions" in get_reward(self.reward).card.needs
+        return "questions" in self.parsed_reward.card.needs
 
     def as_dict(self) -> dict:
         """The settings as plain data, in the order of the fields."""

@@ -47,7 +47,7 @@ def schedule(task, settings: RunSettings):
 def run_reward(task, settings, train, reference=None):
     """The reward function of a run; `attach` it to the model before the first call."""
     return task_reward(
-        settings.reward,
+        settings.parsed_reward,
         task,
         settings.rollouts,
         lambda row: train[row],

@@ -1,6 +1,8 @@
 """Numbers from outside: refused where they are given, before any work, with advice that can be followed."""
 
+import dataclasses
 import math
+import pickle
 import re
 import types
 
@@ -144,3 +146,15 @@ def test_the_monitor(changes):
 def test_a_split(options):
     with pytest.raises(InputError):
         get_task("capitals").split(*options)
+
+
+def test_the_reward_is_parsed_once_and_stays_out_of_what_is_compared_and_written():
+    asked, used = (RunSettings(reward="noisy-verifier(tpr=0.9)") for _ in range(2))
+    assert used.parsed_reward is used.parsed_reward and used.parsed_reward.spec == used.reward
+    assert used == asked and hash(used) == hash(asked) and used.as_dict() == asked.as_dict()
+    assert "parsed_reward" not in used.as_dict() and "parsed_reward" not in vars(used).keys() & used.names()
+    assert pickle.dumps(used).count(b"NoisyVerifierReward") == 0
+    back = pickle.loads(pickle.dumps(used))
+    assert back == used and back.parsed_reward == used.parsed_reward
+    other = dataclasses.replace(used, reward="TTRL")
+    assert other.reward == "majority" and other.parsed_reward.spec == "majority"

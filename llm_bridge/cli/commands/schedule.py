@@ -241,7 +241,7 @@ def of_synthetic(values: dict) -> None:
             prompts_per_step=settings.prompts_per_step,
             rollouts=settings.rollouts,
             criterion=settings.criterion,
-            reward=settings.reward,
+            reward=settings.parsed_reward,
             dataset_size=settings.dataset_size,
             eval_every=settings.eval_every,
             optimizer=settings.optimizer,
