@@ -71,16 +71,17 @@ def prompt_form(
     """The form that the options ask for. Raises: InputError for contradictions, and for what is no JSON object."""
     from llm_bridge.tasks.form import PromptForm
 
-    options = {}
+    options: dict = {}
     if chat_template_kwargs is not None:
         try:
-            options = json.loads(chat_template_kwargs)
+            told = json.loads(chat_template_kwargs)
         except ValueError:
-            options = None
-        if not isinstance(options, dict):
+            told = None
+        if not isinstance(told, dict):
             rule = "it must be a JSON object"
             fix = """Write it as '{"enable_thinking": false}'"""
             raise InputError("chat_template_kwargs", chat_template_kwargs, rule, fix)
+        options = told
     return PromptForm(chat, system, few_shot, tuple(stop or ()), options)
 
 

@@ -10,6 +10,21 @@ with terminal_progress() as progress:
 import sys
 import time
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Handle(Protocol):
+    """A piece of work that is shown as it goes on."""
+
+    def advance(self, n: int = 1) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Progress(Protocol):
+    """Shows pieces of work."""
+
+    def start(self, description: str, total: int | None = None) -> Handle: ...
 
 
 class NullHandle:

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from llm_bridge.console.progress import NullProgress
+from llm_bridge.console.progress import NullProgress, Progress
 from llm_bridge.forecast.gradient_products import GradientProducts, exact_gram, sketched_gram
 from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.prior import answer_population, prior_of
@@ -16,9 +17,13 @@ from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.memory import rows_that_fit
 from llm_bridge.sampling.rollouts import cut_off, sample
 from llm_bridge.sampling.seeding import seeded
-from llm_bridge.tasks import read_answers
+from llm_bridge.tasks import Task, read_answers
 from llm_bridge.training.planned import TrainerSettings
 from llm_bridge.training.twin import bytes_of, trained_parameters
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import GRPOTrainer
 
 
 @dataclass
@@ -30,16 +35,16 @@ class TrainerRun:
     weights, one tensor a parameter. cost is charged.
     """
 
-    twin: object
-    rows: object
+    twin: "GRPOTrainer"
+    rows: "Dataset"
     loaded: LoadedModel
-    task: object
+    task: Task
     settings: TrainerSettings
     problems: list
     pool: list
     originals: list
     cost: Cost = field(default_factory=Cost)
-    progress: object = field(default_factory=NullProgress)
+    progress: Progress = field(default_factory=NullProgress)
 
     def sampled_plainly(self) -> bool:
         """Whether the run draws every token from the model's own distribution at its temperature."""
@@ -88,15 +93,16 @@ def _draw(run: TrainerRun, problems, rollouts: int) -> tuple[list, list]:
     """Token ids and texts, (prompts, rollouts), of completions drawn as the run draws them."""
     settings, tokenizer = run.settings, run.loaded.tokenizer
     if run.sampled_plainly():
+        length = settings.max_new_tokens or run.task.max_new_tokens
         drawn = sample(
             run.loaded.model,
             tokenizer,
             [problem.asked for problem in problems],
             rollouts=rollouts,
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=length,
             temperature=settings.temperature,
             generator=seeded(settings.seed, 11),
-            chunk=rows_that_fit(run.loaded.model, problems, settings.max_new_tokens),
+            chunk=rows_that_fit(run.loaded.model, problems, length),
         )
         run.cost.add(drawn)
         return drawn.token_ids, drawn.texts
@@ -157,6 +163,7 @@ def _scored(run: TrainerRun, problems) -> list[dict]:
     for start in range(0, len(problems), each):
         part = problems[start : start + each]
         inputs = [dict(run.rows[problem.data["row"]]) for problem in part for _ in range(group)]
+        assert twin.model is not None
         twin.model.train()
         with twin.accelerator.autocast():
             batch = twin._generate_and_score_completions(inputs)

@@ -18,7 +18,7 @@ LARGEST = 330_000
 LONGEST = 40
 """New tokens of the longest completions in those runs."""
 
-CALIBRATED_FIELDS = {
+CALIBRATED_FIELDS: dict[str, dict[str, tuple]] = {
     "a KL penalty": {"beta": (0.0,)},
     "another loss": {"loss_type": ("dapo",), "importance_sampling_level": ("token",)},
     "another scale of rewards": {

@@ -210,8 +210,9 @@ def _bound(function, twin):
     """A reward of this package reads the model in training: for the copy, the copy's."""
     from llm_bridge.training.reward_function import TaskReward
 
-    if not isinstance(function, TaskReward) or function.model_of is None:
+    if not isinstance(function, TaskReward) or function.model_of is None or function.signals is None:
         return function
+    tokenizer = function.signals.tokenizer
     mine = copy.copy(function)
-    mine.attach(lambda: twin.accelerator.unwrap_model(twin.model), function.signals.tokenizer)
+    mine.attach(lambda: twin.accelerator.unwrap_model(twin.model), tokenizer)
     return mine

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,11 @@ from llm_bridge.cli.options import JsonOption, ReportOption
 from llm_bridge.cli.outputs import Outputs
 from llm_bridge.console.printable import printable
 from sharpening.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from llm_bridge.logs.run_log import RunLog
 
 ORDER = 40
 LEVELS = ("info", "warning", "provisional", "critical")
@@ -131,14 +136,14 @@ class _Reader:
         check_renames(options.get("renames", {}))
         self.log, self.options, self.with_series = log, options, with_series
         self.found: list = []
-        self.series = None
+        self.series: RunLog | None = None
 
     def __call__(self) -> list:
         if self.with_series:
             from llm_bridge.logs.read import judge, run_log
 
-            self.series = run_log(self.log, **self.options)
-            self.found = judge(self.series)
+            series = run_log(self.log, **self.options)
+            self.series, self.found = series, judge(series)
         else:
             from llm_bridge.logs import read_log
 
@@ -151,6 +156,7 @@ class _Reader:
     def report(self) -> dict[str, bytes]:
         from llm_bridge.report.log_page import log_files
 
+        assert self.series is not None, "a report is asked for, so the log was read with its series"
         return log_files(self.series, self.found)
 
 
@@ -221,7 +227,7 @@ class _Screen:
 
     def __init__(self, outputs: Outputs):
         self.console, self.json = outputs.console(), outputs.on_stdout
-        self.live = None
+        self.live: Live | None = None
 
     def __enter__(self):
         if self.console.is_terminal and not self.json:

@@ -149,6 +149,7 @@ class ForecastRecord(_Document):
 
     @property
     def noise(self) -> WeightNoise:
-        """The weight noise, where the record tells it."""
+        """The weight noise of a record that tells it."""
         told = self.weight_noise
+        assert told is not None, "`pairing` refuses records without it"
         return WeightNoise(tuple(told.noise), tuple(told.retention), told.num_parameters)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_bridge.forecast.calibration.features import FATE, MEANINGS, NEED_LABELS
-from llm_bridge.forecast.calibration.outcome import FATES, Chance, Fates, Rise
+from llm_bridge.forecast.calibration.outcome import Chance, Fate, Fates, Rise
 from llm_bridge.forecast.calibration.survival import (
     CALIBRATED,
     DATED,
@@ -58,8 +58,8 @@ class ChanceRecord(_Record):
 class FatesRecord(_Record):
     """A `Fates`."""
 
-    intercepts: Annotated[dict[Literal[FATES], Coefficient], Field(min_length=2)]
-    weights: dict[Literal[FATES], dict[str, Coefficient]]
+    intercepts: Annotated[dict[Fate, Coefficient], Field(min_length=2)]
+    weights: dict[Fate, dict[str, Coefficient]]
     runs: Runs
 
     @model_validator(mode="after")

@@ -64,7 +64,7 @@ def _rows(chosen, criterion: str, names) -> tuple[np.ndarray, np.ndarray, np.nda
     """(features (rows, names), low, high), one row a seed and reading."""
     rows = [(group, *told) for group in chosen for told in group.told(criterion)]
     table = np.array([[group.features[name] for name in names] for group, _, _ in rows])
-    return table, *(np.array([row[side] for row in rows]) for side in (1, 2))
+    return table, np.array([low for _, low, _ in rows]), np.array([high for _, _, high in rows])
 
 
 def fit(chosen, criterion: str, names) -> tuple[float, dict[str, float], float]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Chance:
 GAIN = 0.03
 """Accuracy counts as gained or lost from this difference on."""
 
-FATES = ("improves", "rises_then_falls", "dies", "stays")
+Fate = Literal["improves", "rises_then_falls", "dies", "stays"]
+FATES: tuple[Fate, ...] = get_args(Fate)
 """How a run goes: it ends GAIN above where it began; it was GAIN above and is no longer; it never was and
 ends GAIN below; or neither.
 """

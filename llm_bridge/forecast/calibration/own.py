@@ -191,7 +191,7 @@ def calibration_of(
             for kind, found in named.items()
         },
         "chances": {
-            kind: {one.name: one.part.as_dict() for one in found if one.name in KINDS[kind]}
+            kind: {one.name: one.part.as_dict() for one in found if one.part and one.name in KINDS[kind]}
             for kind, found in named.items()
         },
         "fates": {

@@ -84,7 +84,7 @@ class FailureTime:
 
     def interval(self, features: dict[str, float]) -> tuple[float, float]:
         """(low, high) steps that should hold the measured one with probability LEVEL."""
-        return tuple(self.quantile(features, chance) for chance in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        return self.quantile(features, (1 - LEVEL) / 2), self.quantile(features, (1 + LEVEL) / 2)
 
     @property
     def factors(self) -> tuple[float, float]:
