@@ -24,9 +24,10 @@ from llm_bridge.forecast.clock import CONSTANT, Clock
 from llm_bridge.forecast.pilot import run_pilots
 from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
+from llm_bridge.forecast.silence import SILENT, silence_reasons, untold
 from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.unseen import size_kind, unseen_told, widened
-from llm_bridge.forecast.words import advice, calibrated_verdict, explain, spoken_head
+from llm_bridge.forecast.words import advice, calibrated_verdict, constant_end, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.prepare import prepared
@@ -42,8 +43,6 @@ ROLLOUTS, NOISE_PROMPTS, COARSE_NOISE = 16, 64, np.concatenate([NOISE[:1], NOISE
 """Answers of each prompt in the probe, as in the calibration, and prompts and sizes of the weight noise,
 which only says where the pilot begins: a forecast is to cost a twentieth of a run.
 """
-
-SILENT = "no step of the pilot moved a weight, since in every group all answers earned the same"
 
 MOST_PILOTS = 100
 """More would cost what the run itself costs."""
@@ -120,7 +119,7 @@ def forecast_model(
         return calibrated(
             probe, moved, noise, settings, theory, common, fitted, kinds=size_kind(loaded.num_parameters)
         )
-    return _theoretical(probe, settings, theory, common, silent)
+    return _theoretical(probe, settings, theory, common, run if silent else [])
 
 
 def _check(task, settings: RunSettings, pilots: int) -> None:
@@ -163,7 +162,10 @@ def calibrated(
     calibration, planned = widened(calibration, kinds), at_constant_rate(settings, clock)
     reading = Reading.of(probe.prior, probe.kernel, moved, noise, settings.optimizer)
     curve, steps, dated = pilot_voice(reading, moved[0], planned, calibration)
-    code, reasons = calibrated_verdict(reading, calibration, planned, clock, settings.max_steps)
+    fallen = constant_end(moved, probe)
+    code, reasons = calibrated_verdict(
+        reading, calibration, planned, clock, settings.max_steps, constant=fallen
+    )
     head = spoken_head(calibration, planned, labelled=reading.labelled)
     rows = [row | {"step": clock.step(row["step"])} for row in sensitivity(reading, planned, head)]
     safe = finite(safe_learning_rate(reading, planned, head))
@@ -179,6 +181,7 @@ def calibrated(
         collapse={name: clock.forecast(step, last) for name, step in dated.items()},
         verdict=code,
         reasons=reasons + told,
+        constant=fallen,
         fates=calibration.fate(reading.at(planned), planned.max_steps),
         distribution=distribution(reading, planned, calibration.heads, clock.step),
         sensitivity=rows,
@@ -198,24 +201,28 @@ def at_constant_rate(settings: RunSettings, clock: Clock) -> RunSettings:
     return replace(settings, max_steps=steps, prompts_per_step=max(1, visited // steps), eval_every=each)
 
 
-def _theoretical(probe, settings, theory: dict, common: dict, silent: bool) -> ModelForecast:
-    """The forecast in which a voice of theory speaks, without an interval: no pilot moved, or none was run."""
+def _theoretical(probe, settings, theory: dict, common: dict, silent: list) -> ModelForecast:
+    """The forecast in which a voice of theory speaks, without an interval: no pilot was run, or all were
+    silent, and then it has curves but no steps.
+    """
     steps = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}
     speaker = common["speaker"]
     if silent:
-        code, reasons = "no_signal", [f"Nothing to learn from: {SILENT}."]
+        code, reasons = "no_signal", silence_reasons(silent, settings)
+        told = untold(steps[speaker], settings.max_steps)
     else:
         from sharpening.voices import judge
 
         code, reasons = judge(theory[speaker], steps[speaker], settings.criterion)
+        told = {
+            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
+            for name, step in steps[speaker].items()
+        }
     return ModelForecast(
         **common,
         voices=theory,
         voices_collapse=steps,
-        collapse={
-            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
-            for name, step in steps[speaker].items()
-        },
+        collapse=told,
         verdict=code,
         reasons=reasons + explain(probe, settings),
     )

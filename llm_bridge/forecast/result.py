@@ -44,7 +44,8 @@ class ModelForecast:
     ones included, `weight_noise`: what noise did to its answers, and `problems`: what tells the data set; for
     `sharpening calibrate`. `distribution`: criterion to P(T ≤ step) as numbers
     (`llm_bridge.forecast.calibration.voice.distribution`; empty where no calibration speaks), `fates`: the
-    chance of every way a run may go (`llm_bridge.forecast.calibration.outcome.FATES`). `calibration`:
+    chance of every way a run may go (`llm_bridge.forecast.calibration.outcome.FATES`), `constant`: the one
+    answer that pilots ended in (`llm_bridge.forecast.words.constant_end`). `calibration`:
     which one dates the steps (None where none does). `notes`: sentences to know the forecast by, such as
     prompts that were left out.
     """
@@ -70,6 +71,7 @@ class ModelForecast:
     weight_noise: dict = field(default_factory=dict)
     distribution: dict = field(default_factory=dict)
     fates: dict = field(default_factory=dict)
+    constant: dict | None = None
     problems: str | None = None
     calibration: dict | None = None
     notes: list[str] = field(default_factory=list)

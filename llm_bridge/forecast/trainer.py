@@ -19,17 +19,10 @@ from llm_bridge.forecast.calibration.features import WeightNoise
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, load_calibration
 from llm_bridge.forecast.calibration.voice import CURVES
 from llm_bridge.forecast.clock import Clock
-from llm_bridge.forecast.model import (
-    COARSE_NOISE,
-    MOST_PILOTS,
-    ROLLOUTS,
-    SILENT,
-    calibrated,
-    finite,
-    first_rate,
-)
+from llm_bridge.forecast.model import COARSE_NOISE, MOST_PILOTS, ROLLOUTS, calibrated, finite, first_rate
 from llm_bridge.forecast.pilot import STEPS, PilotWatch, train_once
-from llm_bridge.forecast.result import ForecastStep, ModelForecast
+from llm_bridge.forecast.result import ModelForecast
+from llm_bridge.forecast.silence import silence_reasons, untold
 from llm_bridge.forecast.trainer_probe import TrainerRun, probe_trainer
 from llm_bridge.forecast.unseen import unseen_kinds
 from llm_bridge.models.loading import LoadedModel, fitting_threads
@@ -158,7 +151,7 @@ def forecast_trainer(
         notes=notes,
     )
     if not moved:
-        return _silent(probe, settings, common)
+        return _silent(probe, settings, common, found)
     clock = Clock.of(rates)
     kinds = unseen_kinds(
         settings, num_parameters=num_parameters, clock=clock, reward_known=_known_reward(trainer)
@@ -333,8 +326,8 @@ def _known_reward(trainer) -> bool:
     return getattr(function, "__module__", None) == TaskReward.__module__
 
 
-def _silent(probe, settings, common: dict) -> ModelForecast:
-    """Nothing moved: every curve stays where the probe found it."""
+def _silent(probe, settings, common: dict, pilots) -> ModelForecast:
+    """Nothing moved: every curve stays where the probe found it, and no step is told."""
     steps = evaluation_steps(settings.max_steps, settings.eval_every)
     start = {name: value for name, value in probe.prior.as_dict().items() if name in CURVES.values()}
     still = {name: np.full(len(steps), value) for name, value in (start | {"mode_retention": 1.0}).items()}
@@ -346,10 +339,7 @@ def _silent(probe, settings, common: dict) -> ModelForecast:
         **common,
         voices={"pilot": curve},
         voices_collapse={"pilot": found},
-        collapse={
-            name: ForecastStep(name, step.step, step.outcome, horizon=step.horizon)
-            for name, step in found.items()
-        },
+        collapse=untold(found, settings.max_steps),
         verdict="no_signal",
-        reasons=[f"Nothing to learn from: {SILENT}."],
+        reasons=silence_reasons(pilots, settings),
     )

@@ -1,6 +1,7 @@
 """What a forecast says: the verdict from calibrated chances, and its reasons, one sentence each."""
 
 import math
+from collections import Counter
 
 from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.outcome import verdict
@@ -24,22 +25,35 @@ def spoken_head(calibration, settings: RunSettings, *, labelled: bool):
 
 
 def calibrated_verdict(
-    reading: Reading, calibration, settings: RunSettings, clock=CONSTANT, last: int | None = None
+    reading: Reading,
+    calibration,
+    settings: RunSettings,
+    clock=CONSTANT,
+    last: int | None = None,
+    constant: dict | None = None,
 ) -> tuple[str, list[str]]:
     """The verdict, from the chances that the calibration gives within the budget, and what to do, one
     sentence each. Where a clock tells of a schedule, `settings` are those at the constant rate and `last` is
-    the run's own number of steps.
+    the run's own number of steps. constant: as of `constant_end`; what ends in one answer collapses, though
+    its accuracy may rise.
     """
     told, budget, half = reading.at(settings), settings.max_steps, calibration.heads["half_life"]
     head = spoken_head(calibration, settings, labelled=reading.labelled)
     met, lost = (one.probability(told, budget) for one in (head, half))
     gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
     code = verdict(met, lost, gain, rises)
+    if constant and 2 * constant["copies"] > constant["of"] and max(met, lost) >= 0.5:
+        code = "rise_then_fall" if code == "rise_then_fall" else "collapse"
     lines = [
         f"Within {last or budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median:"
         f" {clock.told(head.median(told))}), half of what there is to lose is lost with {lost:.0%}"
         f" ({clock.told(half.median(told))}); the run ends better than it began with {gain:.0%}."
     ]
+    if fates := calibration.fate(told, budget):
+        named = "; ".join(f"{FATE_WORDS[name]} {chance:.0%}" for name, chance in fates.items())
+        lines.append(f"How it goes as a whole: {named}.")
+    if constant:
+        lines.append(constant_told(constant, told.get("accuracy")))
     if rises >= 0.5:
         lines.append(peak_told(told, calibration, clock, labelled=reading.labelled))
     if lost >= 0.5:
@@ -51,6 +65,51 @@ def calibrated_verdict(
     if reading.labelled:
         lines += vote_told(told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"))
     return code, lines
+
+
+FATE_WORDS = {
+    "improves": "it ends better with",
+    "rises_then_falls": "rises and then falls with",
+    "dies": "falls without a rise with",
+    "stays": "stays as it is with",
+}
+
+
+def constant_end(pilots, probe: Probe) -> dict | None:
+    """The one answer that pilots ended in: `answer`, `copies` that did of how many (`of`), and with labels
+    `right`, the share of prompts for which it is right; None if none did.
+    """
+    ends = [pilot.attractor[-1].value for pilot in pilots if _ends_constant(pilot)]
+    if not ends:
+        return None
+    answer, copies = Counter(ends).most_common(1)[0]
+    found = {"answer": answer, "copies": copies, "of": len(pilots)}
+    population = probe.population
+    names = population.answer_names or ()
+    if population.correct is not None:
+        found["right"] = float(population.correct[:, names.index(answer)].mean()) if answer in names else 0.0
+    return found
+
+
+def _ends_constant(pilot) -> bool:
+    return bool(pilot.attractor) and pilot.attractor[-1].kind == "answer"
+
+
+def constant_told(constant: dict, accuracy: float | None) -> str:
+    """The sentence about a run that becomes a constant."""
+    line = (
+        f"If it falls, it will answer {constant['answer']} to everything, as {constant['copies']} of"
+        f" {constant['of']} throwaway copies did"
+    )
+    if constant.get("right") is None or accuracy is None:
+        return f"{line}."
+    line += f": right for {constant['right']:.0%} of the prompts."
+    if constant["right"] >= accuracy:
+        line += (
+            f" So accuracy would go from {accuracy:.0%} to {constant['right']:.0%} and look like a gain, and"
+            " the model would know nothing: go by the number of distinct answers."
+        )
+    return line
 
 
 def peak_told(told: dict[str, float], calibration, clock=CONSTANT, *, labelled: bool) -> str:

@@ -62,6 +62,7 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "weight_noise": forecast.weight_noise,
             "distribution": forecast.distribution,
             "fates": forecast.fates,
+            "constant": forecast.constant,
             "problems": forecast.problems,
             "calibration": forecast.calibration,
             "speaker": forecast.speaker,

@@ -26,7 +26,7 @@ VERDICTS = {
     "rise_then_fall": ("caution", "It should improve first, then collapse"),
     "uncertain": ("caution", "It is too close to call"),
     "collapse": ("bad", "It should collapse"),
-    "no_signal": ("neutral", "Nothing to sharpen here"),
+    "no_signal": ("caution", "No signal was seen: whether it collapses cannot be told"),
 }
 """Verdict codes (what `ModelForecast.verdict` holds and the JSON shows) -> (tone, headline)."""
 

@@ -203,4 +203,7 @@ def test_a_model_that_always_agrees_with_itself_has_nothing_to_learn_from(tmp_pa
     found = forecast_model(save(after_equals(d3=1.0), tmp_path), TASK, SETTINGS)
     assert found.verdict == "no_signal" and SILENT in found.reasons[0] and found.speaker != SPEAKER
     assert (found.trajectory["accuracy"] == found.trajectory["accuracy"][0]).all()
+    assert "cannot be told" in found.reasons[1], "silence is not safety"
+    assert all(step.step is None for step in found.collapse.values())
+    assert not any(step.outcome is Outcome.CENSORED for step in found.collapse.values())
     json.dumps(forecast_document(found), allow_nan=False)
