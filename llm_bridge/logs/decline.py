@@ -97,7 +97,7 @@ def _answers(log: RunLog, series: Series) -> int | None:
     """Prompts behind one value. Training batches are of unknown size and their prompts change, so only the
     noise that is seen counts there.
     """
-    return log.answers or (1 if series.lag else None)
+    return 1 if series.lag else log.answers
 
 
 def beyond_noise(log: RunLog, series: Series, held: int) -> bool:

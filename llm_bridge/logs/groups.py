@@ -158,6 +158,7 @@ class _Tally:
         self.series: dict[str, dict[int, float]] = {}
         self.truth_labels: dict[str, str] = {}
         self._first: dict[str, Voted] = {}
+        self._last: dict[str, set[str]] = {}
         self._prompt_sets: set[int] = set()
 
     def count(self, step: int, groups: list[Group], log: RunLog) -> None:
@@ -172,8 +173,10 @@ class _Tally:
         self._prompt_sets.add(hash(frozenset(found.prompt for found in voted)))
         for name in dict.fromkeys(name for found in voted for name in found.metrics):
             self._put(name, step, float(np.mean([found.metrics.get(name, 0.0) for found in voted])))
-        distinct = len({min(found.leaders) for found in voted if found.leaders})
+        winners = Counter(min(found.leaders) for found in voted if found.leaders)
+        distinct = len(winners)
         self._put("distinct_answers", step, distinct)
+        self._put("top_answer_share", step, max(winners.values(), default=0) / len(voted))
         self._put("_distinct_share", step, distinct / len(voted))
         self._retention(step, voted)
 
@@ -221,9 +224,14 @@ class _Tally:
             )
             fresh = max(1e-9, float(np.mean([before.fresh_retention for before, _ in pairs])))
             self._put("mode_retention", step, min(1.0, float(kept) / fresh))
+        again = [found for found in voted if self._last.get(found.prompt) and found.leaders]
+        if len(again) >= RECURRING:
+            flips = np.mean([not found.leaders & self._last[found.prompt] for found in again])
+            self._put("flip_rate", step, float(flips))
         for found in voted:
             if hash(found.prompt.partition("\0")[0]) in self.survey.recurring:
                 self._first.setdefault(found.prompt, found)
+                self._last[found.prompt] = found.leaders
 
     def fill(self, log: RunLog) -> None:
         """Write the series into the log."""

@@ -25,7 +25,7 @@ ENTROPY_RISEN = 2.0
 KL_OF_ANOTHER_MODEL = 10.0
 KL_JUMP = 10.0
 REWARD_LEFT = 0.5
-CUT_OFF_MORE = 0.3
+CUT_OFF_MORE = SHARE_MORE = 0.3
 _LEAST = 1e-3
 
 
@@ -129,6 +129,8 @@ def second_signs(log: RunLog) -> list[str]:
         _narrow(log),
         _lost(log),
         _cut_off(log),
+        _risen(log, "top_answer_share", "one answer wins on more and more prompts"),
+        _risen(log, "flip_rate", "majority answers of prompts seen before flip more often"),
     ]
     return [text for text in found if text]
 
@@ -191,6 +193,11 @@ def _cut_off(log: RunLog) -> str:
     if ends is None or ends[1] < ends[0] + CUT_OFF_MORE:
         return ""
     return f"completions are cut off more often ({ends[0]:.0%} to {ends[1]:.0%})"
+
+
+def _risen(log: RunLog, name: str, what: str) -> str:
+    ends = _change(log, name)
+    return f"{what} ({ends[0]:.0%} to {ends[1]:.0%})" if ends and ends[1] >= ends[0] + SHARE_MORE else ""
 
 
 def _explosion(log: RunLog) -> Saturation | None:

@@ -3,6 +3,7 @@ what is missing.
 """
 
 from llm_bridge.logs.finding import Finding, named
+from llm_bridge.logs.remaining import told_remaining
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
 from llm_bridge.logs.saturation import KL_OF_ANOTHER_MODEL, REWARD_LEFT, second_signs
 from sharpening.collapse import CRITERIA
@@ -64,6 +65,7 @@ def signs(log: RunLog) -> list[Finding]:
             kl_grows,
             ties,
             against_voting,
+            told_remaining,
             missing,
             unknown,
         )

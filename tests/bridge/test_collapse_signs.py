@@ -13,6 +13,7 @@ from cli_helpers import invoke
 
 from llm_bridge import read_log
 from llm_bridge.logs import LEVELS
+from llm_bridge.logs.read import run_log
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real_runs"
 PUBLIC = sorted(REAL.glob("*.csv"))
@@ -121,6 +122,47 @@ class TestWithoutLabels:
         assert found(write(tmp_path / "log.jsonl", verl))["stop"].step == first["stop"].step
 
 
+def rollouts(folder, answer):
+    """verl rollouts of 12 prompts that come again at each of ten steps; answer(step, prompt, rollout)."""
+    folder.mkdir()
+    for step in range(1, 11):
+        rows = [
+            {
+                "input": f"p{p}",
+                "output": f"it is {answer(step, p, r)}",
+                "score": 0.0,
+                "step": step,
+                "uid": f"{step}-{p}",
+            }
+            for p in range(12)
+            for r in range(8)
+        ]
+        write(folder / f"{step}.jsonl", rows)
+    return folder
+
+
+class TestRollouts:
+    def series(self, path):
+        log = run_log(path, answer_pattern="last-number")
+        return {name: log.series[name].array for name in ("top_answer_share", "flip_rate")}
+
+    def test_one_answer_takes_over(self, tmp_path):
+        path = rollouts(tmp_path / "v", lambda step, p, r: 7 if p < step else 100 + p)
+        found = self.series(path)
+        assert found["top_answer_share"] == pytest.approx(np.arange(1, 11) / 12)
+        assert found["flip_rate"] == pytest.approx(np.full(9, 1 / 12))
+
+    def test_answers_that_stay_do_not_flip(self, tmp_path):
+        found = self.series(rollouts(tmp_path / "v", lambda step, p, r: p if r else 1000))
+        assert not found["flip_rate"].any() and found["top_answer_share"] == pytest.approx(
+            np.full(10, 1 / 12)
+        )
+
+    def test_answers_that_wander_all_flip(self, tmp_path):
+        found = self.series(rollouts(tmp_path / "v", lambda step, p, r: 100 * p + step))
+        assert (found["flip_rate"] == 1).all()
+
+
 class TestWithAccuracy:
     DEAD = (0.52, 0.57, 0.62, 0.6, 0.59, 0.04)
 
@@ -169,6 +211,16 @@ class TestWithAccuracy:
         ):
             rows = [{"step": i, "val-core/math/acc/mean@8": 0.3 + 0.02 * i, labels: 0.5} for i in range(6)]
             assert ("against_voting" in found(write(tmp_path / "log.jsonl", rows))) == told
+
+    def test_the_size_of_the_evaluation_set_is_not_that_of_training_batches(self, tmp_path):
+        """Label accuracy of 16 prompts a batch moves by .12 from chance alone."""
+        generator = np.random.default_rng(0)
+        rows = [
+            {"step": i, "train/label_accuracy": generator.binomial(16, 0.4) / 16, "eval/accuracy": 0.5}
+            for i in range(60)
+        ]
+        path = write(tmp_path / "log.jsonl", rows)
+        assert not [f for f in read_log(path, eval_prompts=5000) if f.level != "info"]
 
 
 @pytest.mark.skipif(not PUBLIC, reason="the published curves are not part of this repository")
