@@ -172,10 +172,10 @@ def _not_met(log: RunLog, name: str, found: CollapseStep) -> Finding | None:
         return None
     if found.threshold is None or not rule.holds(series.array, found.threshold)[-1]:
         return None
-    judged = _judged(log, name, replace(found, step=series.steps[-1]))
     if rule.kind == "peak" and not beyond_noise(log, series, 1):
         return None
-    level = "provisional" if judged.level == "critical" else "warning"
+    judged = _judged(log, name, replace(found, step=series.steps[-1]))
+    level = "provisional" if rule.kind == "peak" or judged.level == "critical" else "warning"
     text = (
         f"At the last evaluation, step {series.steps[-1]}, `{name}` holds: {rule.meaning}. "
         "If the next one confirms it, that is the collapse step."
