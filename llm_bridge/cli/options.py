@@ -17,6 +17,14 @@ import typer
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
 from llm_bridge.cli.prompting import command_words, prompt_form, prompt_told, seen_by
+from llm_bridge.cli.trl_run import (
+    ConfigOption,
+    SetOption,
+    given_fields,
+    given_options,
+    several_rewards,
+    with_trl_fields,
+)
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
@@ -74,11 +82,21 @@ _PATTERN_HELP = (
 )
 
 _SETTINGS = {
-    "reward": (str, TRAINING, "Reward (see `sharpening rewards`)."),
+    "reward": (
+        list[str],
+        TRAINING,
+        "Reward (see `sharpening rewards`); may be repeated, then also with the path of a function of yours"
+        " (my_rewards.short); weights: --set reward_weights=[1.0,0.5].",
+    ),
     "prompts_per_step": (int, TRAINING, "Prompts in one optimizer step."),
     "rollouts": (int, TRAINING, "Completions sampled per prompt: the voters."),
     "temperature": (float, TRAINING, "Sampling temperature."),
-    "learning_rate": (float, TRAINING, "Constant learning rate."),
+    "learning_rate": (
+        float | None,
+        TRAINING,
+        "Learning rate; constant without --set lr_scheduler_type. Default:"
+        f" {RunSettings.learning_rate:g} for built-in models, none for others.",
+    ),
     "optimizer": (str, TRAINING, "adam or sgd."),
     "beta": (float, TRAINING, "Weight of the KL penalty to the initial model."),
     "dataset_size": (
@@ -104,6 +122,11 @@ _SETTINGS = {
         TRAINING,
         "As in TRL: completions cut off at --max-new-tokens are left out of the loss; here they do not vote"
         " and count as no answer, too.",
+    ),
+    "train_rollouts": (
+        int | None,
+        TRAINING,
+        "Of the --rollouts that vote, learn from this many alone (TTRL: 32 of 64). Default: all.",
     ),
     "eval_early": (
         bool,
@@ -209,26 +232,57 @@ def with_options(command: Callable, parameters: Iterable[inspect.Parameter]) -> 
     return command
 
 
-def _request(*, model, task, answer_pattern, json_target, report, eval_prompts, **values) -> Request:
+def _request(
+    *, model, task, answer_pattern, json_target, report, eval_prompts, config_file, set_fields, **values
+) -> Request:
     from llm_bridge.models.built_in import DEFAULT_MODEL
     from llm_bridge.tasks import get_task
     from llm_bridge.training.reward_function import check_reward
 
     form = prompt_form(**{option: values.pop(option) for option in PROMPT_OPTIONS})
-    chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
-    outputs = Outputs(json_target, report)
-    outputs.check()
+    given = given_fields(config_file, set_fields)
+    other: dict = {}
+    if given:
+        values, other = with_trl_fields(values, given, given_options())
+        model, task = model or other["model"], task or other["task"]
     model = model or DEFAULT_MODEL
     check_local_model(model)
     name = task_name(model, task)
+    values = several_rewards(with_learning_rate(values, model))
+    chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
+    outputs = Outputs(json_target, report)
+    outputs.check()
     found = get_task(name, answer_pattern, form)
     check_reward(chosen.parsed_reward, found)
     if eval_prompts is None:
         chosen = replace(chosen, eval_prompts=found.default_eval_prompts)
-    found.split(chosen.eval_prompts, chosen.dataset_size)
+    train, _ = found.split(chosen.eval_prompts, chosen.dataset_size)
+    if other.get("epochs"):
+        chosen = replace(
+            chosen, max_steps=max(1, round(other["epochs"] * len(train) / chosen.prompts_per_step))
+        )
     found = seen_by(model, found)
     tell_readings(found)
     return Request(model, found, (name, answer_pattern), chosen, outputs)
+
+
+def with_learning_rate(values: dict, model: str) -> dict:
+    """The settings with a learning rate: the built-in models' own, where one of them is asked.
+
+    Raises: InputError for another model without one: what is right for one breaks another at once.
+    """
+    from llm_bridge.models.built_in import names
+
+    if values["learning_rate"] is not None:
+        return values
+    if model not in names():
+        raise InputError(
+            "learning_rate",
+            None,
+            f"{model} is not a built-in model, and no learning rate is right for every model",
+            "Give the one you plan, e.g. --learning-rate 1e-6",
+        )
+    return values | {"learning_rate": RunSettings.learning_rate}
 
 
 def tell_readings(task) -> None:
@@ -274,7 +328,8 @@ def check_local_model(model: str) -> None:
 
 
 def _shared_parameters() -> list[inspect.Parameter]:
-    defaults = {field.name: field.default for field in fields(RunSettings)}
+    defaults = {field.name: field.default for field in fields(RunSettings) if field.name != "config"}
+    defaults |= {"reward": [RunSettings.reward], "learning_rate": None}
     if set(defaults) != set(_SETTINGS):
         raise RuntimeError(
             f"run settings without an option, or the reverse: {set(defaults) ^ set(_SETTINGS)}"
@@ -308,6 +363,8 @@ def _shared_parameters() -> list[inspect.Parameter]:
         parameters.append(
             _option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name])
         )
+    parameters.append(_option("config_file", ConfigOption))
+    parameters.append(_option("set_fields", SetOption))
     return parameters
 
 

@@ -13,6 +13,7 @@ from llm_bridge.cli.options import Request, folder_of, slug, task_name, tell_rea
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
 from llm_bridge.cli.prompting import command_words, prompt_form
+from llm_bridge.cli.trl_run import one_reward
 from llm_bridge.console.progress import terminal_progress
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.training.measurement import Measurement
@@ -64,7 +65,8 @@ def run_served_forecast(
     from llm_bridge.tasks.form import form_told
 
     law = {name: shared[name] for name in ("temperature", "seed", "max_new_tokens")}
-    settings = RunSettings(reward=shared["reward"], rollouts=shared["rollouts"], **law)
+    reward = one_reward(shared["reward"], "a forecast from a server's answers")
+    settings = RunSettings(reward=reward, rollouts=shared["rollouts"], **law)
     if settings.reward != "majority":
         raise InputError(
             "reward",

@@ -26,14 +26,16 @@ from llm_bridge.forecast.probe import NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.silence import SILENT, silence_reasons, untold
 from llm_bridge.forecast.theory import VOICES, theory_voices
-from llm_bridge.forecast.unseen import size_kind, unseen_told, widened
+from llm_bridge.forecast.unseen import size_kind, unseen_told, votes_kind, widened
 from llm_bridge.forecast.words import advice, calibrated_verdict, constant_end, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.training.evaluation import truncation_note
+from llm_bridge.training.planned import config_told
 from llm_bridge.training.prepare import prepared
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import problems_digest
 from llm_bridge.training.settings import RunSettings
+from llm_bridge.training.trainer import grpo_config
 from sharpening.collapse import collapse_steps
 from sharpening.errors import InputError
 from sharpening.rewards import Reward
@@ -78,6 +80,12 @@ def forecast_model(
         fitted = check_calibration(Path(calibration), settings.reward, task.labelled)
     loaded = load_model(model)
     task = prepared(task, loaded, settings)
+    if settings.config:
+        from llm_bridge.forecast.trainer import forecast_configured
+
+        return forecast_configured(
+            model, loaded, task, settings, pilots=pilots, calibration=calibration, progress=progress
+        )
     with fitting_threads(loaded):
         probe = probe_model(
             loaded,
@@ -114,10 +122,18 @@ def forecast_model(
         weight_noise=noise.as_dict(),
         problems=problems_digest(task),
         notes=[*task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)],
+        trl=config_told(grpo_config(loaded, task, settings, ".", saves=False)),
     )
     if moved:
         return calibrated(
-            probe, moved, noise, settings, theory, common, fitted, kinds=size_kind(loaded.num_parameters)
+            probe,
+            moved,
+            noise,
+            settings,
+            theory,
+            common,
+            fitted,
+            kinds=size_kind(loaded.num_parameters) + votes_kind(settings),
         )
     return _theoretical(probe, settings, theory, common, run if silent else [])
 

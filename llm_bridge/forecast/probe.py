@@ -204,8 +204,11 @@ def measure_gradients(
         cost.generated_tokens + reward.cost[0],
         cost.forward_tokens + reward.cost[1],
     )
-    deviation = rewards - rewards.mean(1, keepdims=True)
-    advantages = deviation / (rewards.std(1, ddof=1, keepdims=True) + 1e-4)
+    learnt = rewards[:, : settings.train_rollouts]
+    advantages = np.zeros_like(rewards)
+    advantages[:, : settings.train_rollouts] = (learnt - learnt.mean(1, keepdims=True)) / (
+        learnt.std(1, ddof=1, keepdims=True) + 1e-4
+    )
     exact = 4 * count * len(problems) <= gradient_bytes
 
     def gradient_of(row, of=policy_gradient if exact else policy_gradient_parts):

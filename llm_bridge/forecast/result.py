@@ -47,7 +47,7 @@ class ModelForecast:
     chance of every way a run may go (`llm_bridge.forecast.calibration.outcome.FATES`), `constant`: the one
     answer that pilots ended in (`llm_bridge.forecast.words.constant_end`). `calibration`:
     which one dates the steps (None where none does). `notes`: sentences to know the forecast by, such as
-    prompts that were left out.
+    prompts that were left out. `trl`: the fields of TRL's configuration that matter, defaults included.
     """
 
     model: str
@@ -75,6 +75,7 @@ class ModelForecast:
     problems: str | None = None
     calibration: dict | None = None
     notes: list[str] = field(default_factory=list)
+    trl: dict = field(default_factory=dict)
 
     @property
     def trajectory(self) -> "Trajectory":

@@ -26,6 +26,7 @@ from llm_bridge.forecast.silence import silence_reasons, untold
 from llm_bridge.forecast.trainer_probe import TrainerRun, probe_trainer
 from llm_bridge.forecast.unseen import unseen_kinds
 from llm_bridge.models.loading import LoadedModel, fitting_threads
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.rollouts import cut_off
 from llm_bridge.tasks.dataset import dataset_task, prompt_text
@@ -33,7 +34,8 @@ from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.planned import planned_rates, planned_steps, trainer_settings
 from llm_bridge.training.reward_function import TaskReward
 from llm_bridge.training.run_folder import problems_digest
-from llm_bridge.training.settings import RATES
+from llm_bridge.training.settings import RATES, RunSettings
+from llm_bridge.training.trainer import grpo_trainer
 from llm_bridge.training.trainer_checks import check_trainer
 from llm_bridge.training.twin import (
     bytes_of,
@@ -123,20 +125,116 @@ def forecast_trainer(
     )
     fitted = load_calibration("labelled" if task.labelled else "label-free", Path(calibration))
     tell(copy_told(trainer.model))
+    prompted = trainer.train_dataset["prompt"]
+
+    def of_rows(twin, problems):
+        asked = [prompted[problem.data["row"]] for problem in problems]
+        return [
+            replace(problem, data={**problem.data, "asked": own, "prompt_ids": list(map(int, ids))})
+            for problem, own, ids in zip(problems, asked, twin._tokenize_prompts(asked)[0], strict=True)
+        ]
+
+    seen = _look(
+        trainer,
+        task,
+        settings,
+        held,
+        of_rows,
+        (evaluated, pool[:gradient_prompts]),
+        dict(rollouts=rollouts, gradient_prompts=gradient_prompts, noise=COARSE_NOISE),
+        pilots,
+        progress,
+    )
+    notes = [read, *held.notes, *task.notes]
+    notes += truncation_note(seen[0].prior.truncated or 0.0, settings, task)
+    return _told(trainer, task, settings, Clock.of(rates), fitted, seen, notes, _model_name(trainer))
+
+
+def forecast_configured(
+    name: str, loaded, task, settings: RunSettings, *, pilots: int, calibration: Path, progress
+) -> ModelForecast:
+    """As `llm_bridge.forecast_model`, for settings whose `config` sets more than its own path can say: through
+    the trainer that `sharpening measure` would run.
+    """
+    train, evaluation = task.split(settings.eval_prompts, settings.dataset_size)
+    fitted = load_calibration("labelled" if task.labelled else "label-free", Path(calibration))
+    batch = settings.prompts_per_step
+    with tempfile.TemporaryDirectory() as folder, random_states_kept():
+        # Whole batches, however often TRL visits them.
+        rows = [train[place % len(train)] for place in range(max(len(train), batch * STEPS))]
+        trainer, _ = grpo_trainer(loaded, task, settings, rows, Path(folder), saves=False)
+        steps = settings.max_steps
+        rates = planned_rates(trainer, steps)
+        evaluated = evaluation[: max(2, min(2 * PROMPTS, len(evaluation)))]
+        planned = trainer_settings(
+            trainer,
+            rate=max(rates),
+            steps=steps,
+            prompts=settings.dataset_size,
+            criterion=settings.criterion,
+            eval_prompts=len(evaluated),
+        )
+        planned = replace(planned, eval_every=settings.eval_every, train_rollouts=settings.train_rollouts)
+
+        def of_task(twin, problems):
+            ids = prompt_token_ids(loaded.tokenizer, [problem.prompt for problem in problems])
+            places = {problem.prompt: place for place, problem in enumerate(rows)}
+            return [
+                replace(
+                    problem,
+                    data={
+                        **problem.data,
+                        "asked": str(problem.prompt),
+                        "prompt_ids": own,
+                        "row": places.get(problem.prompt),
+                    },
+                )
+                for problem, own in zip(problems, ids, strict=True)
+            ]
+
+        seen = _look(
+            trainer,
+            task,
+            planned,
+            Held(None, []),
+            of_task,
+            (evaluated, train[:GRADIENT_PROMPTS]),
+            dict(rollouts=ROLLOUTS, gradient_prompts=GRADIENT_PROMPTS, noise=COARSE_NOISE),
+            pilots,
+            progress,
+        )
+        notes = [*task.notes, *truncation_note(seen[0].prior.truncated or 0.0, settings, task)]
+        found = _told(trainer, task, planned, Clock.of(rates), fitted, seen, notes, name)
+    return replace(found, settings=settings, trl=planned.trl)
+
+
+def _look(trainer, task, settings, held, known, problems, probing: dict, pilots: int, progress):
+    """Probe and pilots on a throwaway copy: (probe, pilots, number of parameters). known: gives problems
+    what the data set and the tokenizer make of them; problems: to evaluate, and to take gradients of.
+    """
     with random_states_kept(), tempfile.TemporaryDirectory() as folder:
-        run = _throwaway(trainer, task, settings, evaluated, pool, held, Path(folder), progress)
-        with fitting_threads(run.loaded):
-            probe = probe_trainer(
-                run, rollouts=rollouts, gradient_prompts=gradient_prompts, noise=COARSE_NOISE
-            )
+        model = twin_model(trainer.model)
+        loaded = LoadedModel(_model_name(trainer), model, trainer._tokenizer)
+        twin = twin_trainer(trainer, model, Path(folder), seed=settings.seed, steps=STEPS, rows=held.rows)
+        evaluated, pool = (known(twin, part) for part in problems)
+        originals = [parameter.detach() for parameter in trained_parameters(trainer.model)]
+        run = TrainerRun(
+            twin, trainer.train_dataset, loaded, task, settings, evaluated, pool, originals, Cost(), progress
+        )
+        with fitting_threads(loaded):
+            probe = probe_trainer(run, **probing)
             found = [_pilot(run, trainer, probe, number, Path(folder), held) for number in range(pilots)]
-        num_parameters = run.loaded.num_parameters
-        noise = WeightNoise.of(probe.radius, _trained(run.loaded.model))
-        run.twin.accelerator.free_memory()
-    notes = [read, *held.notes, *task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)]
+        noise = WeightNoise.of(probe.radius, _trained(loaded.model))
+        twin.accelerator.free_memory()
+    return probe, found, noise, loaded.num_parameters
+
+
+def _told(trainer, task, settings, clock, fitted, seen, notes, name: str) -> ModelForecast:
+    """The forecast that probe and pilots make."""
+    probe, found, noise, num_parameters = seen
     moved = [pilot for pilot in found if not pilot.silent]
     common = dict(
-        model=_model_name(trainer),
+        model=name,
         task=task.name,
         settings=settings,
         speaker="pilot",
@@ -152,7 +250,6 @@ def forecast_trainer(
     )
     if not moved:
         return _silent(probe, settings, common, found)
-    clock = Clock.of(rates)
     kinds = unseen_kinds(
         settings, num_parameters=num_parameters, clock=clock, reward_known=_known_reward(trainer)
     )
@@ -186,14 +283,14 @@ def _size(count: float) -> str:
     return f"{count:,.1f} GB"
 
 
-class _Held:
+class Held:
     """Which rows of the data set the pilot trains on (None: all of them), and sentences on the choice."""
 
     def __init__(self, rows: list[int] | None, notes: list[str]):
         self.rows, self.notes = rows, notes
 
 
-def _split(trainer, task, prompts: int) -> tuple[list, list, _Held]:
+def _split(trainer, task, prompts: int) -> tuple[list, list, Held]:
     """Evaluation problems, training problems, and the rows that the pilot may see: the evaluation problems
     are kept from it where enough are left for a batch.
     """
@@ -213,45 +310,13 @@ def _split(trainer, task, prompts: int) -> tuple[list, list, _Held]:
             f"Answers are watched on {kept} prompts of the training data set, which the pilot does not train"
             " on; the run does."
         )
-        return evaluated, pool, _Held(rows, [note])
+        return evaluated, pool, Held(rows, [note])
     evaluated = every[: max(2, min(prompts, len(every)))]
     note = (
         f"The data set has {len(every)} prompts and a batch {batch}, so that none could be kept from the"
         " pilot: answers are watched on prompts that it trains on."
     )
-    return evaluated, every, _Held(None, [note])
-
-
-def _throwaway(trainer, task, settings, evaluated, pool, held, folder, progress) -> TrainerRun:
-    model = twin_model(trainer.model)
-    loaded = LoadedModel(_model_name(trainer), model, trainer._tokenizer)
-    twin = twin_trainer(
-        trainer, model, folder, seed=settings.seed, steps=STEPS, rows=held.rows, callback=None
-    )
-    prompts = trainer.train_dataset["prompt"]
-    asked = [*evaluated, *pool[:GRADIENT_PROMPTS]]
-    ids = _token_ids(twin, [prompts[problem.data["row"]] for problem in asked])
-    known = [
-        replace(problem, data={**problem.data, "asked": prompts[problem.data["row"]], "prompt_ids": own})
-        for problem, own in zip(asked, ids, strict=True)
-    ]
-    return TrainerRun(
-        twin,
-        trainer.train_dataset,
-        loaded,
-        task,
-        settings,
-        known[: len(evaluated)],
-        known[len(evaluated) :],
-        [parameter.detach() for parameter in trained_parameters(trainer.model)],
-        Cost(),
-        progress,
-    )
-
-
-def _token_ids(twin, prompts) -> list[list[int]]:
-    """As the trainer itself makes token ids of prompts."""
-    return [list(map(int, ids)) for ids in twin._tokenize_prompts(prompts)[0]]
+    return evaluated, every, Held(None, [note])
 
 
 def _model_name(trainer) -> str:
@@ -259,7 +324,7 @@ def _model_name(trainer) -> str:
     return getattr(config, "_name_or_path", "") or type(trainer.model).__name__
 
 
-def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: _Held):
+def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: Held):
     """One pilot by the trainer's own class, with seed and weights of its own."""
     started = time.monotonic()
     count = _trained(run.loaded.model)

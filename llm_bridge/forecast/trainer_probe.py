@@ -19,6 +19,7 @@ from llm_bridge.sampling.rollouts import cut_off, sample
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import Task, read_answers
 from llm_bridge.training.planned import TrainerSettings
+from llm_bridge.training.trainer import OwnRollouts, sampled_plainly
 from llm_bridge.training.twin import bytes_of, trained_parameters
 
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ class TrainerRun:
     def sampled_plainly(self) -> bool:
         """Whether the run draws every token from the model's own distribution at its temperature."""
         twin = self.twin
-        unchanged = twin.top_p in (None, 1.0) and twin.top_k in (None, 0, -1) and not twin.min_p
-        unchanged = unchanged and twin.repetition_penalty in (None, 1.0) and twin.rollout_func is None
-        return unchanged and not getattr(twin.args, "generation_kwargs", None)
+        ours = twin.rollout_func is None or isinstance(twin.rollout_func, OwnRollouts)
+        return ours and sampled_plainly(twin.args)
 
 
 def probe_trainer(run: TrainerRun, *, rollouts: int, gradient_prompts: int, noise) -> Probe:

@@ -48,9 +48,16 @@ def size_kind(num_parameters: int) -> list[str]:
     return [f"a model of {num_parameters:,} parameters (the largest had {LARGEST:,})"]
 
 
+def votes_kind(settings) -> list[str]:
+    """The kind of difference that learning from fewer completions than vote makes."""
+    if settings.train_rollouts is None:
+        return []
+    return [f"votes of {settings.rollouts} completions of which {settings.train_rollouts} are learnt from"]
+
+
 def unseen_kinds(settings: TrainerSettings, *, num_parameters: int, clock, reward_known: bool) -> list[str]:
     """The kinds of difference of a planned run, each in a few words."""
-    found, told = size_kind(num_parameters), settings.trl
+    found, told = size_kind(num_parameters) + votes_kind(settings), settings.trl
     if "peft" in told:
         found.append(f"an adapter ({told['peft'].get('peft_type', 'PEFT')}) in place of all weights")
     if not reward_known:

@@ -146,7 +146,7 @@ def _head(kind: str, result) -> dict:
         "kind": kind,
         "model": result.model,
         "task": result.task,
-        "settings": result.settings.as_dict(),
+        "settings": result.settings.as_dict() | ({"trl": result.trl} if result.trl else {}),
     }
 
 

@@ -1,5 +1,6 @@
 """The sections of the page, each from a forecast, a measurement, or both (either may be None)."""
 
+import json
 import shlex
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
@@ -276,7 +277,13 @@ def command_line(
     ]
     for field in fields(RunSettings):
         value = getattr(settings, field.name)
-        if value is not None and value != field.default:
+        if field.name == "config":
+            words += [
+                word for name, set_ in value.items() for word in ("--set", f"{name}={json.dumps(set_)}")
+            ]
+        elif isinstance(value, bool):
+            words += [f"--{field.name.replace('_', '-')}"] if value else []
+        elif value is not None and value != field.default:
             words += [
                 f"--{field.name.replace('_', '-')}",
                 f"{value:g}" if isinstance(value, float) else str(value),

@@ -43,3 +43,18 @@ def rows_that_fit(model, problems, new_tokens: int) -> int:
     """Sequences that may run at once: at most MOST, and no more than SHARE of the free memory holds."""
     longest = max((len(problem.asked) for problem in problems), default=1) + new_tokens
     return int(max(1, min(MOST, SHARE * free_bytes(model.device) // bytes_a_row(model, longest))))
+
+
+def part_that_fits(model, size: int, group: int, new_tokens: int) -> int:
+    """The largest part of `size` completions that one forward and backward pass may hold: all of them, or a
+    divisor that `group` divides or that divides `group`; at least 1.
+    """
+    config = model.config.get_text_config()
+    layers = getattr(config, "num_hidden_layers", 1) or 1
+    width = getattr(config, "hidden_size", 1) or 1
+    vocabulary = getattr(config, "vocab_size", 1) or 1
+    # About 34 activations of the width a layer and token, and logits, their softmax and its gradient.
+    row = 4 * new_tokens * (34 * layers * width + 3 * vocabulary)
+    most = max(1, SHARE * free_bytes(model.device) // row)
+    parts = (size // count for count in range(1, size + 1) if size % count == 0)
+    return next(part for part in parts if part <= most and (part % group == 0 or group % part == 0))

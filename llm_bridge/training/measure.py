@@ -22,6 +22,7 @@ from llm_bridge.training.checkpoints import Checkpoints
 from llm_bridge.training.evaluation import Evaluator, truncation_note
 from llm_bridge.training.measurement import Measurement
 from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
+from llm_bridge.training.planned import config_told
 from llm_bridge.training.prepare import check_stop, prepared
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import (
@@ -88,6 +89,7 @@ def measure(
             done["trajectory"],
             done["cost"],
             notes=_notes(task, settings, done["trajectory"]),
+            trl=done["trajectory"].settings.get("trl", {}),
         )
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
@@ -130,7 +132,7 @@ class _Run:
             strict=True,
             reference=reference,
             folder=self.output_dir,
-            settings=self.identity,
+            settings=self.identity | {"trl": self._config()},
         )
         bar = progress.start(f"training {self.loaded.name} on {self.task.name}", settings.max_steps)
         guard = _Guard(
@@ -160,7 +162,12 @@ class _Run:
             cost,
             guard.interrupted and self.trainer.state.global_step < settings.max_steps,
             [*_notes(self.task, settings, monitor.trajectory), *self.checkpoints.told],
+            trl=self._config(),
         )
+
+    def _config(self) -> dict:
+        """TRL's configuration of the run, as plain data that JSON keeps."""
+        return config_told(self.trainer.args)
 
     def _evaluator(self, evaluation, reference):
         settings = self.settings

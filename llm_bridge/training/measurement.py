@@ -16,6 +16,7 @@ class Measurement:
 
     `interrupted=True`: the run stopped before `settings.max_steps`, where the trajectory ends; the same
     command resumes it. `notes`: sentences to know the result by, such as prompts that were left out.
+    `trl`: the fields of TRL's configuration that matter, defaults included.
     """
 
     model: str
@@ -25,6 +26,7 @@ class Measurement:
     cost: dict = field(default_factory=dict)
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
+    trl: dict = field(default_factory=dict)
 
     @property
     def collapse(self) -> "dict[str, CollapseStep]":

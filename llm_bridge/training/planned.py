@@ -152,7 +152,7 @@ def optimizer_kind(trainer) -> str:
 
 
 def trainer_settings(
-    trainer, *, rate: float, steps: int, prompts: int, criterion: str, eval_prompts: int
+    trainer, *, rate: float, steps: int, prompts: int | None, criterion: str, eval_prompts: int
 ) -> TrainerSettings:
     """The run as a forecast reads it; rate: the highest of its learning rates, prompts: those of its data
     set.

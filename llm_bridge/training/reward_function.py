@@ -139,6 +139,7 @@ class TaskReward:
         reference: a frozen copy of the initial model, for rewards that need it.
         mask_truncated_completions: as in TRL's GRPOConfig; here a completion that was cut off does not vote
             either and counts as no answer. Needs `attach`.
+        train_rollouts: how many of a group are learnt from; the others vote and are rewarded with None.
 
     Groups are the consecutive `rollouts` completions of one prompt, as TRL lays them out on one rank;
     rephrasings of a question must be in one batch. A reward that reads tokens, states or its own model's
@@ -161,6 +162,7 @@ class TaskReward:
         seed: int = 0,
         reference=None,
         mask_truncated_completions: bool = False,
+        train_rollouts: int | None = None,
     ):
         self.reward, self.task, self.rollouts, self.problem_of = (
             get_reward(reward),
@@ -181,7 +183,7 @@ class TaskReward:
         self.model_of: Callable | None = None
         self.signals: Signals | None = None
         self.verifier: Verifier | None = None
-        self.verifier_calls = 0
+        self.verifier_calls, self.train_rollouts = 0, train_rollouts
 
     def attach(self, model_of: Callable, tokenizer) -> None:
         """Say which model is in training (a function that gives it now) and how it spells. Raises: InputError
@@ -253,7 +255,11 @@ class TaskReward:
         rewards = self.score(problems, heads, ids, texts, getattr(trainer_state, "global_step", 0))
         if log_metric is not None and self.asks_a_verifier:
             log_metric("verifier_calls", self.verifier_calls - before)
-        return rewards.reshape(-1).tolist()
+        told = rewards.tolist()
+        if self.train_rollouts is not None:
+            # TRL learns nothing from a completion that no reward function rewards.
+            told = [[*row[: self.train_rollouts], *[None] * (group - self.train_rollouts)] for row in told]
+        return [reward for row in told for reward in row]
 
     def score(self, problems, prompt_ids, token_ids, texts, step: int = 0) -> np.ndarray:
         """Rewards (prompts, rollouts), float64, of completions: token ids and texts (prompts, rollouts)."""

@@ -1,6 +1,11 @@
 """TRL's GRPOTrainer as the settings say: prompts of every step, our reward, our rollouts."""
 
+import importlib
 import json
+import os
+import sys
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +13,16 @@ import torch
 from datasets import Dataset
 
 from llm_bridge.models.loading import frozen_copy
+from llm_bridge.models.prompt_ids import prompt_token_ids
+from llm_bridge.sampling.memory import part_that_fits
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks.rephrasing import with_rephrasings
-from llm_bridge.training.reward_function import task_reward
+from llm_bridge.training.reward_function import TaskReward, task_reward
 from llm_bridge.training.settings import RunSettings
+from llm_bridge.training.trl_fields import ADAPTER, BATCH
+from sharpening.errors import InputError
+from sharpening.rewards import get_reward
 from sharpening.trajectory import write_json
 
 TOKENS = "tokens.json"
@@ -56,30 +66,32 @@ def run_reward(task, settings, train, reference=None):
         seed=settings.seed,
         reference=reference,
         mask_truncated_completions=settings.mask_truncated_completions,
+        train_rollouts=settings.train_rollouts,
     )
 
 
-def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True):
-    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as
-    `run_reward` makes it.
+def grpo_config(loaded, task, settings, output_dir, *, saves=True):
+    """TRL's configuration of the run: settings by their short names, and `settings.config` as it stands.
 
-    `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints.
+    A batch that free memory does not hold at once is learnt from in parts, by gradient accumulation.
     """
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
 
-    if reward is None:
-        reward = run_reward(task, settings, train, frozen_copy(loaded.model))
-        reward.attach(lambda: loaded.model, loaded.tokenizer)
-    counter = _Rollouts(task, settings, reward, train)
-    config = GRPOConfig(
+    size = settings.prompts_per_step * settings.rollouts
+    length = settings.max_new_tokens or task.max_new_tokens
+    given = {name: value for name, value in settings.config.items() if name in _fields(GRPOConfig)}
+    batch = {}
+    if BATCH[0] not in given:
+        part = part_that_fits(loaded.model, size, settings.rollouts, length)
+        batch = {BATCH[0]: part, BATCH[1]: size // part}
+    plain = dict(
         output_dir=str(output_dir),
         max_steps=settings.max_steps,
-        per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
         num_generations=settings.rollouts,
         temperature=settings.temperature,
         learning_rate=settings.learning_rate,
         beta=settings.beta,
-        max_completion_length=settings.max_new_tokens or task.max_new_tokens,
+        max_completion_length=length,
         lr_scheduler_type="constant",
         shuffle_dataset=False,
         optim="adamw_torch" if settings.optimizer == "adam" else "sgd",
@@ -99,16 +111,116 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         gradient_checkpointing=False,
         dataloader_pin_memory=False,
     )
-    rows = Dataset.from_list([{"prompt": str(problem.prompt), "row": i} for i, problem in enumerate(train)])
+    try:
+        return GRPOConfig(**(plain | batch | given))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(
+            "config",
+            ", ".join(given)[:200],
+            f"TRL refuses it: {' '.join(str(error).split())[:300]}",
+            "Correct the field that it names",
+        ) from error
+
+
+def check_devices() -> None:
+    """Raise InputError where several GPUs are visible and no launcher says which is this process's."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count > 1 and "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            "CUDA_VISIBLE_DEVICES",
+            os.environ.get("CUDA_VISIBLE_DEVICES"),
+            f"{count} GPUs are visible, and one process uses one",
+            "Set CUDA_VISIBLE_DEVICES=0, or train several with `accelerate launch` and a script of your own",
+        )
+
+
+def _fields(kind) -> set[str]:
+    return {field.name for field in dataclass_fields(kind)}
+
+
+def adapter_config(settings):
+    """The PeftConfig that `settings.config` describes with ModelConfig's fields; None without `use_peft`."""
+    if not settings.config.get("use_peft"):
+        return None
+    from trl import ModelConfig, get_peft_config
+
+    return get_peft_config(
+        ModelConfig(**{name: value for name, value in settings.config.items() if name in ADAPTER})
+    )
+
+
+def reads_reference(spec: str) -> bool:
+    """Whether a reward reads a copy of the initial model."""
+    return bool({"reference_log_probs", "voters"} & set(get_reward(spec).card.needs))
+
+
+def more_rewards(loaded, task, settings, train) -> list:
+    """The reward functions beside the first one, as `settings.config["reward_funcs"]` names them."""
+    found = []
+    for name in settings.config.get("reward_funcs", ())[1:]:
+        if "." in name:
+            found.append(imported_reward(name))
+            continue
+        reference = frozen_copy(loaded.model) if reads_reference(name) else None
+        function = run_reward(task, replace(settings, reward=name, config={}), train, reference)
+        function.attach(lambda: loaded.model, loaded.tokenizer)
+        found.append(function)
+    return found
+
+
+def imported_reward(path: str):
+    """The function at a dotted path, found from the current folder too, as `trl grpo` finds it."""
+    module, _, name = path.rpartition(".")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            "reward",
+            path,
+            f"it cannot be imported ({error})",
+            "Give a name that `sharpening rewards` lists, or the path of a function such as my_rewards.short",
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+
+
+def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True):
+    """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as
+    `run_reward` makes it.
+
+    `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints.
+    """
+    from trl import GRPOTrainer
+
+    check_devices()
+    config = grpo_config(loaded, task, settings, output_dir, saves=saves)
+    if getattr(task, "stop", ()) and not sampled_plainly(config):
+        raise InputError(
+            "stop",
+            ", ".join(map(repr, task.stop)),
+            "top_p, top_k and their like are drawn by TRL, which knows no stop strings",
+            "Leave --stop out, or sample with top_p = 1 and top_k = 0",
+        )
+    if reward is None:
+        needed = frozen_copy(loaded.model) if reads_reference(settings.reward) else None
+        reward = run_reward(task, settings, train, needed)
+        reward.attach(lambda: loaded.model, loaded.tokenizer)
+    counter = OwnRollouts(task, settings, reward, train)
+    more = more_rewards(loaded, task, settings, train)
+    rows = Dataset.from_list([_row(problem, i, bool(more)) for i, problem in enumerate(train)])
     trainer = GRPOTrainer(
         model=loaded.model,
-        reward_funcs=reward,
+        reward_funcs=[reward, *more],
         args=config,
         train_dataset=rows,
         processing_class=loaded.tokenizer,
         rollout_func=counter,
+        peft_config=adapter_config(settings),
     )
-    reward.model_of = lambda: trainer.accelerator.unwrap_model(trainer.model)
+    for function in (reward, *more):
+        if isinstance(function, TaskReward):
+            function.model_of = lambda: trainer.accelerator.unwrap_model(trainer.model)
     # The printer callback would write every log record to standard output, which belongs to --json -.
     from transformers.trainer_callback import PrinterCallback
 
@@ -116,7 +228,21 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
     return trainer, counter
 
 
-class _Rollouts:
+def _row(problem, place: int, with_answer: bool) -> dict:
+    row = {"prompt": str(problem.prompt), "row": place}
+    if not with_answer or problem.answer is None:
+        return row
+    answer = str(problem.data.get("answer", problem.answer))
+    return row | {"answer": answer, "solution": answer}
+
+
+def sampled_plainly(config) -> bool:
+    """Whether a run draws every token from the model's own distribution at its temperature."""
+    plain = config.top_p in (None, 1.0) and config.top_k in (None, 0, -1) and not config.min_p
+    return plain and config.repetition_penalty in (None, 1.0) and not config.generation_kwargs
+
+
+class OwnRollouts:
     """TRL's rollout function: `llm_bridge.sampling.rollouts.sample`, with a seed from (run seed, step), so
     that a resumed run draws the same.
     """
@@ -158,6 +284,8 @@ class _Rollouts:
 
     def __call__(self, prompts, trainer):
         group, step = self.settings.rollouts, trainer.state.global_step
+        if not sampled_plainly(trainer.args):
+            return self._by_trl(prompts, trainer)
         drawn = sample(
             trainer.accelerator.unwrap_model(trainer.model),
             trainer.processing_class,
@@ -175,6 +303,17 @@ class _Rollouts:
         self.backward += positions
         self.heard(step, drawn)
         return {"prompt_ids": repeated, "completion_ids": ids, "logprobs": None}
+
+    def _by_trl(self, prompts, trainer):
+        """Completions by TRL's own generation, where tokens are not drawn from the model's plain distribution."""
+        asked = [self.rendered.get(prompt, prompt) for prompt in prompts]
+        prompt_ids = prompt_token_ids(trainer.processing_class, asked)
+        ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, self.settings.rollouts)
+        positions = sum(len(p) + len(c) for p, c in zip(prompt_ids, ids, strict=True))
+        self.drawn += sum(map(len, ids))
+        self.run += 2 * positions
+        self.backward += positions
+        return {"prompt_ids": prompt_ids, "completion_ids": ids, "logprobs": None}
 
     def save(self, folder: Path, step: int):
         """Write down what had been spent after `step`, and what the reward remembers."""

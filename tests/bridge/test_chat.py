@@ -26,6 +26,7 @@ CHATS = {
     "three turns": [*USER, {"role": "assistant", "content": "2"}, {"role": "user", "content": "And 2+2?"}],
 }
 RUN = ["--max-steps", 2, "--prompts-per-step", 4, "--rollouts", 4, "--eval-prompts", 4, "--eval-every", 2]
+RUN += ["--learning-rate", 5e-4]
 RUN += ["--max-new-tokens", 4]
 
 

@@ -88,12 +88,12 @@ class TestSettings:
             [*words, "--mask-truncated-completions", "--eval-early"],
             chosen | {"mask_truncated_completions": True, "eval_early": True},
         )
-        assert set(chosen) == set(RunSettings.names())
+        assert {*chosen, "config", "train_rollouts"} == set(RunSettings.names())
         assert invoke("forecast", "addition-weak", "--task", "modmul", *words).exit_code == 0
         assert engine.calls[0] == ("forecast", "addition-weak", "modmul", RunSettings(**chosen))
 
     def test_a_small_task_lowers_the_number_of_evaluation_prompts(self, engine):
-        assert invoke("forecast", "some/model", "--task", "capitals").exit_code == 0
+        assert invoke("forecast", "some/model", "--task", "capitals", "--learning-rate", 1e-5).exit_code == 0
         assert engine.calls[0][3].eval_prompts < RunSettings.eval_prompts
 
     def test_the_run_folder_depends_on_every_setting_and_on_nothing_else(self, engine):

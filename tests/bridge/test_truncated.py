@@ -129,7 +129,9 @@ def test_the_draws_are_the_same_either_way(model, tmp_path):
     drawn = sample(model.model, model.tokenizer, ["1+2="], rollouts=4, max_new_tokens=2)
     assert len(drawn.truncated(model.model, model.tokenizer)[0]) == 4
     path = save(model, tmp_path / "model")
-    words = "--max-new-tokens 2 --max-steps 1 --eval-prompts 4 --prompts-per-step 4".split()
+    words = (
+        "--max-new-tokens 2 --max-steps 1 --eval-prompts 4 --prompts-per-step 4 --learning-rate 5e-4".split()
+    )
     curves = []
     for number, extra in enumerate(
         ([], ["--mask-truncated-completions"], ["--no-mask-truncated-completions"])

@@ -10,6 +10,7 @@ import typer
 
 from llm_bridge.cli.options import Request, run_command, with_options
 from llm_bridge.cli.outputs import Outputs
+from llm_bridge.cli.trl_run import one_reward
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
@@ -228,8 +229,10 @@ def of_synthetic(values: dict) -> None:
 
     outputs = Outputs(values["json_target"])
     outputs.check()
-    names = [field.name for field in fields(RunSettings) if values[field.name] is not None]
-    settings = RunSettings(**{name: values[name] for name in names})
+    names = [field.name for field in fields(RunSettings) if values.get(field.name) is not None]
+    told = {name: values[name] for name in names}
+    told["reward"] = one_reward(told["reward"], "a synthetic population")
+    settings = RunSettings(**told)
     verifier = {name: values[name] for name in ("tpr", "fpr", "cost")}
     with outputs.reserved():
         population = synthetic_population(settings.seed, values["alignment"])

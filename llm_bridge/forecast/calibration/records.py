@@ -160,6 +160,7 @@ def _step(step: int | None, outcome: str) -> float:
 
 
 def _settings(told: dict, path: Path) -> RunSettings:
+    told = {name: value for name, value in told.items() if name != "trl"}
     wrong = [
         one.name for one in fields(RunSettings) if one.name in told and not _is_a(told[one.name], one.type)
     ]
