@@ -33,6 +33,7 @@ from sharpening.theorems import (
     c5_adam,
     c6_strategies,
     c7_coexistence,
+    c8_drift_or_diffusion,
     n10_no_collapse_alone,
     n11_distinct_answers,
     n12_no_safe_size,
@@ -49,7 +50,7 @@ from sharpening.theorems import (
 OURS = (
     {f"U{n}" for n in (2, 3, 6)}
     | {f"X{n}" for n in (1, 3, 4, 5, 6)}
-    | {f"C{n}" for n in range(1, 8)}
+    | {f"C{n}" for n in range(1, 9)}
     | {"N10", "N11", "N12"}
 )
 
@@ -225,6 +226,11 @@ MUTATIONS = [
     ("C6", "all prompts equally loud", equal_loudness),
     ("C6", "strategies not renamed", patch(c6_strategies, "in_answers", lambda values, table: values)),
     ("C6", "the loser", wrapped(c6_strategies, "vote_path", loser_wins)),
+    ("C8", "steps without coherence", wrapped(c8_drift_or_diffusion, "walk", lambda found: (found[0], 0.0))),
+    ("C8", "half the mean square", wrapped(c8_drift_or_diffusion, "walk", lambda found: (found[0] / 2, found[1]))),
+    ("C8", "t products too many", patch(c8_drift_or_diffusion, "squared_displacement", lambda t, q, rho, eta: eta**2 * q * t * (1 + t * rho))),
+    ("C8", "drift alone", patch(c8_drift_or_diffusion, "slope", lambda t, rho: -1.0)),
+    ("C8", "passage of diffusion", patch(c8_drift_or_diffusion, "passage", lambda r, q, rho, eta: (r / eta) ** 2 / q)),
     ("C7", "GRPO twice as loud", loud_grpo),
     ("C7", "balance on the wrong side", wrapped(c7_coexistence, "coexistence_point", lambda point: -point)),
     ("C7", "groups that cheer each other on", patch(c7_coexistence, "two_group_drift", lambda w, a, b, u, scale, power: w * np.cosh(u))),

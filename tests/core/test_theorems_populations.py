@@ -50,6 +50,7 @@ NAMES = [
     "C5",
     "C6",
     "C7",
+    "C8",
     "N10",
     "N11",
     "N12",
@@ -89,7 +90,10 @@ BROKEN = (
         (name, TIED, "unique mode")
         for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "N10", "N11", "N12")
     ]
-    + [(name, FACE, "full support") for name in ("C1", "C2", "C3", "C4", "C5", "C6", "N10", "N11", "N12")]
+    + [
+        (name, FACE, "full support")
+        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "N10", "N11", "N12")
+    ]
     + [(name, SILENT, "always answers") for name in ("X1", "X6", "C6", "N11")]
     + [(name, TWO_RIGHT, "one correct answer") for name in ("X6", "N10")]
     + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "N11", "N12")]

@@ -1,4 +1,4 @@
-"""Figures of coupled prompts: Adam, strategies, coexistence (C5 to C7)."""
+"""Figures of coupled prompts: Adam, strategies, coexistence, drift or diffusion (C5 to C8)."""
 
 from functools import partial
 
@@ -12,6 +12,7 @@ from sharpening.plots.theorems.walks import case_of, two_answers
 from sharpening.population import Population
 from sharpening.simulation.vote_path import adam_factors, vote_path
 from sharpening.theorems.c7_coexistence import POWERS, coexistence_point, two_group_drift
+from sharpening.theorems.c8_drift_or_diffusion import passage, slope
 from sharpening.theorems.coupled import coupled_step, fresh_drift
 from sharpening.updates import KLProx
 
@@ -104,3 +105,30 @@ def coexistence(panel):
     panel.mark(point, f"u* = {point:.2f}", low=True)
     panel.level(0.0)
     panel.dress("shared log-odds u, nats", "drift of u, nats per unit time", legend="below", columns=3)
+
+
+@draws(
+    "C8",
+    "Steps until the root mean square of a walk of steps ±1 reaches R, against the learning rate: its moments from the"
+    " binomial law (points), closed form (lines). Slope −2 while it diffuses, −1 once it drifts.",
+)
+def drift_or_diffusion(panel):
+    steps, radius = np.unique(np.geomspace(1, 3000, 14).round()), 10.0
+    panel.axes.set(xscale="log", yscale="log")
+    for colour, coherence in enumerate((0.0, 0.01, 0.3)):
+        drift = np.sqrt(coherence)
+        # S_t is 2 Binomial(t, (1 + drift)/2) − t, so E S_t² is its variance and squared mean.
+        square = steps * (1 - drift**2) + (steps * drift) ** 2
+        rates = radius / np.sqrt(square)
+        panel.law(
+            lambda x, c=coherence: passage(radius, 1.0, c, x),
+            rates[::-1],
+            steps[::-1],
+            f"ρ = {coherence:g}",
+            colour,
+            tolerance=1e-6,
+            logs=True,
+        )
+        panel.holds("at least", slope(steps, coherence), -2.0)
+        panel.holds("at least", -1.0, slope(steps, coherence))
+    panel.dress("learning rate η, R = 10", "steps t until E|S_t|² = R²", legend="upper right")
