@@ -1,4 +1,5 @@
-"""Progress on standard error: a bar with time left on a terminal, a plain line every ten seconds elsewhere.
+"""Progress on standard error: a bar with time left on a terminal, a plain line every ten seconds elsewhere. Work
+that takes long between two advances is heard of by its heartbeats (`llm_bridge.console.heartbeat`).
 
 with terminal_progress() as progress:
     bar = progress.start("sampling", total=64)
@@ -11,6 +12,8 @@ import sys
 import time
 from contextlib import contextmanager
 from typing import Protocol
+
+from llm_bridge.console.heartbeat import listening
 
 
 class Handle(Protocol):
@@ -25,6 +28,8 @@ class Progress(Protocol):
     """Shows pieces of work."""
 
     def start(self, description: str, total: int | None = None) -> Handle: ...
+
+    def say(self, sentence: str) -> None: ...
 
 
 class NullHandle:
@@ -42,6 +47,9 @@ class NullProgress:
 
     def start(self, description: str, total: int | None = None) -> NullHandle:
         return NullHandle()
+
+    def say(self, sentence: str) -> None:
+        pass
 
 
 class PlainHandle:
@@ -88,9 +96,31 @@ class PlainProgress:
 
     def __init__(self, stream=None, interval: float = 10.0, clock=time.monotonic):
         self.stream, self.interval, self.clock = stream or sys.stderr, interval, clock
+        self.handle: PlainHandle | None = None
+        self.beaten = clock()
 
     def start(self, description: str, total: int | None = None) -> PlainHandle:
-        return PlainHandle(description, total, self.stream, self.interval, self.clock)
+        self.beaten = self.clock()
+        handle = self.handle = PlainHandle(description, total, self.stream, self.interval, self.clock)
+        return handle
+
+    def say(self, sentence: str) -> None:
+        """One line, at once."""
+        print(sentence, file=self.stream, flush=True)
+
+    def beat(self, what: str, done: int, total: int) -> None:
+        """A line where none was written for the interval."""
+        now = self.clock()
+        if self.handle is None or now - max(self.beaten, self.handle.last) < self.interval:
+            return
+        self.beaten, handle = now, self.handle
+        place = f" {handle.done + 1} of {handle.total}" if handle.total and handle.total > 1 else ""
+        spent = format_seconds(now - handle.started)
+        print(
+            f"{handle.description}{place}: {what} {done} of {total}, {spent} so far",
+            file=self.stream,
+            flush=True,
+        )
 
 
 class _RichHandle:
@@ -108,10 +138,23 @@ class RichProgress:
     """Bars with time left, on a terminal; a closed task disappears."""
 
     def __init__(self, bars):
-        self.bars = bars
+        self.bars, self.handle, self.description = bars, None, ""
 
     def start(self, description: str, total: int | None = None) -> _RichHandle:
-        return _RichHandle(self.bars, self.bars.add_task(description, total=total))
+        self.handle, self.description = (
+            _RichHandle(self.bars, self.bars.add_task(description, total=total)),
+            description,
+        )
+        return self.handle
+
+    def say(self, sentence: str) -> None:
+        """One line above the bars."""
+        self.bars.console.print(sentence, markup=False, highlight=False)
+
+    def beat(self, what: str, done: int, total: int) -> None:
+        """Beside the newest bar."""
+        if self.handle is not None and self.handle.task in self.bars.task_ids:
+            self.bars.update(self.handle.task, description=f"{self.description}, {what} {done} of {total}")
 
 
 def format_seconds(seconds: float) -> str:
@@ -128,7 +171,9 @@ def terminal_progress(stream=None):
     """Bars if standard error is a terminal, plain lines if it is not."""
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield PlainProgress(stream)
+        plain = PlainProgress(stream)
+        with listening(plain.beat):
+            yield plain
         return
     from rich.console import Console
     from rich.progress import (
@@ -149,4 +194,6 @@ def terminal_progress(stream=None):
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(file=stream), transient=True) as bars:
-        yield RichProgress(bars)
+        rich = RichProgress(bars)
+        with listening(rich.beat):
+            yield rich

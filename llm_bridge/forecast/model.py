@@ -21,8 +21,8 @@ from llm_bridge.forecast.calibration.voice import (
     sensitivity,
 )
 from llm_bridge.forecast.clock import CONSTANT, Clock
-from llm_bridge.forecast.pilot import run_pilots
-from llm_bridge.forecast.probe import NOISE, Probe, probe_model
+from llm_bridge.forecast.pilot import PROMPTS, STEPS, run_pilots
+from llm_bridge.forecast.probe import GRADIENT_PROMPTS, NOISE, Probe, probe_model
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.silence import SILENT, silence_reasons, untold
 from llm_bridge.forecast.theory import VOICES, theory_voices
@@ -86,6 +86,8 @@ def forecast_model(
         return forecast_configured(
             model, loaded, task, settings, pilots=pilots, calibration=calibration, progress=progress
         )
+    if not loaded.is_small:
+        progress.say(work_told(task, settings, pilots))
     with fitting_threads(loaded):
         probe = probe_model(
             loaded,
@@ -136,6 +138,22 @@ def forecast_model(
             kinds=size_kind(loaded.num_parameters) + votes_kind(settings),
         )
     return _theoretical(probe, settings, theory, common, run if silent else [])
+
+
+def work_told(task, settings: RunSettings, pilots: int) -> str:
+    """What a forecast is going to generate at most, in one sentence."""
+    length = settings.max_new_tokens or task.max_new_tokens
+    pool, evaluation = task.split(settings.eval_prompts, settings.dataset_size)
+    asked, batch = min(PROMPTS, len(evaluation)), settings.prompts_per_step * settings.rollouts
+    answers = asked * ROLLOUTS + min(GRADIENT_PROMPTS, len(pool)) * settings.rollouts
+    noisy = min(NOISE_PROMPTS, asked) * len(COARSE_NOISE)
+    steps = pilots * (STEPS * batch + (STEPS + 1) * asked) if settings.reward in CALIBRATED else 0
+    return (
+        f"The forecast generates up to {(answers + noisy + steps) * length:,} tokens: {answers:,} answers of the model,"
+        f" {noisy:,} under weight noise and {steps:,} in the pilot, whose {pilots * STEPS} steps learn from {batch:,}"
+        f" completions each, at most {length} tokens an answer. --prompts-per-step, --eval-prompts, --rollouts and"
+        " --max-new-tokens make it less."
+    )
 
 
 def _check(task, settings: RunSettings, pilots: int) -> None:

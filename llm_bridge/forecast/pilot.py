@@ -25,6 +25,8 @@ from llm_bridge.tasks.base import base_rate_floor, run_without_labels
 from llm_bridge.training.settings import RATES
 from sharpening.metrics import group_metrics
 
+PROMPTS = 128
+"""Evaluation prompts whose greedy answers are watched."""
 STEPS, GROWTH, HELD = 14, 1.5, 0.97
 """At most fourteen steps that grow by half each: displacement rises by a factor of 580. While HELD of the
 answers still stand, nothing can be read between two steps, and the next one grows by half twice.
@@ -94,7 +96,7 @@ def run_pilot(
     first_rate: float,
     steps: int = STEPS,
     growth: float = GROWTH,
-    prompts: int = 128,
+    prompts: int = PROMPTS,
     cost=None,
     progress=None,
 ) -> Pilot:

@@ -71,6 +71,8 @@ class RetentionCurve:
         return Trajectory(steps, metrics, floor=self.floor, source="predicted", settings={"voice": "radius"})
 
 
+PROMPTS, GRADIENT_PROMPTS = 128, 64
+"""Evaluation prompts that are asked, and training prompts whose gradients are taken."""
 NOISE = np.concatenate([[0.0], np.geomspace(1e-3, 0.128, 15)])
 """Standard deviations of the noise that is added to every weight, a factor √2 apart."""
 
@@ -81,9 +83,9 @@ def probe_model(
     settings,
     *,
     progress=None,
-    prompts: int = 128,
+    prompts: int = PROMPTS,
     rollouts: int = 64,
-    gradient_prompts: int = 64,
+    gradient_prompts: int = GRADIENT_PROMPTS,
     noise_prompts: int | None = None,
     draws: int = 3,
     noise=NOISE,

@@ -207,9 +207,9 @@ class _Check:
         try:
             rows, found = start(), []
             for parents, tokens in zip(self.PARENTS, self.tokens, strict=True):
-                found.append(rows.logits)
+                found.append(rows.logits.cpu())
                 rows.extend(torch.tensor(parents), torch.tensor(tokens))
-            found.append(rows.logits)
+            found.append(rows.logits.cpu())
         # A way that a model does not know fails in ways of its own.
         except Exception:
             return False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from llm_bridge.console.heartbeat import beat
 from llm_bridge.models.prompt_ids import check_tokens, padding_id, prompt_token_ids
 from llm_bridge.models.stop_strings import before_stop, stop_strings
 from llm_bridge.sampling.batching import Batching, batching
@@ -26,6 +27,9 @@ from llm_bridge.sampling.rows import (
     prefix_cache,
 )
 from sharpening.errors import InputError
+
+LOGITS = 2**24
+"""Logits from which tokens are drawn at once: 128 MiB in float64."""
 
 
 @dataclass
@@ -214,6 +218,7 @@ class _Sampler:
             column = torch.full_like(node, -1)
             column[alive] = token
             columns.append(column)
+            beat("token", step + 1, self.max_new_tokens)
             scores.append(torch.zeros(len(node)).masked_scatter(alive, score))
             alive = alive & ~torch.isin(column, self.ends)
             if self.stops is not None and alive.any():
@@ -232,26 +237,50 @@ class _Sampler:
         return [drawn[group] for group in groups], [scored[group] for group in groups]
 
     def _draw(self, logits, node, uniforms):
-        """One token for each rollout, by inverse CDF from its node's distribution: (tokens,
-        log-probabilities).
-        """
-        log_probs = (logits / self.temperature).log_softmax(-1)
+        """One token for each rollout: (tokens, log-probabilities), on the CPU."""
         if self.greedy:
-            token = log_probs.argmax(-1)[node]
-            return token, log_probs[node, token]
-        # Rollouts of one node fill one row of `wanted`, so that each cumulative sum is searched once.
-        order = node.argsort(stable=True)
-        counts = torch.bincount(node, minlength=len(logits))
-        slot = torch.arange(len(node)) - (counts.cumsum(0) - counts)[node[order]]
-        wanted = torch.zeros((len(logits), int(counts.max())), dtype=torch.float64)
-        wanted[node[order], slot] = uniforms[order]
-        cumulative = log_probs.double().exp().cumsum(-1)
-        found = torch.searchsorted(cumulative, wanted * cumulative[:, -1:], right=True).clamp(
-            max=logits.shape[1] - 1
-        )
-        token = torch.empty_like(node)
-        token[order] = found[node[order], slot]
-        return token, log_probs[node, token]
+            log_probs = (logits / self.temperature).log_softmax(-1)
+            token = log_probs.argmax(-1)
+            return token.cpu()[node], log_probs.gather(1, token[:, None])[:, 0].cpu()[node]
+        return draw(logits, node, uniforms, self.temperature)
+
+
+def draw(logits, node, uniforms, temperature: float = 1.0, most: int = LOGITS):
+    """One token for each rollout, by inverse CDF in float64 from its node's distribution: (tokens,
+    log-probabilities), on the CPU.
+
+    logits (nodes, vocabulary), on any device, where all that is as long as the vocabulary stays; node, uniforms
+    (rollouts,), on the CPU: the row from which each draws, and the number in 0..1 that picks its token. At most
+    `most` logits are worked on at once, which changes nothing.
+    """
+    if logits.device.type == "mps":
+        logits = logits.cpu()  # which has no float64
+    # Rollouts of one node fill one row of `wanted`, so that each cumulative sum is searched once.
+    order = node.argsort(stable=True)
+    counts = torch.bincount(node, minlength=len(logits))
+    slot = torch.arange(len(node)) - (counts.cumsum(0) - counts)[node[order]]
+    wanted = torch.zeros((len(logits), int(counts.max())), dtype=torch.float64)
+    wanted[node[order], slot] = uniforms[order]
+    parts = zip(_blocks(logits, most), _blocks(wanted.to(logits.device), most, logits.shape[1]), strict=True)
+    found = [_inverse_cdf(block, numbers, temperature) for block, numbers in parts]
+    tokens, scores = (torch.cat(column).cpu()[node[order], slot] for column in zip(*found, strict=True))
+    token, score = torch.empty_like(node), torch.empty(len(node), dtype=scores.dtype)
+    token[order], score[order] = tokens, scores
+    return token, score
+
+
+def _blocks(table, most: int, width: int | None = None):
+    """Rows in parts of at most `most` numbers, were each row `width` long; one row at least."""
+    return table.split(max(1, most // (width or table.shape[1])))
+
+
+def _inverse_cdf(logits, wanted, temperature: float):
+    """(tokens, log-probabilities), each of wanted's shape, (nodes, draws of a node)."""
+    log_probs = (logits / temperature).log_softmax(-1)
+    cumulative = log_probs.double().exp().cumsum(-1)
+    found = torch.searchsorted(cumulative, wanted * cumulative[:, -1:], right=True)
+    found = found.clamp(max=logits.shape[1] - 1)
+    return found, log_probs.gather(1, found)
 
 
 def _common_prefix(prompt_ids) -> int:
@@ -303,7 +332,7 @@ def _score(model, tokenizer, pairs, temperature):
         use_cache=True,
         **last_logits_only(model),
     )
-    logits = first.logits[:, -1:].float().cpu()[owner]
+    head = _picked(first.logits[:, -1].float()[owner.to(device)][:, None], continuation[:, :1], temperature)
     if tail > 1:
         cache = first.past_key_values
         cache.batch_select_indices(owner.to(device))
@@ -317,6 +346,15 @@ def _score(model, tokenizer, pairs, temperature):
             past_key_values=cache,
             use_cache=True,
         )
-        logits = torch.cat([logits, rest.logits.float().cpu()], 1)
-    log_probs = (logits / temperature).log_softmax(-1).gather(2, continuation[..., None])[..., 0]
-    return torch.where(counted.bool(), log_probs, 0.0).sum(1)
+        head = torch.cat([head, _picked(rest.logits.float(), continuation[:, 1:], temperature)], 1)
+    return torch.where(counted.bool(), head, 0.0).sum(1)
+
+
+def _picked(logits, tokens, temperature: float, most: int = LOGITS):
+    """Log-probabilities of these tokens, (sequences, positions), on the CPU; at most `most` logits at once."""
+    step = max(1, most // max(1, logits[0].numel()))
+    found = [
+        (part / temperature).log_softmax(-1).gather(2, own.to(part.device)[..., None])[..., 0]
+        for part, own in zip(logits.split(step), tokens.split(step), strict=True)
+    ]
+    return torch.cat(found).cpu()

@@ -1,7 +1,7 @@
 """Sequences that grow by one token at a time, and the logits of their next tokens: with a key-value cache and padding,
 with a cache alone, or with neither.
 
-Each kind has `logits`, (rows, vocabulary) float32 on the CPU, `positions`, what it ran through the network so far, and
+Each kind has `logits`, (rows, vocabulary) float32 on the model's device, `positions`, what it ran through the network so far, and
 `extend(parent, token)`: row i becomes row parent[i] followed by token[i].
 """
 
@@ -77,7 +77,7 @@ class PaddedRows:
             use_cache=True,
             **self.options,
         )
-        self.logits, self.cache = output.logits[:, -1].float().cpu(), output.past_key_values
+        self.logits, self.cache = output.logits[:, -1].float(), output.past_key_values
 
 
 class EqualRows:
@@ -100,7 +100,7 @@ class EqualRows:
 
     def _run(self, ids, cache):
         output = self.model(input_ids=ids.to(self.model.device), use_cache=True, **cache, **self.options)
-        self.logits, self.cache = output.logits[:, -1].float().cpu(), getattr(output, self.name)
+        self.logits, self.cache = output.logits[:, -1].float(), getattr(output, self.name)
 
 
 class PlainRows:

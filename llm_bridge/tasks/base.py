@@ -97,8 +97,15 @@ class Task(ABC):
         return self.equivalent(problem.answer, label)
 
     def settled(self, completion: str) -> bool:
-        """True only if no continuation of the text can change `extract`; False says nothing."""
+        """True only if no continuation of the text can change `extract`, so that every continuation is settled too;
+        False says nothing.
+        """
         return False
+
+    @property
+    def settles(self) -> bool:
+        """Whether `settled` ever says so; where it does not, nothing need be asked."""
+        return type(self).settled is not Task.settled
 
     @property
     def labelled(self) -> bool:

@@ -94,7 +94,11 @@ class AskedTask(Task):
         return self.base.extract(before_stop(completion, self.stop))
 
     def settled(self, completion: str) -> bool:
-        return self.base.settled(before_stop(completion, self.stop))
+        return any(stop in completion for stop in self.stop) or self.base.settled(completion)
+
+    @property
+    def settles(self) -> bool:
+        return bool(self.stop) or self.base.settles
 
     def equivalent(self, first: str, second: str) -> bool | None:
         return self.base.equivalent(first, second)

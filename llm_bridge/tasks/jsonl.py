@@ -88,6 +88,8 @@ class JsonlTask(Task):
         ]
         self._loaded = distinct_problems(self, every)
         self.notes = [*repeats_note(self.name, len(every), len(self._loaded)), *_fields_note(self.name, rows)]
+        if len(self._loaded) <= self.default_eval_prompts:
+            self.default_eval_prompts = max(1, len(self._loaded) // 2)
         without = "" if answers else " without true answers"
         self.description = (
             f"{len(self._loaded)} problems{without} from {self.path.name}, answers read by"

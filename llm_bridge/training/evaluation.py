@@ -3,6 +3,7 @@ allow.
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,20 @@ def _log_sum(log_masses) -> float:
 
 def _log_share(count: int, draws: int) -> float:
     return math.log(count / draws) if count >= FREQUENT else -math.inf
+
+
+def deciding_tokens(task, tokenizer, tokens: list[int]) -> tuple[int, ...]:
+    """The shortest prefix of a completion after which no continuation changes the answer: its mass includes all of
+    them. What is settled stays so, so halving finds it: log₂ of the length many prefixes are read, and none of a task
+    that never settles.
+    """
+    if not task.settles or len(tokens) < 2:
+        return tuple(tokens)
+
+    def settled(length: int) -> bool:
+        return task.settled(tokenizer.decode(tokens[:length], skip_special_tokens=True))
+
+    return tuple(tokens[: bisect_left(range(1, len(tokens)), True, key=settled) + 1])
 
 
 class Evaluator:
@@ -253,7 +268,7 @@ class Evaluator:
             zip(rows, drawn.token_ids, drawn.token_log_probs, strict=True)
         ):
             for label, ids, log_probs in zip(row, tokens, scores, strict=True):
-                deciding = self._deciding_tokens(ids)
+                deciding = deciding_tokens(self.task, self.tokenizer, ids)
                 seen.setdefault((prompt, label), {})[deciding] = sum(log_probs[: len(deciding)])
         counts = {(prompt, label): row.count(label) for prompt, row in enumerate(rows) for label in set(row)}
         before = {key: initial.answers[key[0]].get(key[1], 0) for key in seen}
@@ -291,12 +306,3 @@ class Evaluator:
             for key, found in seen.items()
         }
         return now, then
-
-    def _deciding_tokens(self, tokens: list[int]) -> tuple[int, ...]:
-        """The shortest prefix after which no continuation changes the answer: its mass includes all of
-        them.
-        """
-        for length in range(1, len(tokens)):
-            if self.task.settled(self.tokenizer.decode(tokens[:length], skip_special_tokens=True)):
-                return tuple(tokens[:length])
-        return tuple(tokens)

@@ -4,7 +4,10 @@ import io
 
 import pytest
 
+from llm_bridge import load_model
+from llm_bridge.console.heartbeat import beat, listening
 from llm_bridge.console.progress import NullProgress, PlainProgress, format_seconds, terminal_progress
+from llm_bridge.sampling.rollouts import sample
 
 
 @pytest.fixture
@@ -75,3 +78,27 @@ def test_bars_on_a_terminal():
 )
 def test_times(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_a_long_step_is_heard_of_and_a_short_one_is_not():
+    stream, now = io.StringIO(), [0.0]
+    progress = PlainProgress(stream, interval=10.0, clock=lambda: now[0])
+    with listening(progress.beat):
+        beat("token", 1, 64)
+        progress.start("probe: pilot", 14).advance(3)
+        for second in range(0, 25):
+            now[0] = float(second)
+            beat("token", second + 1, 64)
+    beat("token", 64, 64)
+    assert stream.getvalue().splitlines() == [
+        "probe: pilot 4 of 14: token 11 of 64, 10 s so far",
+        "probe: pilot 4 of 14: token 21 of 64, 20 s so far",
+    ]
+
+
+def test_the_sampler_beats_once_a_token():
+    loaded, heard = load_model("addition-uncertain"), []
+    with listening(lambda *said: heard.append(said)):
+        drawn = sample(loaded.model, loaded.tokenizer, ["1+1="], rollouts=2, max_new_tokens=5)
+    longest = max(map(len, drawn.token_ids[0]))
+    assert heard == [("token", step + 1, 5) for step in range(longest)]

@@ -164,3 +164,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         get_task(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         get_task("folder/a\0b.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("lines", "evaluated"), [(1, 1), (2, 1), (64, 32), (256, 128), (257, 256), (600, 256)]
+)
+def test_a_small_file_leaves_prompts_to_train_on(tmp_path, lines, evaluated):
+    task = get_task(write(tmp_path / "t.jsonl", *({"prompt": f"{i}?", "answer": i} for i in range(lines))))
+    assert task.default_eval_prompts == evaluated
+    if lines > 1:
+        assert [len(part) for part in task.split(evaluated)] == [lines - evaluated, evaluated]
