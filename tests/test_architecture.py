@@ -3,11 +3,11 @@
 import ast
 import importlib
 import json
+import os
 import pkgutil
 import re
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -224,7 +224,7 @@ def run(command):
 
 
 def fastest(arguments, limit, tries=5):
-    """Run until one run beats the limit, at most five times: the claim is about the program, not about a busy
+    """Seconds of processor time, the best of at most five runs: the claim is about the program, not about a busy
     machine.
     """
     script = Path(sys.executable).with_name("sharpening")
@@ -235,9 +235,11 @@ def fastest(arguments, limit, tries=5):
     )
     times = []
     while len(times) < tries and min(times, default=limit) >= limit:
-        start = time.perf_counter()
+        start = os.times()
         done = run([*command, *arguments])
-        times.append(time.perf_counter() - start)
+        now = os.times()
+        spent = now.children_user - start.children_user + now.children_system - start.children_system
+        times.append(spent)
     return done, min(times)
 
 

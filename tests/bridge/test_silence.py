@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_bridge import Pilot, RunSettings
-from llm_bridge.forecast.attractors import Attractor
+from llm_bridge import Attractor, Pilot, RunSettings
 from llm_bridge.forecast.silence import CONFIDENCE, signal_bound, silence_reasons
 from llm_bridge.forecast.words import constant_end, constant_told
-from sharpening.population import Population
+from sharpening import Population
 
 
 def pilot(kind: str, value, silent: bool = False) -> Pilot:
