@@ -34,7 +34,24 @@ UPDATES = (KLProx, NaturalGradient, SoftmaxGradient, GRPO)
 # a tolerance is at most this part of the axis: simulated chances need most of it, computed points none
 CLOSEST = 1 / 7
 # no update's direction is drawn
-NO_UPDATE = {"S7a", "S7b", "S11", "F1", "F3", "F5", "U4", "X3", "C3", "C5", "C8", "N4", "N5", "N10", "N11", "N12"}
+NO_UPDATE = {
+    "S7a",
+    "S7b",
+    "S11",
+    "F1",
+    "F3",
+    "F5",
+    "U4",
+    "X3",
+    "C3",
+    "C5",
+    "C8",
+    "N4",
+    "N5",
+    "N10",
+    "N11",
+    "N12",
+}
 EITHER_WAY = {"S14", "N6"}  # ties and driftless walks look the same backwards
 SLOW = {"S6", "F2", "X4", "C1"}  # each has a wrong formula of its own below
 
