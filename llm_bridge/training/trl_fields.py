@@ -34,8 +34,12 @@ OURS = (
     " vllm_gpu_memory_utilization vllm_tensor_parallel_size vllm_server_base_url vllm_server_host"
     " vllm_server_port vllm_server_timeout vllm_max_model_length vllm_enable_sleep_mode overwrite_output_dir"
     " do_train do_eval dataset_train_split dataset_test_split dataset_config model_init_kwargs"
+    " dtype attn_implementation bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage"
+    " ignore_bias_buffers"
 ).split()
-"""Fields that a run of this package decides itself: what is written where, how often, and by which engine."""
+"""Fields that a run of this package decides itself: what is written where, how often, by which engine, and how
+weights are loaded (as they are stored).
+"""
 
 ADAPTER = (
     "use_peft lora_r lora_alpha lora_dropout lora_target_modules lora_target_parameters"
@@ -47,6 +51,7 @@ CHOSEN = ("loss_type", "scale_rewards", "importance_sampling_level", "multi_obje
 """Fields that hold one of a few words, which TRL names in their help."""
 
 REFUSED = {
+    "model_revision": "a model is loaded from a folder, a file, or as the hub has it",
     "load_in_8bit": "weights in 8 bits need a loader of their own",
     "load_in_4bit": "weights in 4 bits need a loader of their own",
     "trust_remote_code": "code that comes with a model is never run",
@@ -85,7 +90,7 @@ def check_names(given: dict, argument: str) -> None:
                 f"Did you mean {close[0]}?" if close else "Remove it, or correct its name",
             )
     for name, why in REFUSED.items():
-        if given.get(name):
+        if given.get(name) and (name, given[name]) != ("model_revision", "main"):
             raise InputError(
                 argument,
                 f"{name}: {given[name]}",

@@ -6,7 +6,7 @@ import pytest
 from cli_helpers import invoke
 
 from llm_bridge import RunSettings, TaskReward, forecast_model, get_task, measure
-from llm_bridge.training.trl_fields import short_settings, typed
+from llm_bridge.training.trl_fields import ADAPTER, OURS, REFUSED, SHORT, known_fields, short_settings, typed
 from sharpening import InputError
 
 YAML = """
@@ -168,3 +168,28 @@ def test_all_vote_and_some_are_learnt_from(tmp_path):
             RunSettings(rollouts=8, train_rollouts=wrong)
     told = forecast_model("addition-weak", task, settings)
     assert any("votes of 8 completions of which 4 are learnt from" in reason for reason in told.reasons)
+
+
+def test_no_field_of_trl_is_dropped_without_a_word():
+    """A field is a setting here, makes an adapter, is refused, is told to be unused, or reaches GRPOConfig."""
+    import dataclasses
+
+    from trl import GRPOConfig
+
+    reach = {field.name for field in dataclasses.fields(GRPOConfig)} | {
+        "model_name_or_path",
+        "dataset_name",
+        "reward_funcs",
+    }
+    assert [name for name in known_fields() if name not in {*reach, *SHORT, *OURS, *ADAPTER, *REFUSED}] == []
+
+
+def test_another_revision_of_a_model_is_refused_and_the_main_one_is_not():
+    with pytest.raises(InputError, match="model_revision"):
+        typed({"model_revision": "v2"}, "c")
+    assert typed({"model_revision": "main"}, "c") == {"model_revision": "main"}
+    assert short_settings({"dtype": "bfloat16", "attn_implementation": "sdpa"}, "c") == (
+        {},
+        {},
+        ["dtype", "attn_implementation"],
+    )
