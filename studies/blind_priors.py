@@ -15,18 +15,20 @@ QUALITIES = {
         "a wrong rule for part of the prompts, 15 % label noise",
         {"noise": 0.15, "misconception": True},
     ),
-    "early": ("clean labels, stopped after a quarter of the steps", {}),
+    "early": ("clean labels, stopped early", {}),
 }
 LAYERS, WIDTHS = (2, 1, 2, 1, 3, 2, 1), (64, 64, 64, 96, 64)
 STEPS, BATCH = 800, 64
-LONG = {"chat-addition": 0.6, "running-sum": 0.75}
-"""Share of the steps that tasks with long texts get, so that each prior takes about half a minute."""
+LENGTHS = {"running-sum": 0.75, "chat-addition": 1.25, "subtraction": 2.5, "sequence": 2.5, "product": 2.5}
+"""Shares of STEPS: fewer where texts are long, more where a task is learnt late."""
+EARLY, BRIEF = 200, {"running-sum": 150, "chat-addition": 120}
+"""Steps of a prior that is stopped early, and where texts are long."""
 
 
 def _recipe(number: int, task: str, quality: str, **changes) -> Recipe:
     about, taught = QUALITIES[quality]
     architecture = ARCHITECTURES[number % len(ARCHITECTURES)]
-    steps = STEPS * LONG.get(task, 1.0) * (0.25 if quality == "early" else 1.0)
+    steps = BRIEF.get(task, EARLY) if quality == "early" else STEPS * LENGTHS.get(task, 1)
     made = {
         "name": f"{task}-{architecture.replace('_', '')}-{quality}",
         "task": task,
