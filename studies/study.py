@@ -249,6 +249,6 @@ def _small(document: dict) -> dict:
 
 
 def _changed(settings: dict) -> dict:
-    """The settings that differ from the defaults, and the seed."""
+    """The settings that differ from the defaults, and the seed; what TRL made of them is left to the run's folder."""
     defaults = RunSettings().as_dict()
-    return {name: value for name, value in settings.items() if name == "seed" or value != defaults[name]}
+    return {name: settings[name] for name in defaults if name == "seed" or settings[name] != defaults[name]}
