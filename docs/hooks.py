@@ -270,11 +270,11 @@ def _number(value) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def forecast_quality() -> str:
+def forecast_quality(result: str = "left_out") -> str:
     """How the law and its baselines, fitted by the same survival model, do on priors of which a fit has seen
-    neither the task nor the architecture.
+    neither the task nor the architecture: those of the ground truth, or the blind ones ("blind_score").
     """
-    told = load_result("left_out")["criteria"]
+    told = load_result(result)["criteria"]
     rows = []
     for criterion, laws in told.items():
         for name, one in laws.items():
@@ -300,15 +300,39 @@ def forecast_quality() -> str:
     return markdown_table(head, rows)
 
 
-def forecast_fates() -> str:
-    """How often the fate of a run was named, doubly left out."""
+def forecast_fates(result: str = "left_out") -> str:
+    """How often the fate of a run was named, doubly left out or on the blind priors."""
     rows = [
         [kind, *(_number(one[name]) for name in ("right", "most_frequent", "brier", "constant_brier"))]
-        for kind, one in load_result("left_out")["fates"].items()
+        for kind, one in load_result(result)["fates"].items()
     ]
     return markdown_table(
         ["half-life told", "fate named", "the most frequent one", "Brier score", "of the constant"], rows
     )
+
+
+def blind_priors() -> str:
+    """The blind priors by task: how many, how right, how many runs, and how many of them lost half."""
+    result, tasks = load_result("blind"), {}
+    for prior in result["priors"]:
+        tasks.setdefault(prior["task"], []).append(prior)
+    rows = []
+    for task, priors in tasks.items():
+        names = {prior["prior"] for prior in priors}
+        mine = [run["times"]["half_life"] for run in result["runs"] if run["model"] in names]
+        right = sorted(prior["probe"]["prior"]["accuracy"] for prior in priors)
+        rows.append(
+            [
+                task,
+                ", ".join(sorted({prior["architecture"] for prior in priors})),
+                len(priors),
+                " ".join(f"{one:.2f}" for one in right),
+                len(mine),
+                sum(when is not None and when[1] is not None for when in mine),
+            ]
+        )
+    head = ["task", "architectures", "priors", "their accuracies", "runs", "lost half"]
+    return markdown_table(head, rows)
 
 
 def forecast_tried() -> str:
@@ -468,6 +492,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "forecast_fates": forecast_fates,
     "forecast_held_out": forecast_held_out,
     "forecast_tried": forecast_tried,
+    "blind_priors": blind_priors,
+    "blind_quality": lambda: forecast_quality("blind_score"),
+    "blind_fates": lambda: forecast_fates("blind_score"),
     "smollm2_chances": smollm2_chances,
     "smollm2_brackets": smollm2_brackets,
     "smollm2_fall": smollm2_fall,

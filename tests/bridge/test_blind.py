@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 
 import studies.blind as blind
+from llm_bridge import RunSettings
 from llm_bridge.tasks.base import base_rate_floor
 from studies.blind import BLIND, rates, runs, times
 from studies.blind_priors import ARCHITECTURES, BLIND_PRIORS, QUALITIES, fresh_blind_model
+from studies.blind_score import blind_groups
 from studies.blind_tasks import BLIND_TASKS
 from studies.priors import PRIORS
+from studies.study import load_result
 
 
 @pytest.mark.parametrize("name", BLIND_TASKS)
@@ -115,3 +118,29 @@ def test_a_prior_is_built_probed_measured_and_collected(tmp_path, monkeypatch):
     result = BLIND.collect(tmp_path)
     assert result["runs"] == [record] and result["priors"][0]["prior"] == name
     assert result["priors"][0]["probe"] == features
+
+
+class TestResult:
+    """The committed result: no run of a prior that was not probed, and times that its curves bear out."""
+
+    def test_every_run_has_features_and_the_rates_follow_the_rule(self):
+        result = load_result("blind")
+        priors = {prior["prior"]: prior for prior in result["priors"]}
+        assert len(priors) >= 60 and len(result["runs"]) >= 100
+        for run in result["runs"]:
+            stated = rates(priors[run["model"]]["probe"])
+            chosen = RunSettings(**run["settings"]).learning_rate
+            assert chosen == stated[result["rates"].index(run["label"].split()[1])]
+
+    def test_times_are_those_of_the_curves(self):
+        for run in load_result("blind")["runs"]:
+            assert run["times"] == times(run)
+            assert run["curve"]["step"][:3] == [0, 1, 2]
+
+    def test_all_of_it_is_scored(self):
+        found, silent = blind_groups(load_result("blind"))
+        assert (
+            len(found) + len(silent)
+            >= len(load_result("blind")["runs"])
+            == load_result("blind_score")["runs"]
+        )
