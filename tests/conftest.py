@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -40,6 +41,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 def pytest_configure(config):
+    """Where the shell that started this in the background had Ctrl-C ignored, commands in subprocesses would too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    one_thread()
+
+
+def one_thread():
     """Torch reads OMP_NUM_THREADS when it loads; where a plugin loaded it earlier, say it again."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

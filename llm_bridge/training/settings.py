@@ -58,7 +58,7 @@ class RunSettings:
     eval_prompts: int = 256
     mask_truncated_completions: bool = False
     eval_early: bool = False
-    config: dict = field(default_factory=dict)
+    config: dict = field(default_factory=dict, hash=False)
     train_rollouts: int | None = None
 
     def __post_init__(self):

@@ -226,6 +226,8 @@ class TestModelNames:
             str(tmp_path),
             "--task",
             "addition",
+            "--learning-rate",
+            "1e-4",
             "--output",
             str(tmp_path / "run"),
         ]

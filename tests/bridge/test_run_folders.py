@@ -375,7 +375,8 @@ class TestContext:
     def test_prompts_and_completions_beyond_it_are_refused_with_the_numbers(self, tmp_path):
         model = save(random_model("llama"), tmp_path / "model")
         for command in ("measure", "forecast", "compare"):
-            result = invoke(command, model, "--task", "addition", "--max-new-tokens", 60, "--eval-prompts", 4)
+            rest = ("--max-new-tokens", 60, "--eval-prompts", 4, "--learning-rate", 1e-4)
+            result = invoke(command, model, "--task", "addition", *rest)
             assert_refused(result, "`max_new_tokens` is 60", "holds 64", "--max-new-tokens 58")
 
     def test_what_just_fits_is_measured(self, tmp_path):

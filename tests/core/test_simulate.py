@@ -230,7 +230,7 @@ def test_bad_settings_are_refused_by_name(argument):
 
 def test_rewards_updates_and_labels_that_do_not_fit_are_refused():
     for reward, update, population in (
-        ("majority", "grpo", PRIOR),
+        ("majority", "adam", PRIOR),
         ("votes", GRPO(), PRIOR),
         ("true", GRPO(), PRIOR.replace(correct=None)),
     ):
