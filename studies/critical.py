@@ -7,9 +7,11 @@ A learning rate kills if half of what reward accuracy has above its floor is los
 (`half_life`).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from llm_bridge import RunSettings
+from studies import capitals
 from studies.capitals import MODEL, SEEDS
 from studies.study import RESULTS, TRAINING, made_with, task_of
 
@@ -24,17 +26,8 @@ def settings(learning_rate: float, seed: int) -> RunSettings:
     """64 countries in training, 8 a step, 8 rollouts, 20 steps; 24 other countries evaluated every 5
     steps.
     """
-    return RunSettings(
-        learning_rate=learning_rate,
-        seed=seed,
-        prompts_per_step=8,
-        rollouts=8,
-        dataset_size=64,
-        max_steps=20,
-        eval_every=5,
-        eval_prompts=24,
-        max_new_tokens=3,
-        criterion="half_life",
+    return replace(
+        capitals.settings(learning_rate, seed), max_steps=20, eval_prompts=24, criterion="half_life"
     )
 
 

@@ -23,7 +23,7 @@ from sharpening.simulation.devices import share_out
 from sharpening.simulation.loop import run_loop
 from sharpening.simulation.plan import Plan
 from sharpening.simulation.precision import precision_context
-from sharpening.simulation.settings import Settings
+from sharpening.simulation.settings import Settings, plain_settings
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import Update, get_update
 
@@ -177,8 +177,8 @@ def _simulate(
     floor = None if population.correct is None else evaluated.base_rate_floor
     told = dataclasses.asdict(settings) | {
         "reward": reward.spec,
-        "update": _plain(update),
-        "coupling": _plain(population.coupling),
+        "update": plain_settings(update),
+        "coupling": plain_settings(population.coupling),
     }
     return [
         Trajectory(
@@ -236,11 +236,3 @@ def _seed(key) -> int | list[int]:
         if isinstance(key, (int, np.integer))
         else np.asarray(jax.random.key_data(_key(key))).tolist()
     )
-
-
-def _plain(value: object) -> dict:
-    fields = (
-        dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else {}
-    )
-    fields = {name: item.item() if hasattr(item, "item") else item for name, item in fields.items()}
-    return {"name": getattr(value, "name", type(value).__name__)} | fields

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ from sharpening.rewards.asking import check_form, check_labelled
 from sharpening.simulation.plan import Plan
 from sharpening.simulation.sampling import epoch_schedule
 from sharpening.updates import Update
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 METHODS = ("exact", "sampled", "mean_field")
 OPTIMIZERS = ("sgd", "adam")
@@ -175,3 +178,17 @@ def check_hashable(reward: Reward) -> None:
 def rephrasings(population: Population, reward: Reward) -> int:
     """How many prompts a step takes together: the wordings of a question, where the reward compares them."""
     return population.rephrasings if "questions" in reward.card.needs else 1
+
+
+def plain_settings(value: object) -> dict:
+    """An update, objective or coupling as plain data: its name and its fields, those of dataclasses inside too."""
+    names = [field.name for field in fields(value)] if _is_record(value) else []
+    told = {name: getattr(value, name) for name in names}
+    return {"name": getattr(value, "name", type(value).__name__)} | {
+        name: plain_settings(item) if _is_record(item) else item.item() if hasattr(item, "item") else item
+        for name, item in told.items()
+    }
+
+
+def _is_record(value: object) -> TypeGuard[DataclassInstance]:
+    return is_dataclass(value) and not isinstance(value, type)

@@ -14,7 +14,7 @@ from sharpening.rewards import Reward, get_reward
 from sharpening.rewards.asking import check_form, check_labelled
 from sharpening.simulation.blame import check_finite
 from sharpening.simulation.precision import precision_context
-from sharpening.simulation.settings import Settings, check_hashable
+from sharpening.simulation.settings import Settings, check_hashable, plain_settings
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.trees.leaf_rewards import check_of_one_sequence, reads_sequences
 from sharpening.trees.loop import run_tree_loop
@@ -91,8 +91,8 @@ def train_tree(
         )
     told = {
         "reward": None if reward is None else get_reward(reward).spec,
-        "update": _plain(update),
-        "coupling": _plain(tree.coupling),
+        "update": plain_settings(update),
+        "coupling": plain_settings(tree.coupling),
     }
     reward = get_reward("majority" if reward is None else reward)
     _check(tree, reward, update, settings)
@@ -176,20 +176,3 @@ def _plan(tree: TreePopulation, reward: Reward, update, settings: Settings) -> T
         keeps_previous="previous_log_probs" in reward.card.needs,
         update=update if jax.tree_util.all_leaves([update]) else None,
     )
-
-
-def _plain(value: object) -> dict:
-    fields = (
-        {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        if dataclasses.is_dataclass(value)
-        else {}
-    )
-
-    def plain(item):
-        return (
-            _plain(item) if dataclasses.is_dataclass(item) else item.item() if hasattr(item, "item") else item
-        )  # noqa: E731
-
-    return {"name": getattr(value, "name", type(value).__name__)} | {
-        name: plain(item) for name, item in fields.items()
-    }
