@@ -168,20 +168,19 @@ def read_file(path: Path, answer_pattern: str | None, renames: dict[str, str] | 
     Raises InputError if columns are renamed in a file that has no rows of metrics.
     """
     check_file(path)
-    log = _rows_of(path, renames)
+    own, suffix = format_of(path), path.suffix.lower()
+    document = _json(path) if own is None and suffix == ".json" else None
+    log = None if own else _rows_of(path, suffix, document, renames)
     if log is not None:
         return log
     if renames:
         rule = "columns are renamed in rows of metrics, and this file holds none"
         raise InputError("map", ", ".join(renames), rule, "Leave --map out")
-    return _other(path, answer_pattern)
+    return own.read(path, answer_pattern) if own else _other(path, suffix, document, answer_pattern)
 
 
-def _rows_of(path: Path, renames: dict[str, str] | None) -> RunLog | None:
+def _rows_of(path: Path, suffix: str, document, renames: dict[str, str] | None) -> RunLog | None:
     """The RunLog of a file of rows of metrics; None if it is none."""
-    if format_of(path) is not None:
-        return None
-    suffix = path.suffix.lower()
     if is_events(path):
         return read_events([path], renames)
     if suffix == ".wandb":
@@ -191,29 +190,24 @@ def _rows_of(path: Path, renames: dict[str, str] | None) -> RunLog | None:
     if suffix == ".parquet":
         return None
     if suffix == ".json":
-        return _rows_document(path, renames)
+        return _rows_document(document, path, renames)
     if is_console(path):
         return read_console(path, renames)
     first = next(jsonl_rows(path, {}), {})
     return None if {"input", "output"} <= set(first) else read_jsonl(path, renames)
 
 
-def _other(path: Path, answer_pattern: str | None) -> RunLog:
-    if (own := format_of(path)) is not None:
-        return own.read(path, answer_pattern)
-    suffix = path.suffix.lower()
-    suffix = path.suffix.lower()
+def _other(path: Path, suffix: str, document, answer_pattern: str | None) -> RunLog:
     if suffix == ".parquet":
         beside = path.parent.parent if path.parent.name == "completions" else path.parent
         known = logged_rewards(_trainer_state(beside)[1])
         return groups_log(read_trl([path]), f"TRL completions {path.name}", answer_pattern, known)
     if suffix == ".json":
-        return _document(path)
+        return _document(document, path)
     return groups_log(read_verl([path]), f"verl rollouts {path.name}", answer_pattern)
 
 
-def _rows_document(path: Path, renames: dict[str, str] | None) -> RunLog | None:
-    data = _json(path)
+def _rows_document(data, path: Path, renames: dict[str, str] | None) -> RunLog | None:
     if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
         return rows_log(lambda: data, f"JSON {path.name}", path=path, renames=renames)
     if isinstance(data, dict) and not data.get("rows") and data.get("log_history"):
@@ -221,8 +215,7 @@ def _rows_document(path: Path, renames: dict[str, str] | None) -> RunLog | None:
     return None
 
 
-def _document(path: Path) -> RunLog:
-    data = _json(path)
+def _document(data, path: Path) -> RunLog:
     if isinstance(data, dict):
         if isinstance(data.get("rows"), list) and data["rows"]:
             return read_monitor(data, path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_bridge.logs.finding import Finding
-from llm_bridge.logs.run_log import DISTINCT, NARROWED, RunLog, Series
+from llm_bridge.logs.run_log import DISTINCT, RunLog, Series, fewer
 
 WINDOW = 5
 """Values at the start and at the end that are averaged; fewer in a log of fewer than 20."""
@@ -46,9 +46,9 @@ def window_of(count: int) -> int:
     return max(1, min(WINDOW, count // 4))
 
 
-def moving(series: Series, until: int | None = None) -> np.ndarray:
-    """Means of the last `window_of` values, at each of them up to step `until`."""
-    values = np.array([series.values[step] for step in series.steps if until is None or step <= until])
+def moving(series: Series) -> np.ndarray:
+    """Means of the last `window_of` values, at each of them."""
+    values = series.array
     width = window_of(len(values))
     sums = np.concatenate([[0.0], np.cumsum(values)])
     return (sums[width:] - sums[:-width]) / width if len(values) else values
@@ -66,12 +66,13 @@ def saturation(log: RunLog) -> Saturation | None:
     if agreement is None:
         return _explosion(log)
     name, series = agreement
-    ratio = odds(moving(series)) / odds(moving(series)[0])
-    if moving(series)[-1] < SATURATED or ratio[-1] < ODDS:
+    means = moving(series)
+    ratio = odds(means) / odds(means[0])
+    if means[-1] < SATURATED or ratio[-1] < ODDS:
         return _explosion(log)
     steps = series.steps[window_of(len(series)) - 1 :]
-    since = steps[int(np.flatnonzero((ratio < ODDS) | (moving(series) < SATURATED))[-1]) + 1]
-    told = f"{name} goes from {moving(series)[0]:.2f} to {moving(series)[-1]:.3f}, since step {since}"
+    since = steps[int(np.flatnonzero((ratio < ODDS) | (means < SATURATED))[-1]) + 1]
+    told = f"{name} goes from {means[0]:.2f} to {means[-1]:.3f}, since step {since}"
     second, against = second_signs(log), _against(log)
     if against or not second:
         why = against or (
@@ -85,8 +86,8 @@ def saturation(log: RunLog) -> Saturation | None:
     )
     onset, before = _half_way(steps, np.log(ratio) / np.log(ODDS))
     if (length := log.get("mean_length", at_least=4)) is not None and _length(log):
-        means = moving(length)
-        towards = np.abs(np.log(np.maximum(means, _LEAST) / means[0])) / np.log(LONGER)
+        lengths = moving(length)
+        towards = np.abs(np.log(np.maximum(lengths, _LEAST) / lengths[0])) / np.log(LONGER)
         earlier = _half_way(length.steps[window_of(len(length)) - 1 :], towards, first=True)
         onset, before = min((onset, before), earlier)
     return Saturation(Finding("collapse_signs", "critical", text, since), name, onset, before)
@@ -115,7 +116,7 @@ def _against(log: RunLog) -> str:
         return "Accuracy has not fallen"
     if retention is not None and retention.ends()[1] > 0.5:
         return "Most prompts still have the majority answer that they began with"
-    if distinct is not None and distinct[1].ends()[1] > (1 - NARROWED) * distinct[1].ends()[0]:
+    if distinct is not None and not fewer(distinct[1]):
         return "As many different answers win as at the start"
     return ""
 
@@ -145,9 +146,9 @@ def _change(log: RunLog, name: str) -> tuple[float, float] | None:
 
 def _length(log: RunLog) -> str:
     series = log.get("mean_length", at_least=4)
-    if series is None or (start := moving(series)[0]) <= 0:
+    if series is None or (start := (means := moving(series))[0]) <= 0:
         return ""
-    shortest, now = float(moving(series).min()), float(moving(series)[-1])
+    shortest, now = float(means.min()), float(means[-1])
     if shortest <= SHORTER * start:
         return f"completions fell to {shortest / start:.0%} of their length ({start:.0f} to {shortest:.0f} tokens)"
     if now >= LONGER * start:
@@ -175,10 +176,10 @@ def _kl(log: RunLog) -> str:
 
 def _narrow(log: RunLog) -> str:
     distinct = log.first(*DISTINCT)
-    if distinct is None:
+    if distinct is None or not fewer(distinct[1]):
         return ""
     many, few = distinct[1].ends()
-    return f"fewer different answers win ({many:.3g} to {few:.3g})" if few <= (1 - NARROWED) * many else ""
+    return f"fewer different answers win ({many:.3g} to {few:.3g})"
 
 
 def _lost(log: RunLog) -> str:
@@ -203,7 +204,7 @@ def _risen(log: RunLog, name: str, what: str) -> str:
 def _explosion(log: RunLog) -> Saturation | None:
     """The reward is gone and the KL is that of another model: what collapsed models end as."""
     kl, reward = log.get("token_kl", at_least=8), log.first("pseudo_reward", "reward")
-    if kl is None or reward is None or moving(kl)[-1] <= KL_OF_ANOTHER_MODEL:
+    if kl is None or reward is None or (now := moving(kl)[-1]) <= KL_OF_ANOTHER_MODEL:
         return None
     means = moving(reward[1])
     best = float(means.max())
@@ -212,7 +213,7 @@ def _explosion(log: RunLog) -> Saturation | None:
     steps = reward[1].steps[window_of(len(reward[1])) - 1 :]
     last = int(np.flatnonzero(means > REWARD_LEFT * best)[-1])
     text = (
-        f"{reward[0]} fell from {best:.3g} to {means[-1]:.3g} while the trainer's KL is {moving(kl)[-1]:.3g} nats:"
+        f"{reward[0]} fell from {best:.3g} to {means[-1]:.3g} while the trainer's KL is {now:.3g} nats:"
         " the model writes what the initial one never would, and earns nothing by it."
     )
     finding = Finding("collapse_signs", "critical", text, steps[last + 1])

@@ -151,7 +151,7 @@ class _Reader:
         return self.found
 
     def records(self) -> list[dict]:
-        return [finding if isinstance(finding, dict) else finding.as_dict() for finding in self.found]
+        return [finding.as_dict() for finding in self.found]
 
     def report(self) -> dict[str, bytes]:
         from llm_bridge.report.log_page import log_files
