@@ -92,9 +92,10 @@ def seen_by(model: str, task):
     Raises: InputError as `load_model` and `llm_bridge.tasks.form.for_tokenizer`.
     """
     from llm_bridge.models.built_in import names
+    from llm_bridge.models.chat import messages_of
     from llm_bridge.tasks.form import for_tokenizer
 
-    chats = getattr(task.problems[0].prompt, "messages", None) is not None
+    chats = messages_of(task.problems[0].prompt) is not None
     if not chats and (model in names() or not hasattr(task, "path")):
         return task
     from llm_bridge.console.quiet import quiet_libraries

@@ -40,6 +40,11 @@ class Prompt(str):
         return self.messages or ()
 
 
+def messages_of(prompt: object) -> tuple[dict[str, str], ...] | None:
+    """The turns of a prompt that is a chat; None for plain text."""
+    return getattr(prompt, "messages", None)
+
+
 def with_options(prompt: Prompt, options: dict) -> Prompt:
     """A chat that is not rendered yet, whose template is told these options too."""
     if prompt.rendered or not options:

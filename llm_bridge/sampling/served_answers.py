@@ -14,6 +14,7 @@ import numpy as np
 
 from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
+from llm_bridge.models.chat import messages_of
 from llm_bridge.sampling.answer_file import AnswerFile
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.server import MOST_AT_ONCE, CompletionServer
@@ -104,7 +105,7 @@ def served_answers(
         "max_new_tokens": length,
         "seed": seed,
     }
-    chats = getattr(problems[0].prompt, "messages", None) is not None
+    chats = messages_of(problems[0].prompt) is not None
     if form or chats:
         identity["asked"] = {**form, "chat": chats}
     kept = AnswerFile(folder, identity)

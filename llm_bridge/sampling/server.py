@@ -4,9 +4,10 @@ sentence.
 
 import logging
 import re
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
+from llm_bridge.models.chat import messages_of
 from llm_bridge.models.names import first_line
 from llm_bridge.sampling.bounded_http import MOST_BYTES, REFUSED, bounded_client
 from sharpening.errors import InputError
@@ -145,7 +146,7 @@ class CompletionServer:
         try:
             reply = self._ask(prompt, count, seed)
         except openai.APIStatusError as error:
-            if _messages(prompt) is not None and error.status_code in (404, 405, 501):
+            if messages_of(prompt) is not None and error.status_code in (404, 405, 501):
                 raise self._no_chat(error) from self._cause(error)
             if self.chat is None and error.status_code in (404, 405, 501):
                 self.chat = True
@@ -168,17 +169,17 @@ class CompletionServer:
         except (openai.APIResponseValidationError, ValueError) as error:
             raise self._not_such_a_server(self._told(error)) from self._cause(error)
         found = self._read(reply, count, prompt)
-        self.chat = bool(self.chat or _messages(prompt) is not None)
+        self.chat = bool(self.chat or messages_of(prompt) is not None)
         return found
 
     def _ask(self, prompt, count, seed):
         options: _Request = {**self.options, "seed": seed}
         if count > 1:
             options["n"] = count
-        messages = _messages(prompt) or ([{"role": "user", "content": prompt}] if self.chat else None)
+        messages: Any = messages_of(prompt) or ([{"role": "user", "content": prompt}] if self.chat else None)
         if messages:
             return self.client.chat.completions.create(
-                messages=list(messages), extra_body=self.body if _messages(prompt) else None, **options
+                messages=list(messages), extra_body=self.body if messages_of(prompt) else None, **options
             )
         return self.client.completions.create(prompt=prompt, **options)
 
@@ -186,7 +187,7 @@ class CompletionServer:
         choices = getattr(reply, "choices", None)
         if not isinstance(choices, list) or not choices:
             raise self._not_such_a_server(f"its reply holds no choices: {self._hide(reply)[:80]!r}")
-        chat = bool(self.chat or _messages(prompt))
+        chat = bool(self.chat or messages_of(prompt))
         texts = [self._text(choice, chat) for choice in choices[:count]]
         if not all(isinstance(text, str) for text in texts):
             raise self._not_such_a_server("a choice holds no text")
@@ -318,7 +319,3 @@ class CompletionServer:
             f"what answers there does not speak OpenAI's protocol: {why}",
             "Give the base URL; /v1 is its usual end",
         )
-
-
-def _messages(prompt: str):
-    return getattr(prompt, "messages", None)

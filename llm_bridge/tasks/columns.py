@@ -27,7 +27,12 @@ def read_prompt(name: str, value) -> Prompt | object:
 
 def has_reply(name: str, value) -> bool:
     """Whether `read_prompt` leaves a last turn out."""
-    return name == "messages" and isinstance(value, list) and value[-1].get("role") == "assistant"
+    return (
+        name == "messages"
+        and isinstance(value, list)
+        and bool(value)
+        and value[-1].get("role") == "assistant"
+    )
 
 
 def answer_field(row: Mapping) -> tuple[str | None, object]:

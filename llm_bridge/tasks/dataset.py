@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from llm_bridge.answers.extraction import extractor
 from llm_bridge.tasks.base import Problem, Task
 from llm_bridge.tasks.distinct import distinct_problems, repeats_note
-from llm_bridge.tasks.jsonl import JsonlTask, default_pattern, is_mathematics
+from llm_bridge.tasks.jsonl import JsonlTask
 from llm_bridge.tasks.prompts import PromptTask
 from sharpening.errors import InputError
 
@@ -33,12 +32,7 @@ class DatasetTask(JsonlTask):
 
     def __init__(self, name: str, texts: Sequence[str], answers, answer_pattern: str | None, length: int):
         self.path, self.name, self.max_new_tokens = Path(name), name, length
-        known = [answer for answer in answers if answer is not None]
-        self.answer_pattern = answer_pattern or default_pattern(known)
-        self._kind = self.answer_pattern.partition(":")[0]
-        self._mathematics = is_mathematics(self.answer_pattern, known)
-        self.exact_labels = not self._mathematics
-        self._read = extractor(self.answer_pattern)
+        self._read_by(answer_pattern, [answer for answer in answers if answer is not None])
         every = [
             Problem(text, self._truth(row, answer), {"row": row, "answer": answer})
             for row, (text, answer) in enumerate(zip(texts, answers, strict=True))

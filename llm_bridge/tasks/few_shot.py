@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_bridge.models.chat import transcript
-from llm_bridge.tasks.columns import ABSENT, answer_field, prompt_field, read_prompt
+from llm_bridge.models.chat import messages_of, transcript
+from llm_bridge.tasks.columns import ABSENT, answer_field, has_reply, prompt_field, read_prompt
 from sharpening.errors import InputError
 
 
@@ -89,13 +89,9 @@ def _pair(given: str, number: int, line: str) -> tuple[str, str]:
         name = prompt_field(row) if isinstance(row, dict) else None
         if name is None:
             raise ValueError("it has no prompt")
-        messages = row[name] if isinstance(row[name], list) else None
-        if messages and name == "messages" and messages[-1].get("role") == "assistant":
-            answer = messages[-1].get("content")
-        else:
-            answer = answer_field(row)[1]
+        answer = row[name][-1].get("content") if has_reply(name, row[name]) else answer_field(row)[1]
         prompt = read_prompt(name, row[name])
-        turns = getattr(prompt, "messages", None)
+        turns = messages_of(prompt)
         if turns is not None and len(turns) > 1:
             raise ValueError("its chat has more than one message before the reply")
         question = prompt if turns is None else transcript(turns)

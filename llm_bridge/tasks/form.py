@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llm_bridge.models.chat import Prompt, has_template, looks_rendered, rendered, transcript
+from llm_bridge.models.chat import Prompt, has_template, looks_rendered, messages_of, rendered, transcript
 from llm_bridge.models.stop_strings import before_stop
 from llm_bridge.tasks.base import Problem, Task
 from sharpening.errors import InputError
@@ -133,7 +133,7 @@ def asked(task: Task, form: PromptForm) -> Task:
     told = form.as_dict()
     if not told and not hasattr(task, "path"):
         return task
-    chats = [_is_chat(problem.prompt) for problem in task.problems]
+    chats = [messages_of(problem.prompt) is not None for problem in task.problems]
     if form.chat is None and form.system is None and len(set(chats)) > 1:
         raise InputError(
             "task",
@@ -156,12 +156,8 @@ def asked(task: Task, form: PromptForm) -> Task:
     return found
 
 
-def _is_chat(prompt: str) -> bool:
-    return getattr(prompt, "messages", None) is not None
-
-
 def _put(prompt: str, form: PromptForm, examples) -> Prompt:
-    question, messages = getattr(prompt, "question", str(prompt)), getattr(prompt, "messages", None)
+    question, messages = getattr(prompt, "question", str(prompt)), messages_of(prompt)
     if form.chat is False or (messages is None and not form.chat and form.system is None):
         text = str(prompt) if messages is None else "\n\n".join(turn["content"] for turn in messages)
         return Prompt(examples.before_text(text), question=question)
@@ -188,7 +184,7 @@ def for_tokenizer(task: Task, tokenizer) -> Task:
     """
     if getattr(task, "for_tokenizer", False):
         return task
-    if any(_is_chat(problem.prompt) for problem in task.problems):
+    if any(messages_of(problem.prompt) is not None for problem in task.problems):
 
         def render(prompt):
             return rendered(tokenizer, prompt) if isinstance(prompt, Prompt) else prompt
@@ -216,7 +212,7 @@ def form_told(task: Task) -> dict:
     sees it.
     """
     first = task.problems[0].prompt
-    told = {"chat": _is_chat(first), "example": str(first)}
+    told = {"chat": messages_of(first) is not None, "example": str(first)}
     return json.loads(json.dumps({**getattr(task, "form", {}), **told}))
 
 

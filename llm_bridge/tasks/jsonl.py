@@ -72,11 +72,7 @@ class JsonlTask(Task):
                 "Each line needs prompt and answer (or question and answer), or no line an answer: a task"
                 " without labels",
             )
-        self.answer_pattern = answer_pattern or default_pattern(answers)
-        self._kind = self.answer_pattern.partition(":")[0]
-        self._mathematics = is_mathematics(self.answer_pattern, answers)
-        self.exact_labels = not self._mathematics
-        self._read = extractor(self.answer_pattern)
+        self._read_by(answer_pattern, answers)
         self.max_new_tokens = _NEW_TOKENS[self._kind]
         every = [
             Problem(
@@ -95,6 +91,14 @@ class JsonlTask(Task):
             f"{len(self._loaded)} problems{without} from {self.path.name}, answers read by"
             f" {self.answer_pattern}"
         )
+
+    def _read_by(self, pattern: str | None, answers: list[str]) -> None:
+        """Read answers by a pattern, None for the one that fits the true answers."""
+        self.answer_pattern = pattern or default_pattern(answers)
+        self._kind = self.answer_pattern.partition(":")[0]
+        self._mathematics = is_mathematics(self.answer_pattern, answers)
+        self.exact_labels = not self._mathematics
+        self._read = extractor(self.answer_pattern)
 
     def _build(self) -> tuple[Problem, ...]:
         return self._loaded

@@ -17,7 +17,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from llm_bridge.console.numbers import SEEDS, real, truth, whole
-from llm_bridge.models.chat import rendered, with_options
+from llm_bridge.models.chat import messages_of, rendered, with_options
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.tasks.form import raw_text_note
 from llm_bridge.tasks.prompts import PromptTask
@@ -206,14 +206,12 @@ class CollapseMonitor(TrainerCallback):
         if evaluator.stop is None and generation.get("stop_strings"):
             stops = generation["stop_strings"]
             evaluator.stop = (stops,) if isinstance(stops, str) else tuple(stops)
-        texts = [
-            problem.prompt for problem in evaluator.problems if not getattr(problem.prompt, "messages", None)
-        ]
+        texts = [problem.prompt for problem in evaluator.problems if not messages_of(problem.prompt)]
         for note in raw_text_note(tokenizer, texts) if texts else ():
             log.warning(note)
         evaluator.problems = [
             replace(problem, prompt=rendered(tokenizer, with_options(problem.prompt, options)))
-            if getattr(problem.prompt, "messages", None)
+            if messages_of(problem.prompt)
             else problem
             for problem in evaluator.problems
         ]
