@@ -30,13 +30,21 @@ def bytes_a_row(model, length: int) -> int:
     """What one sequence of that many tokens takes while it grows, at the most: its cache, and a row of logits
     as 32-bit numbers on their way to a draw in 64 bits.
     """
+    layers, width, vocabulary = _sizes(model)
     config = model.config.get_text_config()
-    layers = getattr(config, "num_hidden_layers", 1) or 1
-    width = getattr(config, "hidden_size", 1) or 1
     heads = getattr(config, "num_attention_heads", 1) or 1
     kept = getattr(config, "num_key_value_heads", None) or heads
     cache = 2 * layers * length * (width * kept // heads) * model.dtype.itemsize
-    return cache + 24 * (getattr(config, "vocab_size", 1) or 1) + 16 * width * length
+    return cache + 24 * vocabulary + 16 * width * length
+
+
+def _sizes(model) -> tuple[int, int, int]:
+    """(layers, width, vocabulary), each 1 where the configuration does not say."""
+    config = model.config.get_text_config()
+    layers, width, vocabulary = (
+        getattr(config, name, 1) or 1 for name in ("num_hidden_layers", "hidden_size", "vocab_size")
+    )
+    return layers, width, vocabulary
 
 
 def rows_that_fit(model, problems, new_tokens: int) -> int:
@@ -49,10 +57,7 @@ def part_that_fits(model, size: int, group: int, new_tokens: int) -> int:
     """The largest part of `size` completions that one forward and backward pass may hold: all of them, or a
     divisor that `group` divides or that divides `group`; at least 1.
     """
-    config = model.config.get_text_config()
-    layers = getattr(config, "num_hidden_layers", 1) or 1
-    width = getattr(config, "hidden_size", 1) or 1
-    vocabulary = getattr(config, "vocab_size", 1) or 1
+    layers, width, vocabulary = _sizes(model)
     # About 34 activations of the width a layer and token, and logits, their softmax and its gradient.
     row = 4 * new_tokens * (34 * layers * width + 3 * vocabulary)
     most = max(1, SHARE * free_bytes(model.device) // row)
