@@ -11,23 +11,15 @@ import time
 
 import numpy as np
 
-from llm_bridge import Kernel, Pilot, Prior, RunSettings, load_calibration
-from llm_bridge.forecast.calibration.features import Reading, WeightNoise
+from llm_bridge import RunSettings, load_calibration
 from llm_bridge.forecast.calibration.fit import fit
 from llm_bridge.forecast.calibration.outcome import fate
 from llm_bridge.forecast.calibration.survival import DATED, KINDS, FailureTime
-from studies.fitting import StudyGroup, readings, widened
+from studies.fitting import StudyGroup, reading_of, readings, widened
 from studies.frozen import digests
 from studies.left_out import BASELINES, fate_figures, figures, left_out, scored
 from studies.scoring import Scored, bootstrapped, c_index
 from studies.study import RESULTS, load_result
-
-
-def reading_of(probe: dict, num_parameters: int) -> Reading:
-    """What the law reads of a blind prior's probe and its one pilot."""
-    noise = WeightNoise(tuple(probe["noise"]["noise"]), tuple(probe["noise"]["kept"]), num_parameters)
-    pilots = [Pilot.from_dict(probe["pilots"][0])]
-    return Reading.of(Prior(**probe["prior"]), Kernel(**probe["coupling"]), pilots, noise, "adam")
 
 
 def blind_groups(blind: dict) -> tuple[list[tuple[StudyGroup, dict]], list[str]]:
@@ -40,7 +32,8 @@ def blind_groups(blind: dict) -> tuple[list[tuple[StudyGroup, dict]], list[str]]
         if name in silent:
             continue
         prior, settings = priors[name], RunSettings(**run["settings"])
-        reading = reading_of(prior["probe"], prior["parameters"])
+        probe = prior["probe"] | {"num_parameters": prior["parameters"]}
+        reading = reading_of(probe, 0, "adam")
         plain = settings.beta == 0
         rate = run["label"].removeprefix(name).strip()
         group = StudyGroup(
