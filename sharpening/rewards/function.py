@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sharpening.errors import InputError
 from sharpening.rewards.base import Reward, RewardCard
@@ -17,7 +18,6 @@ SIGNALS = {
     "previous": "previous_log_probs",
 }
 """What a function of log_probs may name among its parameters, and the need of a card that stands for it."""
-_GROUP_SIGNALS = {"is_correct": "labels", "clusters": "clusters", "questions": "questions", "step": "step"}
 
 
 def parameters(function: Callable) -> list[str]:
@@ -30,20 +30,20 @@ def parameters(function: Callable) -> list[str]:
 
 @dataclass(frozen=True)
 class FunctionReward(Reward):
-    """The reward `function(log_probs, ...)`, (prompts, answers) -> (prompts, answers), exact and in the mean field.
+    """A reward that is a function; what it is given beside its first argument is what it names.
 
-    What else it is given is what it names: `correct` (then the reward is external), `clusters`, `reference`,
-    `previous`, `no_answer`, `step`. It is traced by JAX: write it with jax.numpy or `sharpening.as_arrays`.
+    It is traced by JAX: write it with jax.numpy or `sharpening.as_arrays`. A function that names `correct` or
+    `is_correct` is an external reward. `signals`: what it may name, and the need of a card that stands for it.
     """
 
+    signals: ClassVar[dict[str, str]]
     function: Callable
 
     @property
     def card(self) -> RewardCard:  # type: ignore[override]
         """What can be known of a function: its name and what it reads."""
         named = parameters(self.function)
-        signals = SIGNALS | {"step": "step"} if isinstance(self, ExactFunction) else _GROUP_SIGNALS
-        needs = {need for name, need in signals.items() if name in named}
+        needs = {need for name, need in self.signals.items() if name in named}
         return RewardCard(
             name=_card_name(self.function),
             branch="external: asymmetry" if "labels" in needs else "intrinsic: certainty",
@@ -60,25 +60,34 @@ class FunctionReward(Reward):
         """The function's name; no text makes the function again."""
         return self.name
 
+    def _call(self, first, **told):
+        named = parameters(self.function)[1:]
+        return self.function(first, **{name: told[name] for name in named if name in told})
+
 
 class ExactFunction(FunctionReward):
-    """A function of log_probs (prompts, answers)."""
+    """A function of log_probs (prompts, answers), exact and in the mean field."""
+
+    signals: ClassVar = SIGNALS | {"step": "step"}
 
     def exact(self, log_probs, correct=None, *, no_answer=None, **signals):
         """What the function gives, (prompts, answers)."""
-        told = {"correct": correct, "no_answer": no_answer, **signals}
-        named = parameters(self.function)
-        return self.function(log_probs, **{name: told[name] for name in named[1:] if name in told})
+        return self._call(log_probs, correct=correct, no_answer=no_answer, **signals)
 
 
 class GroupFunction(FunctionReward):
     """A function of answers (prompts, rollouts) int, -1 for no answer."""
 
+    signals: ClassVar = {
+        "is_correct": "labels",
+        "clusters": "clusters",
+        "questions": "questions",
+        "step": "step",
+    }
+
     def group(self, answers, is_correct=None, *, tokens=None, **signals):
         """What the function gives, (prompts, rollouts)."""
-        told = {"is_correct": is_correct, **signals}
-        named = parameters(self.function)
-        return self.function(answers, **{name: told[name] for name in named[1:] if name in told})
+        return self._call(answers, is_correct=is_correct, **signals)
 
 
 def function_reward(function: Callable) -> FunctionReward:
