@@ -79,6 +79,15 @@ def prior_of(ids, correct, group: int, truncated: float | None = None) -> Prior:
     return Prior(**found, truncated=truncated)
 
 
+def population_and_prior(task, problems, answers, group: int, truncated) -> tuple[Population, Prior]:
+    """What a probe's answers show: `answer_population`, and `prior_of` groups of `group`; truncated (prompts,
+    rollouts): which completions were cut off.
+    """
+    population = answer_population(task, problems, answers)
+    correct = None if population.correct is None else answers.correct
+    return population, prior_of(answers.ids, correct, group, truncated=float(np.mean(truncated)))
+
+
 MOSTLY_SILENT = 0.5
 """A share of replies without an answer above which the pattern, not the model, is the first suspect."""
 

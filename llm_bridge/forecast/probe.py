@@ -12,7 +12,7 @@ from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.gradient_products import DIMENSIONS, GradientProducts, exact_gram, sketched_gram
 from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
-from llm_bridge.forecast.prior import Prior, answer_population, prior_of
+from llm_bridge.forecast.prior import Prior, population_and_prior
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_answers, share_kept
 from llm_bridge.sampling.rollouts import sample
@@ -119,13 +119,7 @@ def probe_model(
     answers = read_answers(
         problems, drawn.texts, task, truncated if settings.mask_truncated_completions else None
     )
-    population = answer_population(task, problems, answers)
-    prior = prior_of(
-        answers.ids,
-        None if population.correct is None else answers.correct,
-        settings.rollouts,
-        truncated=float(np.mean(truncated)),
-    )
+    population, prior = population_and_prior(task, problems, answers, settings.rollouts, truncated)
     kernel = measure_kernel(loaded, task, pool[:gradient_prompts], settings, cost, progress)
     radius = retention_curve(
         loaded, task, problems[:noise_prompts], settings, cost, progress, draws=draws, noise=noise

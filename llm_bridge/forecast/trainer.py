@@ -5,42 +5,40 @@ forecast = llm_bridge.forecast_trainer(trainer, answer_pattern="last-number")
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from llm_bridge.console.numbers import SEEDS, whole
+from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.forecast.calibration.features import WeightNoise
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, load_calibration
 from llm_bridge.forecast.calibration.voice import CURVES
 from llm_bridge.forecast.clock import Clock
-from llm_bridge.forecast.model import COARSE_NOISE, MOST_PILOTS, ROLLOUTS, calibrated, finite, first_rate
-from llm_bridge.forecast.pilot import STEPS, PilotWatch, train_once
+from llm_bridge.forecast.model import COARSE_NOISE, MOST_PILOTS, ROLLOUTS, calibrated, finite
+from llm_bridge.forecast.pilot import STEPS
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.forecast.silence import silence_reasons, untold
+from llm_bridge.forecast.trainer_pilot import moving_weights, trainer_pilot
 from llm_bridge.forecast.trainer_probe import TrainerRun, probe_trainer
 from llm_bridge.forecast.unseen import unseen_kinds
 from llm_bridge.models.loading import LoadedModel, fitting_threads
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.sampling.cost import Cost
-from llm_bridge.sampling.rollouts import cut_off
 from llm_bridge.tasks.dataset import dataset_task, prompt_text
 from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.planned import planned_rates, planned_steps, trainer_settings
 from llm_bridge.training.reward_function import TaskReward
 from llm_bridge.training.run_folder import problems_digest
-from llm_bridge.training.settings import RATES, RunSettings
+from llm_bridge.training.settings import RunSettings
 from llm_bridge.training.trainer import grpo_trainer
 from llm_bridge.training.trainer_checks import check_trainer
 from llm_bridge.training.twin import (
     bytes_of,
     random_states_kept,
-    restore_weights,
     trained_parameters,
     twin_model,
     twin_trainer,
@@ -223,8 +221,11 @@ def _look(trainer, task, settings, held, known, problems, probing: dict, pilots:
         )
         with fitting_threads(loaded):
             probe = probe_trainer(run, **probing)
-            found = [_pilot(run, trainer, probe, number, Path(folder), held) for number in range(pilots)]
-        noise = WeightNoise.of(probe.radius, _trained(loaded.model))
+            found = [
+                trainer_pilot(run, trainer, probe, number, Path(folder), held.rows)
+                for number in range(pilots)
+            ]
+        noise = WeightNoise.of(probe.radius, moving_weights(loaded.model))
         twin.accelerator.free_memory()
     return probe, found, noise, loaded.num_parameters
 
@@ -322,63 +323,6 @@ def _split(trainer, task, prompts: int) -> tuple[list, list, Held]:
 def _model_name(trainer) -> str:
     config = trainer.model.config
     return getattr(config, "_name_or_path", "") or type(trainer.model).__name__
-
-
-def _pilot(run: TrainerRun, trainer, probe, number: int, folder: Path, held: Held):
-    """One pilot by the trainer's own class, with seed and weights of its own."""
-    started = time.monotonic()
-    count = _trained(run.loaded.model)
-    low, high = RATES
-    rate = min(max(first_rate(probe, run.settings, count), low), high)
-    seed = (run.settings.seed + number) % SEEDS
-    settings = replace(run.settings, learning_rate=rate, seed=seed)
-    restore_weights(run.loaded.model, trainer.model)
-    bar = run.progress.start("probe: pilot", STEPS)
-    watch = PilotWatch(run.task, run.problems, run.loaded, settings, bar, run.cost)
-    _seed_everything(seed)
-    twin = twin_trainer(
-        trainer, run.loaded.model, folder, seed=seed, steps=STEPS, rows=held.rows, callback=watch
-    )
-    twin.args.__dict__["learning_rate"] = trainer.args.learning_rate or rate
-    _heard_by(watch, twin, run)
-    train_once(twin)
-    bar.close()
-    run.cost.seconds += time.monotonic() - started
-    return watch.pilot()
-
-
-def _trained(model) -> int:
-    """How many weights move, which are those that noise was added to."""
-    return sum(parameter.numel() for parameter in trained_parameters(model))
-
-
-def _seed_everything(seed: int) -> None:
-    from transformers import set_seed
-
-    set_seed(seed)
-
-
-def _heard_by(watch: PilotWatch, twin, run: TrainerRun) -> None:
-    """Every batch of completions that the twin scores passes through the watch first."""
-    score, group = twin._calculate_rewards, run.settings.rollouts
-    known = {problem.prompt: problem for problem in run.task.problems}
-    updates = twin.num_iterations
-
-    def scored(inputs, prompts, completions, completion_ids_list):
-        problems = [known[prompt_text(row["prompt"])] for row in inputs[::group]]
-        ids = [completion_ids_list[at : at + group] for at in range(0, len(inputs), group)]
-        texts = [run.loaded.tokenizer.batch_decode(part, skip_special_tokens=True) for part in ids]
-        unread = None
-        if run.settings.mask_truncated_completions:
-            unread = cut_off(ids, run.loaded.model, run.loaded.tokenizer)
-        watch.hear(problems, texts, unread)
-        generated = sum(map(len, completion_ids_list))
-        run.cost.generated_tokens += generated
-        run.cost.forward_tokens += generated * (1 + updates)
-        run.cost.backward_tokens += generated * updates
-        return score(inputs, prompts, completions, completion_ids_list)
-
-    twin._calculate_rewards = scored
 
 
 def _known_reward(trainer) -> bool:

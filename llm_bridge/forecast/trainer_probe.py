@@ -10,7 +10,7 @@ import torch
 from llm_bridge.console.progress import NullProgress, Progress
 from llm_bridge.forecast.gradient_products import GradientProducts, exact_gram, sketched_gram
 from llm_bridge.forecast.kernel import Kernel
-from llm_bridge.forecast.prior import answer_population, prior_of
+from llm_bridge.forecast.prior import population_and_prior
 from llm_bridge.forecast.probe import Probe, answer_gradients, retention_curve
 from llm_bridge.models.loading import LoadedModel
 from llm_bridge.sampling.cost import Cost
@@ -66,13 +66,8 @@ def probe_trainer(run: TrainerRun, *, rollouts: int, gradient_prompts: int, nois
     answers = read_answers(
         run.problems, texts, task, truncated if settings.mask_truncated_completions else None
     )
-    population = answer_population(task, run.problems, answers)
-    prior = prior_of(
-        answers.ids,
-        None if population.correct is None else answers.correct,
-        min(settings.rollouts, rollouts),
-        truncated=float(np.mean(truncated)),
-    )
+    group = min(settings.rollouts, rollouts)
+    population, prior = population_and_prior(task, run.problems, answers, group, truncated)
     kernel = measure_trainer_kernel(run, run.pool[:gradient_prompts])
     radius = retention_curve(
         run.loaded,
@@ -170,12 +165,7 @@ def _scored(run: TrainerRun, problems) -> list[dict]:
         size = len(inputs)
         for place in range(len(part)):
             mine = slice(place * group, (place + 1) * group)
-            own = {
-                name: value[mine]
-                if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
-                else value
-                for name, value in batch.items()
-            }
+            own = _rows(batch, mine, size)
             ids = [
                 row[mask.bool()].tolist()
                 for row, mask in zip(own["completion_ids"], own["completion_mask"], strict=True)
@@ -188,6 +178,16 @@ def _scored(run: TrainerRun, problems) -> list[dict]:
     return found
 
 
+def _rows(batch: dict, chosen: slice, size: int) -> dict:
+    """Some of the `size` completions of a batch; what is not one row a completion stays whole."""
+    return {
+        name: value[chosen]
+        if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
+        else value
+        for name, value in batch.items()
+    }
+
+
 def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[torch.Tensor]:
     """The gradient of the trainer's loss on one group, the same at every call; as many rows at once as one
     of its own micro-batches has.
@@ -197,12 +197,7 @@ def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[t
     total = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
     torch.manual_seed(row)
     for start in range(0, size, width):
-        part = {
-            name: value[start : start + width]
-            if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
-            else value
-            for name, value in batch.items()
-        }
+        part = _rows(batch, slice(start, start + width), size)
         part["num_items_in_batch"] = part["completion_mask"].sum().clamp(min=1)
         with twin.accelerator.autocast():
             loss = twin.compute_loss(twin.model, part)
