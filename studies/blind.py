@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from llm_bridge import RunSettings
+from llm_bridge.forecast.calibration.survival import DATED
 from sharpening.collapse import CRITERIA
 from studies.blind_priors import BLIND_PRIORS, build_blind_prior
 from studies.probing import SEED, probe_record
@@ -35,7 +36,6 @@ METRICS = (
     "majority_ratio",
     "mean_length",
 )
-DATED = ("relative", "half_life", "mode_retention", "excess_kl")
 
 
 def order() -> list[str]:

@@ -58,7 +58,6 @@ ALIASES = {
     "completion_length": "mean_length",
     "response_length": "mean_length",
     "completions/mean_terminated_length": "terminated_length",
-    "truncated": "truncated",
     "critic/kl": "token_kl",
     "actor/reward_kl_penalty": "token_kl",
     "kl_loss": "token_kl",

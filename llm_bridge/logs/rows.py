@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from llm_bridge.logs.files import LONGEST_LINE, text_lines
@@ -66,7 +67,7 @@ def _csv_rows(path: Path, findings: dict[str, Finding]) -> Iterator[dict]:
     first = next(lines, "")
     delimiter = max(",;\t", key=first.count)
     csv.field_size_limit(LONGEST_LINE)
-    rows = csv.reader(_chained(first, lines), delimiter=delimiter, strict=True)
+    rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if header and all(name == "" or number(name) is not None for name in header):
@@ -96,11 +97,6 @@ def _csv_rows(path: Path, findings: dict[str, Finding]) -> Iterator[dict]:
         raise InputError(
             "log", str(path), f"it is not a CSV file ({error})", "Give a text file with a header line"
         ) from error
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _complete_lines(path: Path, findings: dict[str, Finding]) -> Iterator[str]:

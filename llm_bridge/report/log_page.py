@@ -4,7 +4,7 @@ import json
 
 from matplotlib.ticker import MaxNLocator
 
-from llm_bridge.logs.finding import LEVELS, Finding
+from llm_bridge.logs.finding import Finding
 from llm_bridge.logs.run_log import RunLog
 from llm_bridge.report import html
 from sharpening.plots.figure import Figure, figure_bytes
@@ -37,7 +37,7 @@ def log_files(log: RunLog, findings: list[Finding]) -> dict[str, bytes]:
 
 
 def log_page(log: RunLog, findings: list[Finding]) -> str:
-    """The page: what to do, every finding, every curve."""
+    """The page: what to do, every curve, every finding in the order given (`judge` puts the worst first)."""
     advice = [
         finding
         for finding in findings
@@ -53,7 +53,7 @@ def log_page(log: RunLog, findings: list[Finding]) -> str:
                 html.text(f.message),
             ],
         )
-        for f in sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
+        for f in findings
     ]
     body = (
         html.section("What to do", html.bullet_list(finding.message for finding in advice)) if advice else ""
