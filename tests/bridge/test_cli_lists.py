@@ -11,7 +11,10 @@ import pytest
 from cli_helpers import assert_refused, invoke
 
 from llm_bridge import RunSettings
+from llm_bridge.logs import LEVELS, read_log
 
+# Accuracies of two logs: the worst finding about the first is an info, about the second critical.
+STEADY, BREAKS = [0.5] * 12, [0.5, 0.6, 0.6, 0.62, 0.6, 0.4, 0.3, 0.1, 0.05, 0.01, 0.01, 0.01]
 RUN_COMMANDS = ("forecast", "measure", "compare")
 
 
@@ -132,21 +135,22 @@ def plugin(monkeypatch):
 
 
 class TestMonitor:
-    FINDINGS = [
-        {"name": "entropy", "level": "info", "step": 10, "message": "falls"},
-        {"name": "retention", "level": "warning", "step": 20, "message": "half"},
-    ]
+    @pytest.mark.parametrize(
+        "accuracies, fail_on, status",
+        [
+            *((STEADY, level, int(level == "info")) for level in (None, *LEVELS)),
+            *((BREAKS, level, int(level is not None)) for level in (None, *LEVELS)),
+        ],
+    )
+    def test_fail_on(self, accuracies, fail_on, status, tmp_path):
+        log = tmp_path / "log.csv"
+        rows = [f"{10 * i},{accuracy}" for i, accuracy in enumerate(accuracies)]
+        log.write_text("\n".join(["step,eval_accuracy", *rows]))
+        result = invoke("monitor", log, *(["--fail-on", fail_on] if fail_on else []), "--json", "-")
+        assert result.exit_code == status
+        assert json.loads(result.stdout) == [finding.as_dict() for finding in read_log(log)]
 
-    @pytest.mark.parametrize("fail_on, status", [(None, 0), ("info", 1), ("warning", 1), ("critical", 0)])
-    def test_fail_on(self, plugin, fail_on, status, tmp_path):
-        plugin("llm_bridge.logs", read_log=lambda path: self.FINDINGS)
-        result = invoke(
-            "monitor", tmp_path / "log", *(["--fail-on", fail_on] if fail_on else []), "--json", "-"
-        )
-        assert result.exit_code == status and json.loads(result.stdout) == self.FINDINGS
-
-    def test_an_unknown_level(self, plugin):
-        plugin("llm_bridge.logs", read_log=lambda path: [])
+    def test_an_unknown_level(self):
         assert_refused(invoke("monitor", "log", "--fail-on", "doom"), "doom")
 
 

@@ -115,7 +115,7 @@ def monitor(
         "renames": _renames(renames or []),
         "eval_prompts": eval_prompts,
     }
-    reader = _Reader(log, {name: value for name, value in given.items() if value}, report is not None)
+    reader = _Reader(log, {name: value for name, value in given.items() if value})
     outputs = Outputs(json_target, report)
     outputs.check()
     hook = _from_level(Hook(on_finding, log), fail_on) if on_finding else lambda finding: None
@@ -130,24 +130,19 @@ def monitor(
 class _Reader:
     """Reads the log; keeps what the report needs."""
 
-    def __init__(self, log: Path, options: dict, with_series: bool):
+    def __init__(self, log: Path, options: dict):
         from llm_bridge.logs.names import check_renames
 
         check_renames(options.get("renames", {}))
-        self.log, self.options, self.with_series = log, options, with_series
+        self.log, self.options = log, options
         self.found: list = []
         self.series: RunLog | None = None
 
     def __call__(self) -> list:
-        if self.with_series:
-            from llm_bridge.logs.read import judge, run_log
+        from llm_bridge.logs.read import judge, run_log
 
-            series = run_log(self.log, **self.options)
-            self.series, self.found = series, judge(series)
-        else:
-            from llm_bridge.logs import read_log
-
-            self.found = read_log(self.log, **self.options)
+        self.series = run_log(self.log, **self.options)
+        self.found = judge(self.series)
         return self.found
 
     def records(self) -> list[dict]:
@@ -156,7 +151,7 @@ class _Reader:
     def report(self) -> dict[str, bytes]:
         from llm_bridge.report.log_page import log_files
 
-        assert self.series is not None, "a report is asked for, so the log was read with its series"
+        assert self.series is not None, "a report is of a log that was read"
         return log_files(self.series, self.found)
 
 
