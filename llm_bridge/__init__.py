@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sampling.served_answers": ("ServedAnswers", "served_answers"),
         "tasks": ("Problem", "TASKS", "Task", "get_task"),
         "training.evaluation": ("Evaluator",),
+        "training.mcs": ("ModelCollapseStep", "mcs_settings", "measure_mcs", "model_collapse_step"),
         "training.measure": ("measure",),
         "training.measurement": ("Measurement",),
         "training.monitor": ("CollapseMonitor",),

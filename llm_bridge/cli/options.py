@@ -146,7 +146,12 @@ class Request:
     settings: RunSettings
     outputs: Outputs
 
-    def check(self, folder: Path | None = None) -> None:
+    @property
+    def form_words(self) -> str:
+        """The options that put the prompts so again, with a space in front; "" for none."""
+        return command_words(getattr(self.task, "form", {}))
+
+    def check(self, folder: Path | None = None, stop_on_collapse: bool = False) -> None:
         """Raise InputError now if the name cannot be a model's, or if `folder` cannot become or go on as this
         run's; then say what was left out of the task.
         """
@@ -157,7 +162,8 @@ class Request:
             from llm_bridge.training.run_folder import check_folder_is_ours, check_owner, run_identity
 
             if check_folder_is_ours(folder) is not None:
-                check_owner(folder, run_identity(self.model, self.task, self.settings))
+                identity = run_identity(self.model, self.task, self.settings, stop_on_collapse)
+                check_owner(folder, identity)
             check_folder("output", folder)
         for note in self.task.notes:
             print(f"Note: {note}", file=sys.stderr)
@@ -173,8 +179,10 @@ class Request:
             slug(self.source[0]),
         )
 
-    def deliver(self, document: dict, show: Callable, **results) -> None:
-        """Show the tables, then write the JSON and the report that were asked for."""
+    def deliver(self, document: dict, show: Callable, *, command: str | None = None, **results) -> None:
+        """Show the tables, then write the JSON and the report that were asked for. command: the line that finds the
+        same again, where it is not that of the settings.
+        """
         from llm_bridge.tasks.form import RAW_TEXT, form_told
 
         document["prompts"] = form_told(self.task)
@@ -186,7 +194,8 @@ class Request:
         if self.outputs.report is not None:
             from llm_bridge.report.files import report_files
 
-            self.outputs.write_report(report_files(document, command=self._command_line(document), **results))
+            command = command or self._command_line(document)
+            self.outputs.write_report(report_files(document, command=command, **results))
         self.outputs.write_json(document)
 
     def _command_line(self, document: dict) -> str:
@@ -196,18 +205,22 @@ class Request:
         pilots = f" --pilots {document['pilots']}" if document.get("pilots", 0) > 1 else ""
         file = (document.get("calibration") or {}).get("file", "shipped")
         own = "" if file == "shipped" else f" --calibration {shlex.quote(file)}"
-        form = command_words(getattr(self.task, "form", {}))
         return (
             command_line(command, self.model, self.source[0], self.settings, self.source[1])
-            + form
+            + self.form_words
             + pilots
             + own
         )
 
 
-def run_command(function: Callable) -> Callable:
+def run_command(
+    function: Callable, *, make: Callable[..., RunSettings] = RunSettings, offered: dict | None = None
+) -> Callable:
     """Turn `function(request, *, own options)` into a command with MODEL, --task, the run settings, --json
     and --report.
+
+    offered: name to (annotation, default) of options that make the settings, where these are not all of RunSettings;
+    `make` turns their values into settings. A command of its own kind of run takes neither --config nor --set.
     """
     own = [
         parameter.replace(kind=parameter.KEYWORD_ONLY)
@@ -216,12 +229,17 @@ def run_command(function: Callable) -> Callable:
 
     def command(**values):
         own_values = {parameter.name: values.pop(parameter.name) for parameter in own}
-        return function(_request(**values), **own_values)
+        return function(_request(make, **values), **own_values)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     return with_options(
         command,
-        [*_shared_parameters(), *own, _option("json_target", JsonOption), _option("report", ReportOption)],
+        [
+            *_shared_parameters(offered),
+            *own,
+            _option("json_target", JsonOption),
+            _option("report", ReportOption),
+        ],
     )
 
 
@@ -233,7 +251,17 @@ def with_options(command: Callable, parameters: Iterable[inspect.Parameter]) -> 
 
 
 def _request(
-    *, model, task, answer_pattern, json_target, report, eval_prompts, config_file, set_fields, **values
+    make,
+    *,
+    model,
+    task,
+    answer_pattern,
+    json_target,
+    report,
+    eval_prompts,
+    config_file=None,
+    set_fields=None,
+    **values,
 ) -> Request:
     from llm_bridge.models.built_in import DEFAULT_MODEL
     from llm_bridge.tasks import get_task
@@ -248,8 +276,9 @@ def _request(
     model = model or DEFAULT_MODEL
     check_local_model(model)
     name = task_name(model, task)
-    values = several_rewards(with_learning_rate(values, model))
-    chosen = RunSettings(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
+    values = with_learning_rate(values, model)
+    values = several_rewards(values) if "reward" in values else values
+    chosen = make(**values, **({} if eval_prompts is None else {"eval_prompts": eval_prompts}))
     outputs = Outputs(json_target, report)
     outputs.check()
     found = get_task(name, answer_pattern, form)
@@ -327,7 +356,17 @@ def check_local_model(model: str) -> None:
         )
 
 
-def _shared_parameters() -> list[inspect.Parameter]:
+def setting_option(name: str, default, text: str | None = None) -> tuple:
+    """(annotation, default) of one option of _SETTINGS, for `offered`; `text`: its help, where it is another here."""
+    kind, panel, usual = _SETTINGS[name]
+    kind = kind | None if default is None else kind
+    flags = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        flags += f"/--no-{name.replace('_', '-')}"
+    return Annotated[kind, typer.Option(flags, help=text or usual, rich_help_panel=panel)], default
+
+
+def _shared_parameters(offered: dict | None = None) -> list[inspect.Parameter]:
     defaults = {field.name: field.default for field in fields(RunSettings) if field.name != "config"}
     defaults |= {"reward": [RunSettings.reward], "learning_rate": None}
     if set(defaults) != set(_SETTINGS):
@@ -355,13 +394,13 @@ def _shared_parameters() -> list[inspect.Parameter]:
         ),
     ]
     parameters += [_option(name, annotation) for name, annotation in PROMPT_OPTIONS.items()]
-    for name, (kind, panel, text) in _SETTINGS.items():
-        flags = f"--{name.replace('_', '-')}"
-        if kind is bool:
-            flags += f"/--no-{name.replace('_', '-')}"
-        option = typer.Option(flags, help=text, rich_help_panel=panel)
+    if offered is not None:
+        return parameters + [
+            _option(name, annotation, value) for name, (annotation, value) in offered.items()
+        ]
+    for name in _SETTINGS:
         parameters.append(
-            _option(name, Annotated[kind, option], None if name == "eval_prompts" else defaults[name])
+            _option(name, *setting_option(name, None if name == "eval_prompts" else defaults[name]))
         )
     parameters.append(_option("config_file", ConfigOption))
     parameters.append(_option("set_fields", SetOption))

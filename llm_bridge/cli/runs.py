@@ -139,12 +139,14 @@ def run_schedule_search(request: Request, verifier: dict) -> "ModelSchedule":
         return schedule_model(request.model, request.task, request.settings, progress=progress, **verifier)
 
 
-def run_measurement(request: Request, folder: Path) -> Measurement:
-    """Train and measure with progress on standard error; checkpoints in `folder`."""
+def run_measurement(request: Request, folder: Path, **options) -> Measurement:
+    """Train and measure with progress on standard error; checkpoints in `folder`. options: others of `measure`."""
     from llm_bridge.training.measure import measure
 
     with terminal_progress() as progress:
-        return measure(request.model, request.task, request.settings, output_dir=folder, progress=progress)
+        return measure(
+            request.model, request.task, request.settings, output_dir=folder, progress=progress, **options
+        )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import json
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report.figures import png_figures
 from llm_bridge.report.page import render_page
+from llm_bridge.training.mcs import ModelCollapseStep
 from llm_bridge.training.measurement import Measurement
 
 
@@ -14,12 +15,13 @@ def report_files(
     forecast: ModelForecast | None = None,
     measurement: Measurement | None = None,
     command: str | None = None,
+    mcs: ModelCollapseStep | None = None,
 ) -> dict[str, bytes]:
     """File name -> content: report.html (self-contained), PNG figures, result.json (the `--json`
     document).
     """
     return {
-        "report.html": render_page(forecast, measurement, command=command).encode(),
+        "report.html": render_page(forecast, measurement, command=command, mcs=mcs).encode(),
         **png_figures(forecast, measurement),
         "result.json": _json(document),
     }

@@ -6,6 +6,7 @@ from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
 from llm_bridge.report.given import first_given
 from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
+from llm_bridge.report.mcs import mcs_headline, standing_section
 from llm_bridge.report.sections import (
     collapse_section,
     cost_section,
@@ -18,6 +19,7 @@ from llm_bridge.report.sections import (
     voices_section,
 )
 from llm_bridge.report.words import OTHERS, REFERENCES
+from llm_bridge.training.mcs import ModelCollapseStep
 from llm_bridge.training.measurement import Measurement
 
 
@@ -26,16 +28,21 @@ def render_page(
     measurement: Measurement | None = None,
     *,
     command: str | None = None,
+    mcs: ModelCollapseStep | None = None,
 ) -> str:
-    """The page for whichever of the two is given; for both, how far apart they are. `command` made it."""
+    """The page for whichever of the two is given; for both, how far apart they are; `mcs`: what the measurement says
+    as a Model Collapse Step. `command` made it.
+    """
     result = first_given(measurement, forecast)
     if forecast and measurement:
         kind, headline = "Forecast against measurement", comparison_headline(forecast, measurement)
     elif isinstance(result, ModelForecast):
         kind, headline = "Forecast, before any training", forecast_headline(result)
+    elif mcs is not None:
+        kind, headline = "Model Collapse Step, measured by training", mcs_headline(mcs)
     else:
         kind, headline = "Measured by training", measurement_headline(result)
-    parts = [banner(headline)]
+    parts = [banner(headline)] + ([standing_section(mcs)] if mcs is not None else [])
     if forecast and forecast.reasons:
         said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""
         parts.append(

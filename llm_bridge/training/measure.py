@@ -136,7 +136,12 @@ class _Run:
         )
         bar = progress.start(f"training {self.loaded.name} on {self.task.name}", settings.max_steps)
         guard = _Guard(
-            bar, self.output_dir, self.checkpoints, self.counter, lambda: spent + time.monotonic() - started
+            bar,
+            self.output_dir,
+            self.checkpoints,
+            self.counter,
+            lambda: spent + time.monotonic() - started,
+            updates_per_generation(self.trainer.args),
         )
         self.trainer.add_callback(monitor)
         self.trainer.add_callback(guard)
@@ -222,6 +227,11 @@ class _Run:
             ) from error
 
 
+def updates_per_generation(args) -> int:
+    """Optimizer updates that a TRL run makes from one batch of completions."""
+    return max(1, args.steps_per_generation * args.num_iterations // args.gradient_accumulation_steps)
+
+
 def _notes(task, settings, trajectory) -> list[str]:
     cut_off = trajectory["truncated"][0] if trajectory.has("truncated") else 0.0
     return [*task.notes, *truncation_note(cut_off, settings, task)]
@@ -251,12 +261,16 @@ def unwritable(folder: Path) -> str | None:
 class _Guard(TrainerCallback):
     """Shows progress, completes and seals each checkpoint, and turns the first Ctrl-C or SIGTERM into a
     checkpoint and a clean stop.
+
+    updates: optimizer updates that learn from one generation. A checkpoint between them would lose completions that
+    were drawn and not yet learnt from, so it waits for the last of them.
     """
 
-    def __init__(self, bar, output_dir, checkpoints, counter, seconds):
+    def __init__(self, bar, output_dir, checkpoints, counter, seconds, updates=1):
         self.bar, self.output_dir, self.checkpoints = bar, output_dir, checkpoints
-        self.counter, self.seconds = counter, seconds
+        self.counter, self.seconds, self.updates = counter, seconds, updates
         self.interrupted, self.previous, self.saving = False, {}, None
+        self.due = False
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # elsewhere the caller owns the signals
@@ -274,9 +288,12 @@ class _Guard(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.advance()
-        if self.interrupted:
-            control.should_save = control.should_training_stop = True
+        self.due = self.due or control.should_save or self.interrupted
+        control.should_save = self.due and state.global_step % self.updates == 0
+        if self.interrupted and control.should_save:
+            control.should_training_stop = True
         if control.should_save:
+            self.due = False
             self.saving = state.global_step
             self.checkpoints.begin(state.global_step)
         return control
