@@ -10,8 +10,8 @@ from dataclasses import fields
 import pytest
 from cli_helpers import assert_refused, invoke
 
-from llm_bridge import RunSettings
-from llm_bridge.logs import LEVELS, read_log
+from llm_bridge import RunSettings, read_log
+from llm_bridge.logs import LEVELS
 
 # Accuracies of two logs: the worst finding about the first is an info, about the second critical.
 STEADY, BREAKS = [0.5] * 12, [0.5, 0.6, 0.6, 0.62, 0.6, 0.4, 0.3, 0.1, 0.05, 0.01, 0.01, 0.01]
@@ -22,12 +22,12 @@ class TestHelp:
     def test_no_arguments_show_the_commands(self):
         result = invoke()
         assert result.exit_code == 0
-        for command in (*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo"):
+        for command in (*RUN_COMMANDS, "mcs", "simulate", "rewards", "tasks", "zoo"):
             assert command in result.stdout
 
     @pytest.mark.parametrize(
         "command",
-        [*RUN_COMMANDS, "simulate", "rewards", "tasks", "zoo", "zoo list", "zoo build", "zoo import"],
+        [*RUN_COMMANDS, "mcs", "simulate", "rewards", "tasks", "zoo", "zoo list", "zoo build", "zoo import"],
     )
     def test_every_command_explains_itself(self, command):
         result = invoke(*command.split(), "--help")
