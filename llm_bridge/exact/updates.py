@@ -33,6 +33,7 @@ from sharpening.rewards import Reward, get_reward
 from sharpening.rewards.asking import exact_rewards
 from sharpening.simulation.precision import precision_context
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient, Update
+from sharpening.updates.kl_term import check_initial_reference
 
 CUTOFF = 1e-13
 TOLERANCE, MAX_FITS = 1e-13, 30
@@ -63,6 +64,7 @@ class ExactTraining:
     def __init__(self, exact: ExactModel, reward: Reward | str, update: Update, *, optimizer: str = "sgd"):
         if not isinstance(update, (SoftmaxGradient, GRPO, NaturalGradient, KLProx)):
             raise InputError("update", update, "it is SoftmaxGradient, GRPO, NaturalGradient or KLProx")
+        check_initial_reference(update, "exact training")
         self._by_score = isinstance(update, (SoftmaxGradient, GRPO))
         if optimizer not in ("sgd", "adam") or (optimizer == "adam" and not self._by_score):
             raise InputError("optimizer", optimizer, 'it is "sgd", or "adam" for SoftmaxGradient and GRPO')

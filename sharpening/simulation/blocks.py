@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, NoCoupling
-from sharpening.simulation.direction import exact_direction
+from sharpening.simulation.direction import Seen, exact_direction
 from sharpening.simulation.loop import evaluate
 from sharpening.simulation.plan import Arrays, Plan
 from sharpening.simulation.precision import precision_context
@@ -49,6 +49,7 @@ def apply(plan: Plan, arrays: Arrays, coupling) -> bool:
         plan.method != "sampled"
         and plan.trained * arrays.log_probs.shape[1] >= LARGE
         and not plan.adam
+        and not plan.anchored
         and isinstance(coupling, (NoCoupling, CompoundSymmetric))
         and not {"previous_log_probs", "questions"} & set(plan.reward.card.needs)
         and [device.platform for device in arrays.log_probs.devices()] == ["cpu"]
@@ -61,7 +62,8 @@ def _step(plan: Plan, update, coupling, lane: Lane, shared, total, step, logits,
     """
     alone = isinstance(coupling, NoCoupling)
     policy = Policy.from_logits(logits if alone else logits + coupling.reach(shared), plan.full)
-    directions = exact_direction(plan, update, policy, lane.correct, lane.initial, None, step)
+    seen = Seen(lane.correct, lane.initial, lane.initial, None, step)
+    directions = exact_direction(plan, update, policy, seen)
     dv, change = coupling.mix(directions, lane.weights)
     if plan.method == "mean_field":
         dv = dv * (plan.prompts_per_step * lane.weights / total)[:, None]

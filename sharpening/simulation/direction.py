@@ -4,7 +4,7 @@ of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,62 +37,58 @@ def _loud(plan: Plan, rewards, log_probs: jax.Array, step) -> jax.Array:
     return jnp.where(rewards == -jnp.inf, jnp.nan, rewards)
 
 
-def exact_direction(
-    plan: Plan,
-    update,
-    policy: Policy,
-    correct: Bool[Any, "prompts answers"] | None,
-    reference: Float[Any, "prompts answers"],
-    previous: Float[Any, "prompts answers"] | None,
-    step,
-    questions: Integer[Any, " prompts"] | None = None,
-) -> Float[Any, "prompts answers"]:
-    """dz/dt under the exact reward, (prompts, answers); `reference`, `previous`: log-probs of the initial and
-    the last policy.
+class Seen(NamedTuple):
+    """What rewards and updates may see of the prompts of a step besides the present policy.
+
+    `correct` (prompts, answers) bool or None; log-probabilities (prompts, answers), nats, of three earlier policies:
+    `initial`; `anchor`, towards which a KL term of the update pulls; `previous`, before the last update, or None;
+    `step`: how many updates lie before this one; `questions` (prompts,) ids or None.
     """
+
+    correct: Bool[Any, "prompts answers"] | None
+    initial: Float[Any, "prompts answers"]
+    anchor: Float[Any, "prompts answers"]
+    previous: Float[Any, "prompts answers"] | None
+    step: Any
+    questions: Integer[Any, " prompts"] | None = None
+
+
+def exact_direction(plan: Plan, update, policy: Policy, seen: Seen) -> Float[Any, "prompts answers"]:
+    """dz/dt under the exact reward, (prompts, answers)."""
     signals = _wanted(
         plan,
-        reference_log_probs=lambda: reference,
-        previous_log_probs=lambda: previous,
-        questions=lambda: questions,
-        step=lambda: step,
+        reference_log_probs=lambda: seen.initial,
+        previous_log_probs=lambda: seen.previous,
+        questions=lambda: seen.questions,
+        step=lambda: seen.step,
     )
     signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
-    rewards = exact_rewards(plan.reward, policy.log_probs, correct, no_answer=plan.no_answer, **signals)
-    rewards = _loud(plan, rewards, policy.log_probs, step)
+    rewards = exact_rewards(plan.reward, policy.log_probs, seen.correct, no_answer=plan.no_answer, **signals)
+    rewards = _loud(plan, rewards, policy.log_probs, seen.step)
     if hasattr(update, "policy_direction"):
-        return update.policy_direction(policy, rewards, reference)
-    return update.direction(policy.log_probs, rewards, reference)
+        return update.policy_direction(policy, rewards, seen.anchor)
+    return update.direction(policy.log_probs, rewards, seen.anchor)
 
 
 def sampled_direction(
-    plan: Plan,
-    update,
-    uniform: Float[Any, "prompts rollouts"],
-    policy: Policy,
-    correct: Bool[Any, "prompts answers"] | None,
-    reference: Float[Any, "prompts answers"],
-    previous: Float[Any, "prompts answers"] | None,
-    step,
-    questions: Integer[Any, " prompts"] | None = None,
+    plan: Plan, update, uniform: Float[Any, "prompts rollouts"], policy: Policy, seen: Seen
 ) -> Float[Any, "prompts answers"]:
     """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
     log_probs = policy.log_probs
     columns = sample_columns(uniform, policy.probs)
     answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
-    is_correct = None if correct is None else jnp.take_along_axis(correct, columns, axis=1)
+    of_drawn = lambda array: None if array is None else jnp.take_along_axis(array, columns, axis=1)  # noqa: E731
     signals = _wanted(
         plan,
         tokens=lambda: TokenStatistics.of_categorical(log_probs, columns),
-        reference_log_probs=lambda: jnp.take_along_axis(reference, columns, axis=1),
-        previous_log_probs=lambda: (
-            None if previous is None else jnp.take_along_axis(previous, columns, axis=1)
-        ),
+        reference_log_probs=lambda: of_drawn(seen.initial),
+        previous_log_probs=lambda: of_drawn(seen.previous),
         states=lambda: jnp.zeros((*columns.shape, 0), columns.dtype),
-        questions=lambda: questions,
-        step=lambda: step,
+        questions=lambda: seen.questions,
+        step=lambda: seen.step,
     )
-    rewards = _loud(plan, group_rewards(plan.reward, answers, is_correct, **signals), log_probs, step)
+    rewards = group_rewards(plan.reward, answers, of_drawn(seen.correct), **signals)
+    rewards = _loud(plan, rewards, log_probs, seen.step)
     if hasattr(update, "policy_group_direction"):
-        return update.policy_group_direction(policy, columns, rewards, reference)
-    return update.group_direction(log_probs, columns, rewards, reference)
+        return update.policy_group_direction(policy, columns, rewards, seen.anchor)
+    return update.group_direction(log_probs, columns, rewards, seen.anchor)

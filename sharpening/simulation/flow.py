@@ -18,6 +18,7 @@ from sharpening.rewards.asking import check_form, check_labelled, exact_rewards
 from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import check_hashable
 from sharpening.updates import Update
+from sharpening.updates.kl_term import check_initial_reference
 
 # nats per unit of time: losers that fall so fast, and hold less than its inverse, are 2e-12 or less before
 # the end of their path
@@ -56,8 +57,8 @@ def flow(
     [0.0, 2.0]
 
     Raises: InputError for bad times, prompts that are coupled, labels that the reward needs and the
-    population lacks, a reward that depends on the step or on the previous policy (it has no flow), or a path
-    too long for the tolerances. Source: theory S6.
+    population lacks, a reward that depends on the step or on the previous policy (it has no flow), an update whose
+    reference follows the policy, or a path too long for the tolerances. Source: theory S6.
     """
     population = population if isinstance(population, Population) else Population(population)
     reward = get_reward(reward) if isinstance(reward, str) else reward
@@ -107,6 +108,7 @@ def _checked(population: Population, reward: Reward, update: Update, times) -> n
         raise InputError(
             "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
         )
+    check_initial_reference(update, "a flow")
     if not isinstance(population.coupling, NoCoupling):
         raise InputError(
             "population", population.coupling, "a flow is that of one prompt", "Use coupling=NoCoupling()"

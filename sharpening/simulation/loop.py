@@ -50,7 +50,8 @@ def _run_one(
         jnp.zeros((plan.trained, arrays.log_probs.shape[1]), dtype),
         coupling.rest(arrays.log_probs.shape[1], dtype),
     )
-    state = State(*parts, zero, zero, parts if "previous_log_probs" in plan.reward.card.needs else None)
+    before = parts if "previous_log_probs" in plan.reward.card.needs else None
+    state = State(*parts, zero, zero, before, parts if plan.anchored else None)
 
     def train(step, state):
         return training_step(plan, arrays, update, coupling, schedule, state, step, key)

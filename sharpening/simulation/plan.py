@@ -18,6 +18,7 @@ class Plan:
     `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
     `full`: every answer is possible for every prompt, so that none is masked. `rephrasings`: prompts that are
     drawn together, as wordings of one question. `watch`: report rewards that are not finite (`blame`).
+    `anchored`: the policy that the update's KL term pulls towards follows the policy (`KLTerm.sync_ref_model`).
     """
 
     method: str
@@ -31,6 +32,7 @@ class Plan:
     full: bool = False
     rephrasings: int = 1
     watch: bool = False
+    anchored: bool = False
 
 
 class Arrays(NamedTuple):
@@ -51,7 +53,8 @@ class State(NamedTuple):
     value, scalars.
 
     `before`: (v, u) one update earlier, for rewards that compare with the previous policy; None for the
-    others.
+    others. `anchor`: (v, u) of the reference of the update's KL term, where that moves; None where it is the initial
+    policy.
     """
 
     private: jax.Array
@@ -59,3 +62,4 @@ class State(NamedTuple):
     mean_square: jax.Array
     first_square: jax.Array
     before: tuple[jax.Array, jax.Array] | None = None
+    anchor: tuple[jax.Array, jax.Array] | None = None

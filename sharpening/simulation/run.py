@@ -149,7 +149,7 @@ def _simulate(
     settings.check(population, reward, update)
     settings.warn_if_still(population.coupling)
     trained = settings.trained(population)
-    plan = settings.plan(population, reward, update if _is_opaque(update) else None)
+    plan = settings.plan(population, reward, update)
     steps = evaluation_steps(settings.num_steps, settings.eval_every)
     with precision_context(settings.precision):
         arrays = share_out(population, settings.precision, devices)
@@ -204,10 +204,6 @@ def _canonical(reward: Reward) -> Reward:
     """The registered instance of a stateless reward, so that two equal ones share one compilation."""
     known = REWARDS.get(getattr(reward, "name", ""))
     return known if type(known) is type(reward) and not vars(reward) else reward
-
-
-def _is_opaque(update: object) -> bool:
-    return jax.tree_util.all_leaves([update])
 
 
 def _watched(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, schedules, curves: dict):

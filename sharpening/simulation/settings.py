@@ -147,7 +147,7 @@ class Settings:
         )
 
     def plan(self, population: Population, reward: Reward, update: Update | None) -> Plan:
-        """What the compiled loop needs to know, and no more, so that runs share compilations; `update` only
+        """What the compiled loop needs to know, and no more, so that runs share compilations; the update itself only
         where it is no JAX pytree.
         """
         sampled, trained = self.method == "sampled", self.trained(population)
@@ -159,9 +159,10 @@ class Settings:
             adam=self.optimizer == "adam",
             no_answer=population.no_answer,
             reward=reward,
-            update=update,
+            update=update if jax.tree_util.all_leaves([update]) else None,
             full=bool(np.isfinite(population.log_probs).all()),
             rephrasings=rephrasings(population, reward),
+            anchored=getattr(update, "moves_reference", False),
         )
 
 

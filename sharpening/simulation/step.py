@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
-from sharpening.simulation.direction import exact_direction, sampled_direction
+from sharpening.simulation.direction import Seen, exact_direction, sampled_direction
 from sharpening.simulation.plan import ADAM_BETA2, Arrays, Plan, State
 from sharpening.simulation.sampling import draw_prompts
 from sharpening.updates.policy import Policy
@@ -63,12 +63,18 @@ def training_step(
 
     now = policy(state.private, state.shared)
     previous = None if state.before is None else policy(*state.before).log_probs
+    seen = Seen(
+        correct=correct,
+        initial=initial,
+        anchor=initial if state.anchor is None else policy(*state.anchor).log_probs,
+        previous=previous,
+        step=step,
+        questions=questions,
+    )
     if plan.method == "sampled":
-        directions = sampled_direction(
-            plan, update, uniform, now, correct, initial, previous, step, questions
-        )
+        directions = sampled_direction(plan, update, uniform, now, seen)
     else:
-        directions = exact_direction(plan, update, now, correct, initial, previous, step, questions)
+        directions = exact_direction(plan, update, now, seen)
     scale = jnp.asarray(update.step_size, directions.dtype)
     if plan.adam:
         factor, state = _adam_scale(state, directions, weights, step)
@@ -78,4 +84,6 @@ def training_step(
         dv = dv * (plan.prompts_per_step * weights / jnp.sum(weights))[:, None]
     private = state.private.at[index].add(scale * dv) if n else state.private
     before = None if state.before is None else (state.private, state.shared)
-    return state._replace(private=private, shared=state.shared + scale * du, before=before)
+    moved = (private, state.shared + scale * du)
+    anchor = None if state.anchor is None else update.synchronised(state.anchor, moved, step)
+    return state._replace(private=moved[0], shared=moved[1], before=before, anchor=anchor)

@@ -16,6 +16,7 @@ from sharpening.trees.passes import factorise, leaf_log_probs, score_gradient, s
 from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient, Update
 from sharpening.updates.advantages import divide_by_std, exact_advantages, exact_std, group_advantages
+from sharpening.updates.kl_term import check_initial_reference
 
 LOSS_TYPES = ("sum", "grpo", "dapo", "dr_grpo")
 
@@ -37,7 +38,8 @@ class TreeGradient:
       size;
     - "dr_grpo": c = 1/max_length, a constant: "sum" with another step size.
 
-    A tree of one level gives the flat update for each. Raises: InputError for another update or loss type.
+    A tree of one level gives the flat update for each. Raises: InputError for another update or loss type, or one with
+    a KL term.
     Source: TRL's GRPOTrainer.
     """
 
@@ -52,6 +54,11 @@ class TreeGradient:
                 self.update,
                 "a gradient through tokens is GRPO or SoftmaxGradient",
                 "Use LeafStep for other updates",
+            )
+        if getattr(self.update, "has_kl", False):
+            rule = "the gradient through tokens has no KL term"
+            raise InputError(
+                "beta", self.update.beta, rule, "Use LeafStep(NaturalGradient(beta=...)), or beta=0"
             )
         if self.loss_type not in LOSS_TYPES:
             raise InputError("loss_type", self.loss_type, f"known ones are {', '.join(LOSS_TYPES)}")
@@ -109,6 +116,9 @@ class LeafStep:
 
     update: Update = NaturalGradient()
     name = "leaf_step"
+
+    def __post_init__(self):
+        check_initial_reference(self.update, "an update on sequences")
 
     def _written_back(
         self, plan: TreePlan, now: Policies, leaves: jax.Array, directions: jax.Array

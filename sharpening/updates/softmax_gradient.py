@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 from jaxtyping import Shaped
 
 from sharpening.updates.advantages import group_advantages, policy_advantages, score_direction
-from sharpening.updates.base import ExactStep, check_positive
+from sharpening.updates.base import check_positive
+from sharpening.updates.kl_term import ScoreKLTerm
 from sharpening.updates.policy import Policy
+from sharpening.updates.pytree import register_update
 
 
+@register_update("learning_rate", "beta", "ref_model_mixup_alpha", "ref_model_sync_steps")
 @dataclass(frozen=True)
-class SoftmaxGradient(ExactStep):
-    """Delta z_a = learning_rate * pi_a (r_a - mean r), the gradient of E_pi[r] at fixed rewards.
+class SoftmaxGradient(ScoreKLTerm):
+    """Delta z_a = learning_rate * pi_a (r_a - mean r), the gradient of E_pi[r] at fixed rewards; with `beta` > 0 of
+    E_pi[r] - beta KL(pi || pi_ref), pi_ref the initial policy unless `sync_ref_model` (`ScoreKLTerm`).
 
     If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theory:
     S5). Proof: let S hold the k largest pi, and Delta be the step. If some answer outside S has r >= mean r,
@@ -32,6 +35,7 @@ class SoftmaxGradient(ExactStep):
 
     def __post_init__(self):
         check_positive("learning_rate", self.learning_rate)
+        self._check_kl()
 
     @property
     def step_size(self) -> float:
@@ -44,8 +48,8 @@ class SoftmaxGradient(ExactStep):
         rewards: Shaped[Any, "*batch answers"],
         reference: Shaped[Any, "*batch answers"] | None = None,
     ) -> Shaped[Any, "*batch answers"]:
-        """pi_a A_a: sums to 0 over answers."""
-        return policy.probs * policy_advantages(policy, rewards)
+        """pi_a A_a, less beta grad KL: sums to 0 over answers."""
+        return self._minus_kl(policy.probs * policy_advantages(policy, rewards), policy, reference)
 
     def policy_group_direction(
         self,
@@ -57,7 +61,5 @@ class SoftmaxGradient(ExactStep):
         """Mean over rollouts of (r_i - mean r)(onehot(a_i) - pi); its mean is (1 - 1/rollouts) times the
         exact one at fixed rewards.
         """
-        return score_direction(policy.probs, answers, group_advantages(rewards))
-
-
-jax.tree_util.register_dataclass(SoftmaxGradient, data_fields=["learning_rate"], meta_fields=[])
+        advantages = self._minus_sampled_kl(group_advantages(rewards), policy, answers, reference)
+        return score_direction(policy.probs, answers, advantages)

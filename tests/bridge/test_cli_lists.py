@@ -95,6 +95,16 @@ class TestSimulate:
         assert result.exit_code == 0, result.exception
         assert "reward_accuracy" in result.stdout
 
+    def test_the_step_size_is_that_of_the_text_or_of_the_option_and_never_of_both(self):
+        ask = lambda *more: json.loads(invoke(*self.SMALL, *more, "--json", "-").stdout)  # noqa: E731
+        told = ask("--update", "grpo(learning_rate=0.5, beta=0.1)")
+        assert told["settings"]["step_size"] == 0.5 and ask()["settings"]["step_size"] == 4.0
+        assert (
+            told["curve"] == ask("--update", "grpo(beta=0.1)", "--step-size", 0.5)["curve"] != ask()["curve"]
+        )
+        for update in ("grpo(learning_rate=0.5)", "kl-prox(beta=2)"):
+            assert_refused(invoke(*self.SMALL, "--update", update, "--step-size", 0.5), "step_size")
+
     def test_a_report(self, tmp_path):
         assert invoke(*self.SMALL, "--report", tmp_path / "page").exit_code == 0
         assert {path.name for path in (tmp_path / "page").iterdir()} == {
@@ -112,6 +122,7 @@ class TestSimulate:
             (["--method", "guess"], "guess"),
             (["--shared", "-1"], "shared"),
             (["--step-size", "0"], "0"),
+            (["--update", "grpo(beta=-1)"], "beta"),
             (["--rollouts", "1"], "rollouts"),
             (["--update", "kl_prox", "--step-size", "0"], "step_size"),
         ],

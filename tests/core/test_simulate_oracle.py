@@ -27,8 +27,10 @@ def oracle_exact_direction(p):
     return p * (r - mean) / (std + 1e-4)
 
 
-def oracle_group_direction(p, uniforms):
-    """GRPO on one group with shared ties, answers drawn by walking up the cumulative distribution."""
+def oracle_group_direction(p, uniforms, pull=None):
+    """GRPO on one group with shared ties, answers drawn by walking up the cumulative distribution; `pull`: what the KL
+    term takes from the advantage of each answer.
+    """
     answers = []
     for u in uniforms:
         a, mass = 0, p[0]
@@ -38,13 +40,23 @@ def oracle_group_direction(p, uniforms):
     counts = [answers.count(a) for a in range(len(p))]
     leaders = [a for a in range(len(p)) if counts[a] == max(counts)]
     r = np.array([1 / len(leaders) if a in leaders else 0.0 for a in answers])
-    if np.ptp(r) == 0:
-        return np.zeros(len(p))
-    advantages = (r - r.mean()) / (r.std(ddof=1) + 1e-4)
+    advantages = np.zeros(len(r)) if np.ptp(r) == 0 else (r - r.mean()) / (r.std(ddof=1) + 1e-4)
     g = np.zeros(len(p))
     for a, advantage in zip(answers, advantages, strict=True):
-        g += advantage * (np.eye(len(p))[a] - p) / len(answers)
+        less = 0.0 if pull is None else pull[a]
+        g += (advantage - less) * (np.eye(len(p))[a] - p) / len(answers)
     return g
+
+
+def oracle_kl_scores(p, q, corrected):
+    """What TRL's estimator multiplies grad log p(a) by, for every answer."""
+    return np.array([np.log(p[a] / q[a]) if corrected else 1 - q[a] / p[a] for a in range(len(p))])
+
+
+def oracle_exact_pull(p, q, corrected):
+    """The mean of the estimator's gradient over answers drawn from p."""
+    scores = oracle_kl_scores(p, q, corrected)
+    return sum(p[a] * scores[a] * (np.eye(len(p))[a] - p) for a in range(len(p)))
 
 
 def oracle_metrics(z, z0, correct, weights):
@@ -78,8 +90,12 @@ def oracle_metrics(z, z0, correct, weights):
     return out
 
 
-def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=False, seed=0):
-    """The coupled model written out prompt by prompt; JAX gives it random numbers and nothing else."""
+def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=False, seed=0, kl=None):
+    """The coupled model written out prompt by prompt; JAX gives it random numbers and nothing else. `kl`: settings of
+    GRPO's KL term.
+    """
+    beta, corrected = (kl or {}).get("beta", 0.0), (kl or {}).get("use_bias_correction_kl", True)
+    every, alpha = (kl or {}).get("ref_model_sync_steps"), (kl or {}).get("ref_model_mixup_alpha", 0.6)
     z0, weights, private, shared = (
         population.log_probs,
         population.prompt_weights,
@@ -89,6 +105,7 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
     total, answers = z0.shape
     trained = size or (total if method == "exact" else 0)
     v, u = np.zeros((total, answers)), np.zeros(answers)
+    reference_v, reference_u = v.copy(), u.copy()
     key, order = jax.random.key(seed), []
     if method == "sampled" and trained and population.weights is None:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -107,9 +124,14 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
         if step == steps:
             return history
         pool = weights[: trained or total]
+        now = [oracle_softmax(z0[x] + v[x] + u) for x in range(total)]
+        then = [oracle_softmax(z0[x] + reference_v[x] + reference_u) for x in range(total)]
         if method != "sampled":
             visited, shares = list(range(len(pool))), pool / pool.sum()
-            g = [oracle_exact_direction(oracle_softmax(z0[x] + v[x] + u)) for x in visited]
+            g = [
+                oracle_exact_direction(now[x]) - beta * oracle_exact_pull(now[x], then[x], corrected)
+                for x in visited
+            ]
         else:
             draws = np.asarray(jax.random.uniform(jax.random.fold_in(key, step + 1), (batch, 1 + rollouts)))
             visited = order[step * batch : (step + 1) * batch]
@@ -117,7 +139,7 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
                 visited = [int(np.sum(np.cumsum(pool) <= d * pool.sum())) for d in draws[:, 0]]
             shares = np.full(batch, 1 / batch)
             g = [
-                oracle_group_direction(oracle_softmax(z0[x] + v[x] + u), d[1:])
+                oracle_group_direction(now[x], d[1:], beta * oracle_kl_scores(now[x], then[x], corrected))
                 for x, d in zip(visited, draws, strict=True)
             ]
         scale = lr
@@ -133,8 +155,12 @@ def oracle(population, method, lr, steps, size=None, batch=4, rollouts=6, adam=F
             if trained:
                 v[x] += scale * private * visits * gx
             u = u + scale * shared * share * gx
+        if every and (step + 1) % every == 0:
+            reference_v = alpha * v + (1 - alpha) * reference_v
+            reference_u = alpha * u + (1 - alpha) * reference_u
 
 
+SYNCED = dict(beta=0.9, sync_ref_model=True, ref_model_sync_steps=4, ref_model_mixup_alpha=0.7)
 CASES = {
     "exact": (PRIOR, dict(method="exact")),
     "exact, held out": (PRIOR, dict(method="exact", size=7)),
@@ -145,6 +171,12 @@ CASES = {
     "sampled, fresh, weighted, adam": (WEIGHTED, dict(method="sampled", adam=True)),
     "sampled, data set": (PRIOR, dict(method="sampled", size=7)),
     "sampled, data set smaller than a batch": (PRIOR, dict(method="sampled", size=3)),
+    "exact, KL to a moving reference, adam": (WEIGHTED, dict(method="exact", size=7, adam=True, kl=SYNCED)),
+    "mean field, KL without correction": (
+        PRIOR,
+        dict(method="mean_field", size=5, kl=dict(beta=0.5, use_bias_correction_kl=False)),
+    ),
+    "sampled, data set, KL to a moving reference": (PRIOR, dict(method="sampled", size=7, kl=SYNCED)),
     "sampled, weighted data set": (WEIGHTED, dict(method="sampled", size=7, adam=True)),
 }
 
@@ -156,7 +188,7 @@ def test_simulate_equals_the_numpy_oracle_at_every_step(name):
     run = simulate(
         population,
         "majority",
-        GRPO(0.8),
+        GRPO(0.8, **case.get("kl", {})),
         num_steps=15,
         key=5,
         method=case["method"],

@@ -10,6 +10,7 @@ from sharpening.errors import InputError
 
 ORDER = 35
 PRIOR, COUPLING = "Prior", "Coupling"
+STEP_SIZE = 4.0
 
 
 def register(app: typer.Typer) -> None:
@@ -34,12 +35,21 @@ def simulate(
     ] = 1.0,
     reward: Annotated[str, _option("--reward", "Reward (see `sharpening rewards`).", TRAINING)] = "majority",
     update: Annotated[
-        str, _option("--update", "grpo, kl_prox, natural_gradient or softmax_gradient.", TRAINING)
+        str,
+        _option(
+            "--update",
+            'grpo, kl_prox, natural_gradient or softmax_gradient; settings in brackets: "grpo(beta=0.1)" has a KL term.',
+            TRAINING,
+        ),
     ] = "grpo",
     step_size: Annotated[
-        float,
-        _option("--step-size", "What multiplies the update's direction (1/beta for kl_prox).", TRAINING),
-    ] = 4.0,
+        float | None,
+        _option(
+            "--step-size",
+            "What multiplies the update's direction (1/beta for kl_prox). Default: 4, unless --update says it.",
+            TRAINING,
+        ),
+    ] = None,
     method: Annotated[str, _option("--method", "exact, sampled or mean_field.", TRAINING)] = "sampled",
     prompts_per_step: Annotated[int, _option("--prompts-per-step", "Prompts in one step.", TRAINING)] = 32,
     rollouts: Annotated[int, _option("--rollouts", "Voters per prompt.", TRAINING)] = 8,
@@ -57,16 +67,14 @@ def simulate(
     settings = dict(locals())
     outputs = Outputs(settings.pop("json_target"), settings.pop("report"))
     outputs.check()
-    if not step_size > 0:
-        raise InputError(
-            "step_size", step_size, "it must be greater than zero", "Give --step-size a positive value"
-        )
+    update_rule = _update(update, step_size)
+    settings["step_size"] = float(update_rule.step_size) if step_size is None else step_size
 
     from llm_bridge.report.document import simulation_document
     from sharpening.collapse import collapse_steps
 
     with outputs.reserved():
-        trajectory = _run(settings)
+        trajectory = _run(settings, update_rule)
         collapse = collapse_steps(trajectory)
         document = simulation_document(trajectory, settings, collapse)
         _show(outputs, trajectory, collapse)
@@ -77,16 +85,31 @@ def simulate(
         outputs.write_json(document)
 
 
-def _run(settings: dict):
+def _update(text: str, step_size: float | None):
+    """The update of that text; its step size from the text or from the option, never from both."""
+    from sharpening.spec import split_spec
+    from sharpening.updates import KLProx, get_update
+
+    if step_size is not None and not 0 < step_size < float("inf"):
+        rule, fix = "it must be greater than zero and finite", "Give --step-size a positive value"
+        raise InputError("step_size", step_size, rule, fix)
+    update, (_, told) = get_update(text), split_spec(text, "update")
+    size = "beta" if isinstance(update, KLProx) else "learning_rate"
+    if size in told:
+        if step_size is not None:
+            rule, fix = f"{text!r} says its {size} itself", f"Leave out --step-size, or {size}"
+            raise InputError("step_size", step_size, rule, fix)
+        return update
+    step_size = STEP_SIZE if step_size is None else step_size
+    return get_update(update, **{size: 1 / step_size if size == "beta" else step_size})
+
+
+def _run(settings: dict, update):
     from sharpening.coupling import CompoundSymmetric
     from sharpening.population import Population
     from sharpening.rewards import get_reward
     from sharpening.simulation.run import simulate as run
-    from sharpening.updates import get_update
 
-    size = "beta" if settings["update"] == "kl_prox" else "learning_rate"
-    value = 1 / settings["step_size"] if size == "beta" else settings["step_size"]
-    update = get_update(settings["update"], **{size: value})
     coupling = CompoundSymmetric(private=settings["private"], shared=settings["shared"])
     population = Population.synthetic(
         settings["seed"],
