@@ -16,12 +16,12 @@ from sharpening import (
     NaturalGradient,
     Population,
     SoftmaxGradient,
+    flow,
     get_update,
     simulate,
     simulate_tree,
     thinking_prior,
 )
-from sharpening.simulation.flow import flow
 
 PRIOR = np.log([[0.5, 0.3, 0.15, 0.05], [0.4, 0.38, 0.2, 0.02], [0.97, 0.01, 0.01, 0.01]])
 REWARDS = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.2, 0.0], [0.3, 0.0, 0.0, 1.0]])
