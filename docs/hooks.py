@@ -23,6 +23,10 @@ from sharpening.rewards import BRANCHES, NEEDS
 from studies.critical import TASKS as SMOLLM2_TASKS
 from studies.figures import compare_table, provenance, runs_table
 from studies.left_out import BASELINES
+from studies.paper import PAPER
+from studies.paper.claims import CLAIMS
+from studies.paper.frame import RESULTS as PAPER_RESULTS
+from studies.paper.frame import load_result as load_paper
 from studies.smollm2_forecast import critical_rate, half_life, measured, measured_rates, middle_rate, pilots
 from studies.study import load_result
 
@@ -484,7 +488,42 @@ def models_table() -> str:
     return markdown_table(["model", "task", "about", "accuracy", "vote is right", "entropy (nats)"], rows)
 
 
+def paper_claims() -> str:
+    """Every measured claim, the command that tests it, and the verdict."""
+    rows = [
+        [
+            claim.text,
+            f"[`sharpening study run {claim.study}`](paper_studies.md#{claim.study})" if claim.study else "–",
+            claim.verdict,
+        ]
+        for claim in CLAIMS
+    ]
+    return markdown_table(["claim", "command", "verdict"], rows)
+
+
+def paper_studies() -> str:
+    """A section a study: claim, verdict, figure, what made it."""
+    parts = []
+    for name, study in PAPER.items():
+        parts += [f"## {name}", f"**Claim** ({study.source}): {study.claim}"]
+        if not (PAPER_RESULTS / f"{name}.json").is_file():
+            parts.append("**Verdict: not yet run** in full.")
+            continue
+        result = load_paper(name)
+        finding, seeds = result["finding"], ", ".join(map(str, result["seeds"]))
+        versions = ", ".join(f"{package} {number}" for package, number in result["versions"].items())
+        parts += [
+            f"**Verdict: {finding['verdict']}.** {finding['sentence']}",
+            f"![{study.description}](figures/paper/{name}.png)",
+            f"Made with `{result['command']}`, {result['date']}, seeds {seeds}; {versions};"
+            f" {result['times']['seconds'] / 60:.0f} min on a shared CPU.",
+        ]
+    return "\n\n".join(parts)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "paper_claims": paper_claims,
+    "paper_studies": paper_studies,
     "tasks": tasks_table,
     "models": models_table,
     "forecast_features": forecast_features,

@@ -4,10 +4,11 @@ from studies.blind import BLIND
 from studies.capitals import CAPITALS
 from studies.exact import EXACT
 from studies.ground_truth import GROUND_TRUTH
+from studies.paper import PAPER
 from studies.rewards import ALL_REWARDS
 from studies.study import Run, Study
 from studies.tiny import TINY
 
-STUDIES = {study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH, BLIND)}
+STUDIES = {study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH, BLIND)} | PAPER
 
 __all__ = ["STUDIES", "Run", "Study"]

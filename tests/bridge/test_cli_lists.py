@@ -3,8 +3,6 @@ module.
 """
 
 import json
-import sys
-import types
 from dataclasses import fields
 
 import pytest
@@ -131,20 +129,6 @@ class TestSimulate:
         assert_refused(invoke(*self.SMALL, *arguments), fragment)
 
 
-@pytest.fixture
-def plugin(monkeypatch):
-    """Put a made-up module where an optional command looks for its engine."""
-
-    def put(name, **content):
-        module = types.ModuleType(name)
-        module.__spec__ = types.SimpleNamespace(name=name)
-        for key, value in content.items():
-            setattr(module, key, value)
-        monkeypatch.setitem(sys.modules, name, module)
-
-    return put
-
-
 class TestMonitor:
     @pytest.mark.parametrize(
         "accuracies, fail_on, status",
@@ -163,18 +147,3 @@ class TestMonitor:
 
     def test_an_unknown_level(self):
         assert_refused(invoke("monitor", "log", "--fail-on", "doom"), "doom")
-
-
-class TestStudy:
-    def test_list_run_and_unknown(self, plugin, tmp_path):
-        study = types.SimpleNamespace(
-            description="shows it", run=lambda folder, *, progress: {"name": "small", "folder": folder}
-        )
-        plugin("studies", STUDIES={"small": study})
-        assert json.loads(invoke("study", "list", "--json", "-").stdout) == [
-            {"name": "small", "description": "shows it"}
-        ]
-        assert json.loads(invoke("study", "small", "--output", tmp_path / "s", "--json", "-").stdout)[
-            "folder"
-        ] == str(tmp_path / "s")
-        assert_refused(invoke("study", "huge"), "'huge'", "small")

@@ -1,0 +1,14 @@
+"""The paper in miniature: a claim of the literature each, what tests it here, and a verdict."""
+
+from studies.paper.dataset_size import STUDY as DATASET_SIZE
+from studies.paper.failure_modes import STUDY as FAILURE_MODES
+from studies.paper.frame import PaperStudy
+from studies.paper.hybrid_phase import STUDY as HYBRID_PHASE
+from studies.paper.hyper_parameters import STUDY as HYPER_PARAMETERS
+from studies.paper.per_problem import STUDY as PER_PROBLEM
+from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
+
+PAPER: dict[str, PaperStudy] = {
+    study.name: study
+    for study in (RISE_THEN_FALL, FAILURE_MODES, HYPER_PARAMETERS, DATASET_SIZE, PER_PROBLEM, HYBRID_PHASE)
+}
