@@ -79,7 +79,7 @@ def study(
         raise InputError(
             "action", action, f"known actions are {', '.join(ACTIONS)}", "See `sharpening study --help`"
         )
-    if name not in studies:
+    if name is None or name not in studies:
         raise InputError(
             "name", name, f"known studies are {', '.join(studies)}", "See `sharpening study list`"
         )
