@@ -1,6 +1,6 @@
 """Studies: measured runs whose small results are committed. Each resumes where it stopped, run by run."""
 
-from studies.blind import BLIND
+from studies.blind import BLIND, SECOND
 from studies.capitals import CAPITALS
 from studies.exact import EXACT
 from studies.ground_truth import GROUND_TRUTH
@@ -9,6 +9,8 @@ from studies.rewards import ALL_REWARDS
 from studies.study import Run, Study
 from studies.tiny import TINY
 
-STUDIES = {study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH, BLIND)} | PAPER
+STUDIES = {
+    study.name: study for study in (TINY, CAPITALS, ALL_REWARDS, EXACT, GROUND_TRUTH, BLIND, SECOND)
+} | PAPER
 
 __all__ = ["STUDIES", "Run", "Study"]

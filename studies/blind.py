@@ -1,23 +1,28 @@
 """Priors that no fit has seen, probed first and measured afterwards: what a forecast is judged by.
 
     sharpening study blind              # resumable; --collect gathers what is finished
+    sharpening study blind-2            # the second round, after the first was fitted on
 
 The rule for the learning rates was written down before any run: the weight-noise radius R of the probe (the noise at
 which half of the greedy answers survive) over 20, 80 and 320 steps. It reads nothing that was measured.
 """
 
 import json
+import math
 import platform
 import random
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from llm_bridge import RunSettings
+from llm_bridge import RunSettings, load_calibration
 from llm_bridge.forecast.calibration.survival import DATED
+from llm_bridge.forecast.calibration.voice import safe_learning_rate
 from sharpening.collapse import CRITERIA
-from studies.blind_priors import BLIND_PRIORS, build_blind_prior
+from studies.blind_priors import BLIND_PRIORS, SECOND_PRIORS, build_blind_prior
+from studies.fitting import reading_of
 from studies.probing import SEED, probe_record
 from studies.study import Run, made_with, measured_record, task_of
 
@@ -38,9 +43,12 @@ METRICS = (
 )
 
 
-def order() -> list[str]:
+RECIPES = BLIND_PRIORS | SECOND_PRIORS
+
+
+def order(priors=BLIND_PRIORS) -> list[str]:
     """The priors in the order in which they are measured: shuffled once, so that a part is like the whole."""
-    return random.Random(0).sample(list(BLIND_PRIORS), len(BLIND_PRIORS))
+    return random.Random(0).sample(list(priors), len(priors))
 
 
 def rates(probe: dict) -> tuple[float, ...]:
@@ -56,9 +64,7 @@ def probe_file(name: str, folder: Path) -> Path:
 
 def features(name: str, folder: Path) -> dict:
     """The probe of a prior as in the ground truth, with one pilot as a forecast has it; nothing else is trained."""
-    run = Run(
-        name, str(build_blind_prior(name, folder)), BLIND_PRIORS[name].task, replace(SETTINGS, seed=SEED)
-    )
+    run = Run(name, str(build_blind_prior(name, folder)), RECIPES[name].task, replace(SETTINGS, seed=SEED))
     return probe_record(run, (), task_of(run.task), probe_file(name, folder), pilots=1)
 
 
@@ -75,7 +81,7 @@ def runs(folder: Path, names=None) -> list[Run]:
             f" {key} {value}" for key, value in changes.items()
         )
         settings = replace(SETTINGS, learning_rate=probed[name][rank], seed=seed, **changes)
-        return Run(label, str(folder / "priors" / name), BLIND_PRIORS[name].task, settings)
+        return Run(label, str(folder / "priors" / name), RECIPES[name].task, settings)
 
     found = []
     for seed in SEEDS:
@@ -83,6 +89,45 @@ def runs(folder: Path, names=None) -> list[Run]:
             if rank == 2 and seed == 0:
                 found += [run(name, 1, seed, beta=KL) for name in list(probed)[:KL_PRIORS]]
             found += [run(name, rank, seed) for name in probed]
+    return found
+
+
+def safe_rate(probe: dict) -> float | None:
+    """`safe_learning_rate` of the shipped calibration for these settings, three digits, rounded down; None where it is
+    without bound, or where none is safe.
+    """
+    reading = reading_of(probe, 0, SETTINGS.optimizer)
+    found = safe_learning_rate(reading, SETTINGS, load_calibration("labelled").heads["relative"])
+    if not 0 < found < math.inf:
+        return None
+    digits = 2 - math.floor(math.log10(found))
+    return math.floor(found * 10**digits) / 10**digits
+
+
+def second_runs(folder: Path, names=None) -> list[Run]:
+    """Every run of the second round: a prior at R/80, at its safe rate and at R/20, then the same with another seed."""
+    probed = {
+        name: json.loads(probe_file(name, folder).read_text())
+        for name in names or order(SECOND_PRIORS)
+        if probe_file(name, folder).is_file()
+    }
+
+    def run(name, label, rate, seed):
+        settings = replace(SETTINGS, learning_rate=rate, seed=seed)
+        return Run(f"{name} {label}", str(folder / "priors" / name), RECIPES[name].task, settings)
+
+    found = []
+    for seed in SEEDS:
+        for label in ("R/80", "safe", "R/20"):
+            for name, probe in probed.items():
+                silent = probe["pilots"][0].get("silent")
+                rate = (
+                    (None if silent else safe_rate(probe))
+                    if label == "safe"
+                    else rates(probe)[{"R/20": 0, "R/80": 1}[label]]
+                )
+                if rate is not None:
+                    found.append(run(name, label, rate, seed))
     return found
 
 
@@ -113,15 +158,20 @@ def times(record: dict) -> dict[str, list[float | None] | None]:
     return found
 
 
+@dataclass(frozen=True)
 class Blind:
-    """The study: priors, then features, then runs; what `folder` holds finished is skipped."""
+    """A round: priors, then features, then runs; what `folder` holds finished is skipped."""
 
-    name = "blind"
-    description = (
-        f"{len(BLIND_PRIORS)} priors that no fit has seen: features first, then three rates around R"
-    )
-    command = "sharpening study blind"
-    workers = 2
+    name: str
+    description: str
+    priors: dict
+    runs: Callable[..., list[Run]]
+    rates: tuple[str, ...]
+    workers: int = 2
+
+    @property
+    def command(self) -> str:
+        return f"sharpening study {self.name}"
 
     def run(self, folder: Path, progress=None) -> dict:
         from joblib import Parallel, delayed
@@ -130,12 +180,12 @@ class Blind:
 
         folder, pool = Path(folder), Parallel(n_jobs=self.workers, return_as="generator_unordered")
         folder.mkdir(parents=True, exist_ok=True)
-        bar = (progress or NullProgress()).start("blind: features", len(BLIND_PRIORS))
-        for _ in pool(delayed(features)(name, folder) for name in order()):
+        bar = (progress or NullProgress()).start(f"{self.name}: features", len(self.priors))
+        for _ in pool(delayed(features)(name, folder) for name in order(self.priors)):
             bar.advance()
         bar.close()
-        todo = runs(folder)
-        bar = (progress or NullProgress()).start("blind: runs", len(todo))
+        todo = self.runs(folder)
+        bar = (progress or NullProgress()).start(f"{self.name}: runs", len(todo))
         for _ in pool(delayed(measure_run)(run, folder) for run in todo):
             bar.advance()
         bar.close()
@@ -146,28 +196,46 @@ class Blind:
         from sharpening import InputError
 
         folder = Path(folder)
-        done = [run for run in runs(folder) if (run.folder(folder) / "cost.json").is_file()]
+        done = [run for run in self.runs(folder) if (run.folder(folder) / "cost.json").is_file()]
         if not done:
             raise InputError(
-                "output", str(folder), "it holds no finished run of the study blind", "Run the study first"
+                "output",
+                str(folder),
+                f"it holds no finished run of the study {self.name}",
+                "Run the study first",
             )
         made = made_with(self.name, self.command)
         result = {
             **made,
             "versions": made["versions"] | {"python": platform.python_version()},
-            "rates": [f"R/{steps}" for steps in STEPS_OF_RADIUS],
-            "priors": [self._prior(name, folder) for name in order() if probe_file(name, folder).is_file()],
+            "rates": list(self.rates),
+            "priors": [
+                self._prior(name, folder) for name in order(self.priors) if probe_file(name, folder).is_file()
+            ],
             "runs": [measure_run(run, folder) for run in done],
         }
         (folder / "result.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
         return result
 
     def _prior(self, name: str, folder: Path) -> dict:
-        recipe, target = BLIND_PRIORS[name], folder / "priors" / name
+        recipe, target = self.priors[name], folder / "priors" / name
         built = json.loads((target / "prior.json").read_text())
         probe = json.loads(probe_file(name, folder).read_text())
         about = {key: getattr(recipe, key) for key in ("task", "architecture", "about", "layers", "width")}
         return {"prior": name, **about, "parameters": built["parameters"], "probe": probe}
 
 
-BLIND = Blind()
+BLIND = Blind(
+    "blind",
+    f"{len(BLIND_PRIORS)} priors that no fit has seen: features first, then three rates around R",
+    BLIND_PRIORS,
+    runs,
+    tuple(f"R/{steps}" for steps in STEPS_OF_RADIUS),
+)
+SECOND = Blind(
+    "blind-2",
+    f"{len(SECOND_PRIORS)} priors for the forecast that was fitted on the first round, at R/20, R/80 and their safe rate",
+    SECOND_PRIORS,
+    second_runs,
+    ("R/20", "R/80", "safe"),
+)

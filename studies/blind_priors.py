@@ -1,13 +1,16 @@
 """The blind priors: fifteen tasks, nine architectures, and four qualities of pre-training, none of them in the
-ground truth in this combination, eight of fifteen answer forms and six architectures not at all.
+ground truth in this combination, eight of fifteen answer forms and six architectures not at all. The second round
+has eleven other tasks and eight architectures of which no fit has seen one.
 """
 
 from pathlib import Path
 
 from llm_bridge.models.recipes import Recipe
 from studies.blind_tasks import BLIND_TASKS
+from studies.blind_tasks2 import SECOND_TASKS
 
 ARCHITECTURES = ("llama", "qwen3", "gpt2", "gemma3", "mistral", "gpt_neox", "olmo2", "phi", "stablelm")
+SECOND_ARCHITECTURES = ("qwen2", "opt", "gemma", "granite", "starcoder2", "cohere", "nemotron", "smollm3")
 QUALITIES = {
     "clean": ("clean labels", {}),
     "noisy": ("30 % label noise", {"noise": 0.3}),
@@ -19,15 +22,24 @@ QUALITIES = {
 }
 LAYERS, WIDTHS = (2, 1, 2, 1, 3, 2, 1), (64, 64, 64, 96, 64)
 STEPS, BATCH = 800, 64
-LENGTHS = {"running-sum": 0.75, "chat-addition": 1.25, "subtraction": 2.5, "sequence": 2.5, "product": 2.5}
+LENGTHS = {
+    "running-sum": 0.75,
+    "chat-addition": 1.25,
+    "subtraction": 2.5,
+    "sequence": 2.5,
+    "product": 2.5,
+    "clock": 1.5,
+    "remainder": 2.5,
+    "shift": 2.5,
+}
 """Shares of STEPS: fewer where texts are long, more where a task is learnt late."""
-EARLY, BRIEF = 200, {"running-sum": 150, "chat-addition": 120}
+EARLY, BRIEF = 200, {"running-sum": 150, "chat-addition": 120, "chat-least": 120}
 """Steps of a prior that is stopped early, and where texts are long."""
 
 
-def _recipe(number: int, task: str, quality: str, **changes) -> Recipe:
+def _recipe(number: int, task: str, quality: str, architectures=ARCHITECTURES, **changes) -> Recipe:
     about, taught = QUALITIES[quality]
-    architecture = ARCHITECTURES[number % len(ARCHITECTURES)]
+    architecture = architectures[number % len(architectures)]
     steps = BRIEF.get(task, EARLY) if quality == "early" else STEPS * LENGTHS.get(task, 1)
     made = {
         "name": f"{task}-{architecture.replace('_', '')}-{quality}",
@@ -39,7 +51,7 @@ def _recipe(number: int, task: str, quality: str, **changes) -> Recipe:
         "width": WIDTHS[number % len(WIDTHS)],
         "batch_size": BATCH,
         "learning_rate": 3e-3,
-        "letters": BLIND_TASKS[task].letters,
+        "letters": (BLIND_TASKS | SECOND_TASKS)[task].letters,
         "seed": number,
     }
     return Recipe(**made | taught | changes)
@@ -71,6 +83,17 @@ def _all() -> list[Recipe]:
 BLIND_PRIORS = {recipe.name: recipe for recipe in _all()}
 
 
+def _second() -> list[Recipe]:
+    grid = [(task, quality) for quality in QUALITIES for task in SECOND_TASKS]
+    return [
+        _recipe(100 + number, task, quality, SECOND_ARCHITECTURES)
+        for number, (task, quality) in enumerate(grid)
+    ]
+
+
+SECOND_PRIORS = {recipe.name: recipe for recipe in _second()}
+
+
 def teach(recipe, task, problem, source, rng) -> str:
     """The prompt and the task's solution of `source`, or the wrong rule's where the recipe teaches it."""
     wrong = task.mistaken(source) if recipe.misconception else None
@@ -95,6 +118,17 @@ def fresh_blind_model(recipe: Recipe, tokenizer):
         "olmo2": (hf.Olmo2Config, {}),
         "phi": (hf.PhiConfig, {}),
         "stablelm": (hf.StableLmConfig, {"num_key_value_heads": recipe.heads}),
+        "qwen2": (hf.Qwen2Config, few),
+        "gemma": (hf.GemmaConfig, head),
+        "granite": (hf.GraniteConfig, few),
+        "starcoder2": (hf.Starcoder2Config, few),
+        "cohere": (hf.CohereConfig, few),
+        "nemotron": (hf.NemotronConfig, few),
+        "smollm3": (hf.SmolLM3Config, few),
+        "opt": (
+            hf.OPTConfig,
+            {"ffn_dim": 2 * recipe.width, "word_embed_proj_dim": recipe.width, "dropout": 0.0},
+        ),
     }[recipe.architecture]
     made = config(
         vocab_size=len(tokenizer),
@@ -116,8 +150,8 @@ def build_blind_prior(name: str, folder: Path, progress=None) -> Path:
     """The folder of a prior below `folder`, pre-trained there unless it already is."""
     from llm_bridge.zoo.pretraining import build_model
 
-    recipe, target = BLIND_PRIORS[name], Path(folder) / "priors" / name
+    recipe, target = (BLIND_PRIORS | SECOND_PRIORS)[name], Path(folder) / "priors" / name
     if not (target / "prior.json").is_file():
-        task = BLIND_TASKS[recipe.task]()
+        task = (BLIND_TASKS | SECOND_TASKS)[recipe.task]()
         build_model(recipe, target, progress, task=task, teach=teach, fresh=fresh_blind_model)
     return target

@@ -1,4 +1,4 @@
-"""Fit the forecast on the ground truth, and say how good it is on whole families left out.
+"""Fit the forecast on the ground truth and the blind rounds before, and say how good it is on whole families left out.
 
     python -m studies.calibrate
 
@@ -8,27 +8,26 @@ Writes llm_bridge/forecast/calibration/coefficients.json and results/calibration
 import json
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 from llm_bridge.forecast.calibration.file import FORMAT
 from llm_bridge.forecast.calibration.fit import calibration
 from llm_bridge.forecast.calibration.survival import KINDS, SHIPPED
-from studies.fitting import doubly_left_out, readings
+from studies.fitting import BLIND_ROUNDS, doubly_left_out, measured_before
 from studies.judging import report
 from studies.study import RESULTS, load_result
 
 
-def main(source: Path | None = None):
+def main():
     """Fit on everything for the coefficients that ship, and on all but the families left out for the
     report.
     """
-    study = load_result("ground-truth") if source is None else json.loads(source.read_text())
-    found = [group for read in readings(study) for group in read]
+    study = load_result("ground-truth")
+    found = [group for read in measured_before() for group in read]
     told = {
         "format": FORMAT,
         "command": "python -m studies.calibrate",
         "date": time.strftime("%Y-%m-%d"),
-        "runs": len(study["runs"]),
+        "runs": len(study["runs"]) + sum(len(load_result(name)["runs"]) for name in BLIND_ROUNDS),
         "left_out": "tasks and architectures",
         "versions": {name: version(name) for name in ("scipy", "scikit-learn", "numpy")},
     }
@@ -62,6 +61,4 @@ def main(source: Path | None = None):
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(*map(Path, sys.argv[1:]))
+    main()

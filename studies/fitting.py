@@ -1,4 +1,5 @@
-"""The ground truth as groups of seeds with features: what `llm_bridge.forecast.calibration.fit` fits on.
+"""What was measured, the ground truth and the blind rounds, as groups of seeds with features: what
+`llm_bridge.forecast.calibration.fit` fits on.
 
 Every fit takes each group as often as pilots read it: what one pilot reads is noisy, and a fit that sees its
 scatter does not lean on its luck.
@@ -6,7 +7,7 @@ scatter does not lean on its luck.
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from llm_bridge import Kernel, Pilot, Prior, RunSettings
 from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.fit import Group
 from llm_bridge.forecast.calibration.survival import DATED
+from studies.study import load_result
 
 FAMILIES = {"architecture": "gpt_neox", "task": "sorting"}
 """Left out together: no prior of this architecture or of this task is used in the fit that is judged."""
@@ -98,6 +100,63 @@ def groups(study: dict, pilot: int = 0) -> list[StudyGroup]:
             )
         )
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlindGroup(StudyGroup):
+    """One run of a blind prior; intervals: criterion to what `told` says of it."""
+
+    intervals: dict[str, list[tuple[float, float]]]
+
+    def told(self, criterion: str) -> list[tuple[float, float]]:
+        return self.intervals[criterion]
+
+
+def blind_groups(blind: dict) -> tuple[list[BlindGroup], list[str]]:
+    """(every run with its features, priors whose pilot was silent)."""
+    priors = {one["prior"]: one for one in blind["priors"]}
+    silent = [name for name, one in priors.items() if one["probe"]["pilots"][0].get("silent")]
+    return [_blind_group(run, priors) for run in blind["runs"] if run["model"] not in silent], silent
+
+
+def _blind_group(run: dict, priors: dict) -> BlindGroup:
+    name, settings, curve = run["model"], RunSettings(**run["settings"]), run["curve"]
+    prior = priors[name]
+    reading = reading_of(prior["probe"] | {"num_parameters": prior["parameters"]}, 0, "adam")
+    intervals = {
+        criterion: [] if told is None else [(float(told[0]), math.inf if told[1] is None else float(told[1]))]
+        for criterion, told in run["times"].items()
+    }
+    accuracy = curve["accuracy"]
+    return BlindGroup(
+        prior=name,
+        architecture=prior["architecture"],
+        task=prior["task"],
+        label=run["label"],
+        settings=settings,
+        rate=run["label"].removeprefix(name).strip() if settings.beta == 0 else "",
+        features=widened(prior["probe"], reading, settings),
+        intervals=intervals,
+        steps={name: [told[0][1] if told else math.nan] for name, told in intervals.items()},
+        at=(tuple(curve["step"]),),
+        horizon=settings.max_steps,
+        start=accuracy[:1],
+        end=accuracy[-1:],
+        best=[max(accuracy)],
+        peak=[curve["step"][int(np.argmax(accuracy))]],
+    )
+
+
+BLIND_ROUNDS = ("blind",)
+"""Blind rounds that are measured and scored, and so may be fitted on."""
+
+
+def measured_before(rounds=BLIND_ROUNDS) -> list[list[StudyGroup]]:
+    """The ground truth as each of its probes' pilots read it, and with each the runs of these blind rounds, of which
+    every prior has one pilot.
+    """
+    blind = [group for name in rounds for group in blind_groups(load_result(name))[0]]
+    return [[*read, *map(replace, blind)] for read in readings(load_result("ground-truth"))]
 
 
 def reading_of(probe: dict, pilot: int, optimizer: str) -> Reading:

@@ -1,10 +1,11 @@
 """The law as it stood before the blind priors were measured: digests of the calibration and of the code that reads it.
 
-python -m studies.frozen      # writes results/frozen.json; done once, before any blind run was looked at
+python -m studies.frozen ROUND      # writes results/frozen-ROUND.json; done once, before any of its runs was looked at
 """
 
 import hashlib
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 PATHS = (
     "llm_bridge/forecast/calibration/coefficients.json",
     "llm_bridge/forecast/calibration/features.py",
+    "llm_bridge/forecast/calibration/fit.py",
+    "llm_bridge/forecast/calibration/likelihood.py",
     "llm_bridge/forecast/calibration/survival.py",
     "llm_bridge/forecast/calibration/outcome.py",
     "llm_bridge/forecast/levels.py",
@@ -29,10 +32,10 @@ def digests() -> dict[str, str]:
     return {path: hashlib.sha256((ROOT / path).read_bytes()).hexdigest() for path in PATHS}
 
 
-def main():
+def main(name: str):
     record = {"date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "digests": digests()}
-    (RESULTS / "frozen.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / f"frozen-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 from llm_bridge.forecast.calibration.features import read_for
-from llm_bridge.forecast.calibration.fit import fate_of, fates, fit
+from llm_bridge.forecast.calibration.fit import fate_of, fates, fit, prior_counts
 from llm_bridge.forecast.calibration.likelihood import fit_spread
 from llm_bridge.forecast.calibration.outcome import FATES
 from llm_bridge.forecast.calibration.survival import DATED, KINDS, FailureTime, lives
-from studies.fitting import StudyGroup, doubly_left_out, readings
+from studies.fitting import StudyGroup, doubly_left_out, measured_before
 from studies.scoring import (
     Scored,
     bootstrapped,
@@ -27,7 +27,7 @@ from studies.scoring import (
     measured_slope,
     within_rate,
 )
-from studies.study import RESULTS, load_result
+from studies.study import RESULTS
 
 LAWS: dict[str, Callable[[str], tuple[str, ...]]] = {kind: lambda c, k=kind: read_for(k, c) for kind in KINDS}
 
@@ -59,7 +59,8 @@ def left_out(read: list[list[StudyGroup]], names, criterion: str) -> list[Scored
                 (group, head.log_median(group.features), *told) for told in group.told(criterion)
             ]
     flat = [row for one in rows for row in one]
-    spread = fit_spread(*(np.array([row[i] for row in flat]) for i in (1, 2, 3)))
+    counts = prior_counts([row[0] for row in flat])
+    spread = fit_spread(*(np.array([row[i] for row in flat]) for i in (1, 2, 3)), counts)
     return [scored(one, spread) for one in rows]
 
 
@@ -149,8 +150,7 @@ def report(read: list[list[StudyGroup]]) -> dict:
 def main():
     from llm_bridge.report.document import plain
 
-    study = load_result("ground-truth")
-    found = report(readings(study))
+    found = report(measured_before())
     head = {"command": "python -m studies.left_out", "date": time.strftime("%Y-%m-%d")}
     (RESULTS / "left_out.json").write_text(json.dumps(plain(head | found), indent=1) + "\n")
     for criterion, laws in found["criteria"].items():

@@ -58,9 +58,8 @@ from llm_bridge.forecast.calibration.voice import (
 )
 from llm_bridge.report.words import VERDICTS
 from sharpening import InputError
-from studies.fitting import StudyGroup, doubly_left_out, readings
+from studies.fitting import StudyGroup, doubly_left_out, measured_before
 from studies.judging import auroc, averaged, censored_spearman, compared, median_of
-from studies.study import load_result
 
 HEAD = FailureTime(
     "relative",
@@ -235,16 +234,68 @@ class TestLikelihood:
 
         features = np.array([[0.5], [-1.0], [2.0]])
         low, high = np.array([-math.inf, 1.0, 3.0]), np.array([2.0, 2.5, math.inf])
-        value, slope = objective(np.array([1.2, 0.7, -0.3]), features, low, high)
+        share = np.array([0.2, 0.3, 0.5])
+        value, slope = objective(np.array([1.2, 0.7, -0.3]), features, low, high, share)
         law = logistic(1.2 + 0.7 * features[:, 0], math.exp(-0.3))
-        wanted = -np.log(law.cdf(high) - law.cdf(low)).mean() + RIDGE / 2 * 0.49
+        wanted = -share @ np.log(law.cdf(high) - law.cdf(low)) + RIDGE / 2 * 0.49
         assert value == pytest.approx(wanted)
         for i in range(3):
             step = np.eye(3)[i] * 1e-6
             above, below = (
-                objective(np.array([1.2, 0.7, -0.3]) + s, features, low, high)[0] for s in (step, -step)
+                objective(np.array([1.2, 0.7, -0.3]) + s, features, low, high, share)[0]
+                for s in (step, -step)
             )
             assert slope[i] == pytest.approx((above - below) / 2e-6, abs=1e-6)
+
+    def test_a_run_that_counts_twice_is_two_runs(self):
+        from llm_bridge.forecast.calibration.likelihood import fit_log_logistic, fit_spread
+
+        rng = np.random.default_rng(1)
+        features, low = rng.normal(size=(60, 2)), np.exp(rng.normal(3, 1, 60))
+        high, counts = np.where(rng.random(60) < 0.3, np.inf, low * 1.5), rng.integers(1, 4, 60)
+        again = [np.repeat(one, counts, axis=0) for one in (features, low, high)]
+        (told, spread), (wanted, wide) = (
+            fit_log_logistic(features, low, high, counts * 0.1),
+            fit_log_logistic(*again),
+        )
+        assert told == pytest.approx(wanted, rel=1e-4) and spread == pytest.approx(wide, rel=1e-4)
+        assert told != pytest.approx(fit_log_logistic(features, low, high)[0], rel=1e-2)
+        medians = rng.normal(3, 1, 60)
+        wanted = fit_spread(np.repeat(medians, counts), *again[1:])
+        assert fit_spread(medians, low, high, counts) == pytest.approx(wanted, rel=1e-4)
+
+    def test_every_prior_counts_alike(self):
+        """A prior's runs given ten times change nothing about the fit."""
+        rng = np.random.default_rng(2)
+        groups = [
+            group(i, {"log_steps": x}, {"relative": [math.exp(3 + x + (i % 5))]})
+            for i, x in enumerate(rng.normal(size=12))
+        ]
+        again = [*groups, *(replace(one, label=f"again {i}") for i in range(9) for one in groups[:3])]
+        assert fit(again, "relative", ("log_steps",))[0] == pytest.approx(
+            fit(groups, "relative", ("log_steps",))[0], rel=1e-5
+        )
+
+    def test_the_weight_of_the_number_of_prompts_is_told_within_priors(self):
+        """Steps fall as prompts^-0.3 within each prior; the priors of one study, all with many prompts, live longer."""
+        rng, groups = np.random.default_rng(3), []
+        for i in range(40):
+            second = i >= 20
+            for prompts in (8.0,) if second else (4.0, 6.0, 8.0):
+                for rate in (-1.0, 0.0, 1.0):
+                    log_steps = 6 - rate - 0.3 * prompts + (2.0 if second else 0.0) + 0.1 * rng.normal()
+                    features = {"log_steps": -rate + 0.1 * rng.normal(), "log_prompts": prompts}
+                    step = float(np.ceil(np.exp(log_steps)))
+                    told = {
+                        "label": f"{i} {prompts} {rate}",
+                        "features": features,
+                        "steps": {"relative": [step]},
+                    }
+                    groups.append(replace(group(i, features, {"relative": [step]}), **told))
+        _, weights, _ = fit(groups, "relative", ("log_steps", "log_prompts"))
+        assert weights["log_prompts"] == pytest.approx(-0.3, abs=0.05)
+        # The ridge shrinks it: between the two studies nothing explains a factor of e².
+        assert weights["log_steps"] == pytest.approx(1, abs=0.15)
 
     def test_a_coarse_grid_of_evaluations_does_not_bend_the_slope(self):
         """Steps from a law of slope −2, looked at every 40 steps: half are met at the first look. The intervals give
@@ -362,7 +413,7 @@ class TestShipped:
     )
     def test_the_committed_coefficients_are_the_fit_of_the_committed_runs(self, kind, criterion):
         """The same six digits with the packages that the file names; other versions may round otherwise."""
-        chosen = [g for read in readings(load_result("ground-truth")) for g in read]
+        chosen = [g for read in measured_before() for g in read]
         head = load_calibration(kind).heads[criterion]
         wanted = calibrated(chosen, criterion, kind, doubly_left_out)
         assert (wanted.intercept, wanted.spread) == pytest.approx((head.intercept, head.spread), rel=1e-4)
@@ -370,7 +421,7 @@ class TestShipped:
         np.testing.assert_allclose(wanted.doubt, head.doubt, rtol=1e-3, atol=1e-6)
 
     def test_peaks_too(self):
-        chosen = [g for read in readings(load_result("ground-truth")) for g in read]
+        chosen = [g for read in measured_before() for g in read]
         found, told = rise(chosen), load_calibration("labelled").rise
         assert found.as_dict() == pytest.approx(told.as_dict(), rel=1e-5)
 

@@ -17,6 +17,9 @@ from llm_bridge.forecast.prior import Prior
 LABELLED = ("log_steps", "confident_steps", "log_prompts")
 """What failure times read where prompts have true answers."""
 
+LABELLED_HALF_LIFE = (*LABELLED, "label_accuracy")
+"""The same for `half_life`: accuracy falls by half later where the vote is right."""
+
 LABELLED_RELATIVE = ("log_late_steps", "log_prompts")
 """The same for `relative`, which is met late: when reward accuracy has all but reached its floor."""
 
@@ -85,7 +88,7 @@ def read_for(kind: str, criterion: str) -> tuple[str, ...]:
     """The features that the failure time of a criterion reads, "labelled" or "label-free"."""
     if kind == "label-free":
         return LABEL_FREE_RELATIVE if criterion == "relative" else LABEL_FREE
-    return LABELLED_RELATIVE if criterion == "relative" else LABELLED
+    return {"relative": LABELLED_RELATIVE, "half_life": LABELLED_HALF_LIFE}.get(criterion, LABELLED)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 A failure time is a log-logistic accelerated failure time model on interval-censored runs with a small ridge
 (`llm_bridge.forecast.calibration.likelihood`). How wide it is comes from forecasts of what a fit had not
 seen. A group may be given as often as pilots read it: what one pilot reads is noisy, and a fit that sees its
-scatter does not lean on its luck.
+scatter does not lean on its luck. Every prior counts alike, whatever the number of its runs: a forecast is asked of
+a new one.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -60,17 +62,60 @@ def measured_runs(chosen, criterion: str | None = None) -> int:
     return sum(len(group.end if criterion is None else group.told(criterion)) for group in once)
 
 
-def _rows(chosen, criterion: str, names) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(features (rows, names), low, high), one row a seed and reading."""
+def _rows(chosen, criterion: str, names) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(features (rows, names), low, high, count), one row a seed and reading."""
     rows = [(group, *told) for group in chosen for told in group.told(criterion)]
     table = np.array([[group.features[name] for name in names] for group, _, _ in rows])
-    return table, np.array([low for _, low, _ in rows]), np.array([high for _, _, high in rows])
+    low, high = (np.array([row[i] for row in rows]) for i in (1, 2))
+    return table, low, high, prior_counts([group for group, _, _ in rows])
+
+
+def prior_counts(rows) -> np.ndarray:
+    """What each row's group counts, so that all rows of a prior together count one."""
+    sizes = Counter(group.prior for group in rows)
+    return np.array([1 / sizes[group.prior] for group in rows])
+
+
+SIZE = "log_prompts"
+"""A feature of the settings alone, whose weight is told by priors that were run with several values of it: between
+priors it says which study a prior was in.
+"""
 
 
 def fit(chosen, criterion: str, names) -> tuple[float, dict[str, float], float]:
-    """(intercept, weight of each feature, spread) of log steps."""
-    found, spread = fit_log_logistic(*_rows(chosen, criterion, names))
+    """(intercept, weight of each feature, spread) of log steps; that of SIZE from within priors where any was run
+    with several.
+    """
+    found, spread = _fitted(chosen, criterion, names)
     return float(found[0]), dict(zip(names, map(float, found[1:]), strict=True)), spread
+
+
+def _fitted(chosen, criterion: str, names) -> tuple[np.ndarray, float]:
+    table, low, high, counts = _rows(chosen, criterion, names)
+    size = _size_weight(chosen, criterion, names) if SIZE in names else None
+    if size is None:
+        return fit_log_logistic(table, low, high, counts)
+    at = names.index(SIZE)
+    known = np.exp(size * table[:, at])
+    found, spread = fit_log_logistic(np.delete(table, at, 1), low / known, high / known, counts)
+    return np.insert(found, at + 1, size), spread
+
+
+def _size_weight(chosen, criterion: str, names) -> float | None:
+    """The weight of SIZE where every prior has a level of its own; None where none was run with two sizes."""
+    sizes: dict[str, set[float]] = {}
+    for group in chosen:
+        if group.told(criterion):
+            sizes.setdefault(group.prior, set()).add(group.features[SIZE])
+    several = [prior for prior, mine in sizes.items() if len(mine) > 1]
+    if not several:
+        return None
+    mine = [group for group in chosen if group.prior in several]
+    table, low, high, counts = _rows(mine, criterion, names)
+    of = [group.prior for group in mine for _ in group.told(criterion)]
+    levels = np.array([[prior == one for one in several[1:]] for prior in of], float)
+    found, _ = fit_log_logistic(np.column_stack([table, levels]), low, high, counts)
+    return float(found[1 + names.index(SIZE)])
 
 
 def other_priors(chosen) -> list[tuple[list, list]]:
@@ -91,13 +136,18 @@ def calibrated(
     left = []
     for rest, mine in folds(chosen):
         head = FailureTime(criterion, *fit(rest, criterion, names), 0)
-        left += [(head.log_median(group.features), *told) for group in mine for told in group.told(criterion)]
-    spread = fit_spread(*np.array(left).T)
+        left += [
+            (group, head.log_median(group.features), *told)
+            for group in mine
+            for told in group.told(criterion)
+        ]
+    medians, low, high = (np.array([row[i] for row in left]) for i in (1, 2, 3))
+    spread = fit_spread(medians, low, high, prior_counts([row[0] for row in left]))
     intercept, weights, _ = fit(chosen, criterion, names)
     doubt = _jackknife(chosen, criterion, names)
-    table = _rows(chosen, criterion, names)[0]
+    table, *_, counts = _rows(chosen, criterion, names)
     full = np.column_stack([np.ones(len(table)), table])
-    typical = float(np.einsum("ri,ij,rj->r", full, doubt, full).mean())
+    typical = float(np.average(np.einsum("ri,ij,rj->r", full, doubt, full), weights=counts))
     return FailureTime(
         criterion,
         intercept,
@@ -111,7 +161,7 @@ def calibrated(
 
 def _jackknife(chosen, criterion: str, names) -> np.ndarray:
     """Covariance of (intercept, weights) from fits without one prior each: (P − 1)/P Σ (b_p − mean)²."""
-    fits = np.array([fit_log_logistic(*_rows(rest, criterion, names))[0] for rest, _ in other_priors(chosen)])
+    fits = np.array([_fitted(rest, criterion, names)[0] for rest, _ in other_priors(chosen)])
     apart = fits - fits.mean(0)
     return (len(fits) - 1) / len(fits) * apart.T @ apart
 
@@ -158,10 +208,10 @@ def _logistic(chosen, half_life: FailureTime, names, truth) -> tuple[np.ndarray,
     runs = [(group, truth(group, seed)) for group in chosen for seed in range(len(group.end))]
     table = np.array([[_outcome_features(group, half_life)[name] for name in names] for group, _ in runs])
     middle, scale = table.mean(axis=0), np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), np.inf)
-    # A run that several pilots read counts once against the ridge.
-    weight = measured_runs(chosen) / len(runs)
+    # All together count as many as there are runs against the ridge, however many pilots read them.
+    counts = prior_counts([group for group, _ in runs])
     model = LogisticRegression(max_iter=1000).fit(
-        (table - middle) / scale, [one for _, one in runs], np.full(len(runs), weight)
+        (table - middle) / scale, [one for _, one in runs], counts / counts.sum() * measured_runs(chosen)
     )
     weights = model.coef_ / scale
     return model.intercept_ - weights @ middle, weights, [str(one) for one in model.classes_]
