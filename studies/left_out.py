@@ -111,7 +111,7 @@ def fates_left_out(read: list[list[StudyGroup]], kind: str) -> dict:
     names = read_for(kind, "half_life")
     for rest, mine in doubly_left_out(found):
         half = FailureTime("half_life", *fit(rest, "half_life", names), 0)
-        fitted = fates(rest, half)
+        fitted = fates(rest, half, kind)
         for group in mine:
             told = fitted.of(group.features | {"log_lives": lives(half, group.features, group.horizon)})
             rows += [(told, fate_of(group, seed)) for seed in range(len(group.end))]

@@ -3,6 +3,7 @@ alone.
 """
 
 import contextlib
+import logging as standard
 import os
 import warnings
 
@@ -17,7 +18,10 @@ def quiet_libraries():
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    dataset_bars = datasets.are_progress_bars_disabled()
+    dataset_bars, trl = datasets.are_progress_bars_disabled(), standard.getLogger("trl")
+    level = trl.level
+    # Among others three lines for each completion that only votes.
+    trl.setLevel(standard.ERROR)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
@@ -30,6 +34,7 @@ def quiet_libraries():
             yield
     finally:
         logging.set_verbosity(verbosity)
+        trl.setLevel(level)
         if bars:
             logging.enable_progress_bar()
         if not dataset_bars:

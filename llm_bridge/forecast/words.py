@@ -41,14 +41,24 @@ def calibrated_verdict(
     head = spoken_head(calibration, settings, labelled=reading.labelled)
     met, lost = (one.probability(told, budget) for one in (head, half))
     gain, rises = (calibration.chance(name, told, budget) for name in ("better", "rises"))
+    moves = calibration.moves(told, budget)
+    if not moves:
+        gain = rises = 0.0
     code = verdict(met, lost, gain, rises)
     if constant and 2 * constant["copies"] > constant["of"] and max(met, lost) >= 0.5:
         code = "rise_then_fall" if code == "rise_then_fall" else "collapse"
     lines = [
         f"Within {last or budget} steps: `{head.criterion}` is met with a chance of {met:.0%} (median:"
         f" {clock.told(head.median(told))}), half of what there is to lose is lost with {lost:.0%}"
-        f" ({clock.told(half.median(told))}); the run ends better than it began with {gain:.0%}."
+        f" ({clock.told(half.median(told))})"
+        + (f"; the run ends better than it began with {gain:.0%}." if moves else ".")
     ]
+    if not moves:
+        lines.append(
+            f"It hardly moves: in {last or budget} steps it goes a shorter way, measured by the pilot's own, than any run"
+            " of the calibration. Whether it gains anything cannot be told; the fewer steps, the more it stays as it"
+            " is."
+        )
     if fates := calibration.fate(told, budget):
         named = "; ".join(f"{FATE_WORDS[name]} {chance:.0%}" for name, chance in fates.items())
         lines.append(f"How it goes as a whole: {named}.")
@@ -63,7 +73,9 @@ def calibrated_verdict(
             " before it."
         )
     if reading.labelled:
-        lines += vote_told(told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"))
+        lines += vote_told(
+            told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"), moves=moves
+        )
     return code, lines
 
 
@@ -137,15 +149,19 @@ CLEAR = 0.1
 """A vote that is wrong on fewer prompts than this is not what a run dies of."""
 
 
-def vote_told(told: dict[str, float], calibration, budget: int, *, ruined: bool) -> list[str]:
+def vote_told(
+    told: dict[str, float], calibration, budget: int, *, ruined: bool, moves: bool = True
+) -> list[str]:
     """Training on votes against voting without training, and what to verify."""
     vote, accuracy = told["label_accuracy"], told["accuracy"]
-    beats = calibration.chance("beats_voting", told, budget)
-    lines = [
+    line = (
         f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {accuracy:.0%}."
-        " Training on votes tends to what the vote says (theory U2): at its best evaluation the run is above"
-        f" voting with a chance of {beats:.0%}."
-    ]
+        " Training on votes tends to what the vote says (theory U2)"
+    )
+    if moves:
+        beats = calibration.chance("beats_voting", told, budget)
+        line += f": at its best evaluation the run is above voting with a chance of {beats:.0%}"
+    lines = [f"{line}."]
     if ruined and 1 - vote >= CLEAR:
         lines.append(
             f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of the"

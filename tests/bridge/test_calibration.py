@@ -56,6 +56,7 @@ from llm_bridge.forecast.calibration.voice import (
     sensitivity,
     with_rise,
 )
+from llm_bridge.forecast.words import calibrated_verdict
 from llm_bridge.report.words import VERDICTS
 from sharpening import InputError
 from studies.fitting import StudyGroup, doubly_left_out, measured_before
@@ -130,11 +131,16 @@ class TestFeatures:
         told = features(PRIOR, KERNEL, pilot(), RunSettings())
         assert set(told) | {"log_lives"} == set(MEANINGS)
         assert set(LABELLED).union(
-            LABELLED_RELATIVE, LABEL_FREE, LABEL_FREE_RELATIVE, FATE, *OUTCOME.values()
+            LABELLED_RELATIVE, LABEL_FREE, LABEL_FREE_RELATIVE, *FATE.values(), *OUTCOME.values()
         ) == set(MEANINGS)
         unlabelled = replace(PRIOR, accuracy=None, label_accuracy=None, reward_accuracy=None)
         assert set(features(unlabelled, KERNEL, pilot(), RunSettings())) == set(told) - set(NEED_LABELS)
-        assert not set(NEED_LABELS) & {*LABEL_FREE, *LABEL_FREE_RELATIVE, *FATE, *OUTCOME["label-free"]}
+        assert not set(NEED_LABELS) & {
+            *LABEL_FREE,
+            *LABEL_FREE_RELATIVE,
+            *FATE["label-free"],
+            *OUTCOME["label-free"],
+        }
 
     def test_they_scale_as_their_names_say(self):
         base, faster = (
@@ -387,6 +393,35 @@ class TestOutcome:
             assert (code == "rise_then_fall") == (max(collapse, half) >= 0.5 and rises >= 0.5)
         if max(collapse, half) < 0.5:
             assert (code == "improves") == (better_end >= 0.5)
+
+
+class TestHardlyMoving:
+    """Far below the half-life nothing was measured, and in the limit of no step at all a run stays as it is."""
+
+    CALIBRATION = load_calibration("labelled")
+
+    @given(st.floats(1e-9, 1e-2))
+    def test_no_chance_is_told_beyond_the_fitted_runs(self, rate):
+        settings = RunSettings(learning_rate=rate, max_steps=20)
+        told = READING.at(settings)
+        moves = math.log(20) - told["log_free_steps"] >= self.CALIBRATION.fates.shortest_way
+        assert self.CALIBRATION.moves(told, 20) == moves == bool(self.CALIBRATION.fate(told, 20))
+        code, lines = calibrated_verdict(READING, self.CALIBRATION, settings)
+        said = " ".join(lines)
+        assert ("hardly moves" in said) != moves
+        assert ("ends better" in said) == ("above voting" in said) == moves
+        if not moves:
+            assert code != "improves", "it cannot be told that it improves"
+
+    def test_the_shortest_way_is_that_of_the_fitted_runs(self):
+        ways = [
+            math.log(g.horizon) - g.features["log_free_steps"] for read in measured_before() for g in read
+        ]
+        assert self.CALIBRATION.fates.shortest_way == pytest.approx(min(ways))
+
+    def test_both_happen(self):
+        told = {rate: READING.at(RunSettings(learning_rate=rate)) for rate in (1e-7, 1e-3)}
+        assert [self.CALIBRATION.moves(one, 400) for one in told.values()] == [False, True]
 
 
 class TestJudging:

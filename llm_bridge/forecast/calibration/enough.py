@@ -88,7 +88,7 @@ def fates_shortage(chosen: list[Group], kind: str) -> str | None:
     groups = [group for group in once(chosen) if group.end]
     told = Counter(fate_of(group, seed) for group in groups for seed in range(len(group.end)))
     differ = _differing(groups, read_for(kind, "half_life")) and ["log_lives"]
-    differ = differ + _differing(groups, [name for name in FATE if name != "log_lives"])
+    differ = differ + _differing(groups, [name for name in FATE[kind] if name != "log_lives"])
     if (found := _few(told.total(), groups, differ)) is not None:
         return found
     second = told.most_common(2)[-1][1] if len(told) > 1 else 0

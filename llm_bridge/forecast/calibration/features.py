@@ -34,8 +34,12 @@ OUTCOME = {
 }
 """What the chances of how a run goes read, of whichever half-life was forecast."""
 
-FATE = ("log_lives", "majority_ratio", "agreement")
-"""What the chances of a run's fate read, with labels or without."""
+FATE = {
+    "label-free": ("log_lives", "majority_ratio", "agreement"),
+    "labelled": ("log_lives", "majority_ratio", "agreement", "label_accuracy", "accuracy"),
+}
+"""What the chances of a run's fate read: what has no accuracy cannot lose any, and what votes no better than it
+answers has none to gain."""
 
 AREA = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares whose displacements are averaged in the log: the area under a curve, steadier than any one level."""

@@ -61,12 +61,13 @@ class FatesRecord(_Record):
     intercepts: Annotated[dict[Fate, Coefficient], Field(min_length=2)]
     weights: dict[Fate, dict[str, Coefficient]]
     runs: Runs
+    shortest_way: Coefficient | None = None
 
     @model_validator(mode="after")
     def _reads(self):
         if set(self.intercepts) != set(self.weights):
             raise ValueError("intercepts and weights must be of the same fates")
-        if unknown := sorted({name for row in self.weights.values() for name in row} - set(FATE)):
+        if unknown := sorted({name for row in self.weights.values() for name in row} - set(FATE["labelled"])):
             raise ValueError(f"fates weigh {', '.join(unknown)}, which is not read for them")
         return self
 

@@ -17,7 +17,7 @@ import numpy as np
 from llm_bridge.forecast.calibration.features import FATE, OUTCOME, read_for
 from llm_bridge.forecast.calibration.likelihood import fit_log_logistic, fit_spread
 from llm_bridge.forecast.calibration.outcome import GAIN, Chance, Fates, Rise, fate
-from llm_bridge.forecast.calibration.survival import DATED, KINDS, LEVEL, Calibration, FailureTime, lives
+from llm_bridge.forecast.calibration.survival import DATED, KINDS, LEVEL, Calibration, FailureTime, lives, way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,16 +183,18 @@ def chance(chosen, half_life: FailureTime, end: str, kind: str) -> Chance:
     )
 
 
-def fates(chosen, half_life: FailureTime) -> Fates:
+def fates(chosen, half_life: FailureTime, kind: str) -> Fates:
     """The chances of FATES, by ridge multinomial logistic regression on standardised features."""
-    intercepts, weights, classes = _logistic(chosen, half_life, FATE, fate_of)
+    names = FATE[kind]
+    intercepts, weights, classes = _logistic(chosen, half_life, names, fate_of)
     if len(classes) == 2:
-        intercepts, weights = np.array([0.0, intercepts[0]]), np.stack([np.zeros(len(FATE)), weights[0]])
-    rows = [dict(zip(FATE, map(float, row), strict=True)) for row in weights]
+        intercepts, weights = np.array([0.0, intercepts[0]]), np.stack([np.zeros(len(names)), weights[0]])
+    rows = [dict(zip(names, map(float, row), strict=True)) for row in weights]
     return Fates(
         dict(zip(classes, map(float, intercepts), strict=True)),
         dict(zip(classes, rows, strict=True)),
         measured_runs(chosen),
+        min(way(group.features, group.horizon) for group in chosen),
     )
 
 
@@ -225,7 +227,7 @@ def calibration(chosen, kind: str, folds: Callable[..., Iterable] = other_priors
     """Everything that a forecast of one kind reads, fitted on `chosen`; folds: as of `calibrated`."""
     heads = {name: calibrated(chosen, name, kind, folds) for name in DATED}
     chances = {end: chance(chosen, heads["half_life"], end, kind) for end in KINDS[kind]}
-    return Calibration(heads, chances, rise(chosen), fates=fates(chosen, heads["half_life"]))
+    return Calibration(heads, chances, rise(chosen), fates=fates(chosen, heads["half_life"], kind))
 
 
 def rise(chosen) -> Rise:

@@ -45,12 +45,14 @@ def fate(start: float, end: float, best: float) -> str:
 @dataclass(frozen=True)
 class Fates:
     """P(fate) ∝ exp(intercepts[fate] + Σ weights[fate][name] · feature), of those of FATES that were seen;
-    `runs`: on how many it was fitted.
+    `runs`: on how many it was fitted; `shortest_way`: the least `way` among them, None where it was
+    not kept.
     """
 
     intercepts: dict[str, float]
     weights: dict[str, dict[str, float]]
     runs: int
+    shortest_way: float | None = None
 
     def of(self, features: dict[str, float]) -> dict[str, float]:
         """The chance of every fate for these features; they sum to 1, and one that no run had has none."""

@@ -141,7 +141,7 @@ def _fates(chosen, half_life: FailureTime | None, kind: str, spare) -> Fitted:
         short = "it reads the failure time of half_life, which is missing"
     found = spare and spare.fates
     if short is None and half_life is not None:
-        found = fates(chosen, half_life)
+        found = fates(chosen, half_life, kind)
     told = [fate_of(group, seed) for group in once(chosen) for seed in range(len(group.end))]
     return Fitted(kind, "fates", found, len(told), len(told) - told.count("dies"), short)
 

@@ -134,16 +134,31 @@ class Calibration:
     fates: Fates | None = None
 
     def fate(self, features: dict[str, float], horizon: float) -> dict[str, float]:
-        """The chance of every fate of a run of `horizon` steps; empty where they were not fitted."""
-        if self.fates is None:
+        """The chance of every fate of a run of `horizon` steps; empty where they were not fitted, or where no run
+        that was fitted moved so little (`moves`).
+        """
+        if self.fates is None or not self.moves(features, horizon):
             return {}
         return self.fates.of(features | {"log_lives": lives(self.heads["half_life"], features, horizon)})
+
+    def moves(self, features: dict[str, float], horizon: float) -> bool:
+        """Whether a budget of `horizon` steps goes at least as far (`way`) as that of the fitted run that went least
+        far. Below it the chances speak of nothing that was measured: in the limit of no step at all a run stays as it
+        is.
+        """
+        shortest = self.fates.shortest_way if self.fates is not None else None
+        return shortest is None or way(features, horizon) >= shortest
 
     def chance(self, name: str, features: dict[str, float], horizon: float) -> float:
         """One of `chances` for a run of `horizon` steps."""
         return self.chances[name].of(
             features | {"log_lives": lives(self.heads["half_life"], features, horizon)}
         )
+
+
+def way(features: dict[str, float], horizon: float) -> float:
+    """log of `horizon` steps over the steps in which the pilot and weight noise lose answers (`log_free_steps`)."""
+    return math.log(horizon) - features["log_free_steps"]
 
 
 def lives(half_life: FailureTime, features: dict[str, float], horizon: float) -> float:
