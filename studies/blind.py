@@ -105,7 +105,7 @@ def safe_rate(probe: dict) -> float | None:
 
 
 def second_runs(folder: Path, names=None) -> list[Run]:
-    """Every run of the second round: a prior at R/80, at its safe rate and at R/20, then the same with another seed."""
+    """Every run of the second round: a prior at R/80, at R/20 and at its safe rate, then the same with another seed."""
     probed = {
         name: json.loads(probe_file(name, folder).read_text())
         for name in names or order(SECOND_PRIORS)
@@ -118,7 +118,7 @@ def second_runs(folder: Path, names=None) -> list[Run]:
 
     found = []
     for seed in SEEDS:
-        for label in ("R/80", "safe", "R/20"):
+        for label in ("R/80", "R/20", "safe"):
             for name, probe in probed.items():
                 silent = probe["pilots"][0].get("silent")
                 rate = (
