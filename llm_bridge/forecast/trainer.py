@@ -81,7 +81,7 @@ def forecast_trainer(
 
     answers, extract: as in `CollapseMonitor`: one true answer a row of the training data set, and a function
     that reads an answer from a completion's text; or, in their place, answer_key: the column of the true
-    answers (by default `answer`, where it is there), and answer_pattern: as of `llm_bridge.get_task`.
+    answers (by default one of those that CollapseMonitor reads), and answer_pattern: as of `llm_bridge.get_task`.
     criterion: by default `relative` with true answers, `mode_retention` without. pilots, calibration: as of
     `llm_bridge.forecast_model`. prompts, rollouts, gradient_prompts: how much the probe asks. tell: is given
     sentences on what is about to be copied (by default standard error).

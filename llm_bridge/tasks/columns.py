@@ -1,6 +1,6 @@
 """Where a data set keeps prompts and true answers: the fields of JSONL lines and of the rows that a trainer reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from llm_bridge.models.chat import Prompt, chat_prompt
 
@@ -46,7 +46,31 @@ def answer_field(row: Mapping) -> tuple[str | None, object]:
     return None, ABSENT
 
 
+def answers_of(rows: Iterable[Mapping], column: str | None = None) -> tuple[list, list[str]]:
+    """(the true answer of every row, None where it has none; the fields that hold them). column: the field to read, a
+    dot goes into one that is an object; None reads each row's `answer_field`. Of a list of one its element is the
+    answer.
+    """
+    found: list = []
+    fields: dict[str, None] = {}
+    for row in rows:
+        name, value = (column, _value(row, column)) if column is not None else answer_field(row)
+        if name is None or value is ABSENT or value is None:
+            found.append(None)
+            continue
+        fields[name] = None
+        found.append(only(value))
+    return found, list(fields)
+
+
+def only(value):
+    """Of a list of one its element; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def _value(row, name: str):
+    if isinstance(row, Mapping) and name in row:
+        return row[name]
     for part in name.split("."):
         if not isinstance(row, Mapping) or part not in row:
             return ABSENT

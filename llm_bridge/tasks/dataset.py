@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_bridge.tasks.base import Problem, Task
+from llm_bridge.tasks.columns import ANSWERS, answers_of
 from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from llm_bridge.tasks.jsonl import JsonlTask
 from llm_bridge.tasks.prompts import PromptTask
 from sharpening.errors import InputError
-
-ANSWER = "answer"
-"""The column that is read where none is named and this one is there."""
 
 
 def prompt_text(prompt) -> str:
@@ -66,9 +64,9 @@ def dataset_task(
 ) -> tuple[Task, str]:
     """The task of a data set with a column `prompt`, and a sentence on how its answers are read.
 
-    answers: one true answer a row; or answer_key: the column that holds them (by default `answer`, where it
-    is there; of a text with "####" what stands behind). answer_pattern: how one is read from a completion, as
-    in `llm_bridge.get_task`; or extract: a function that reads it.
+    answers: one true answer a row; or answer_key: the column that holds them (by default the first of
+    `llm_bridge.tasks.columns.ANSWERS` that is there; of a text with "####" what stands behind). answer_pattern:
+    how one is read from a completion, as in `llm_bridge.get_task`; or extract: a function that reads it.
 
     Raises: InputError for a column that is missing, answers on some rows only, both kinds of either argument,
     a true answer that the pattern cannot read, and a prompt with two different true answers.
@@ -105,17 +103,22 @@ def _truths(dataset, answers, key) -> tuple[list[str | None], str]:
                 "answers", len(found), f"the data set has {count} rows", "Give one true answer a row"
             )
     else:
-        key = key or (ANSWER if ANSWER in dataset.column_names else None)
-        if key is None:
-            return [None] * count, "there are no true answers, so only what needs none is told"
-        if key not in dataset.column_names:
+        # Other columns may be large, or images.
+        names = ANSWERS if key is None else (key,)
+        held = {part for name in names for part in (name, name.partition(".")[0])}
+        columns = [column for column in dataset.column_names if column in held]
+        if key is not None and not columns:
             raise InputError(
                 "answer_key",
                 key,
                 f"the data set has the columns {', '.join(dataset.column_names)}",
                 "Name the column of the true answers",
             )
-        found, where = list(dataset[key]), f"true answers stand in the column {key}"
+        found, fields = answers_of(dataset.select_columns(columns), key) if columns else ([], [])
+        if key is None and not fields:
+            return [None] * count, "there are no true answers, so only what needs none is told"
+        named = "column" if len(fields) == 1 else "columns"
+        where = f"true answers stand in the {named} {', '.join(fields)}"
     if any(answer is None for answer in found):
         row = next(row for row, answer in enumerate(found) if answer is None)
         raise InputError(

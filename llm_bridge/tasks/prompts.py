@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from llm_bridge.models.chat import chat_prompt, is_chat
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.columns import ABSENT, answer_field, prompt_field, read_prompt
+from llm_bridge.tasks.columns import answers_of, only, prompt_field, read_prompt
 from sharpening.errors import InputError
 
 
@@ -97,22 +97,16 @@ def _read(prompt):
 
 def _columns(rows, answers):
     """(prompts, answers or None) of the rows of a data set."""
-    if isinstance(answers, str):
-        column, absent = answers, [number for number, row in enumerate(rows) if row.get(answers) is None]
-        if absent:
+    found: list | None
+    if answers is None or isinstance(answers, str):
+        found = answers_of(rows, answers)[0]
+        if answers is not None and None in found:
             raise InputError(
-                "answers", column, f"row {absent[0]} has no such field", "Pass the name of a column"
+                "answers", answers, f"row {found.index(None)} has no such field", "Pass the name of a column"
             )
-        found = [row[column] for row in rows]
-    elif answers is None:
-        found = [answer_field(row)[1] for row in rows]
-        found = [None if answer is ABSENT else answer for answer in found]
-        if all(answer is None for answer in found):
-            found = None
+        found = None if all(answer is None for answer in found) else found
     else:
-        found = answers
-    if found is not None:
-        found = [answer[0] if isinstance(answer, list) and len(answer) == 1 else answer for answer in found]
+        found = [only(answer) for answer in answers]
     names = [prompt_field(row) for row in rows]
     if None in names:
         row = rows[names.index(None)]

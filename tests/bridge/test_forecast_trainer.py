@@ -5,11 +5,13 @@ import random
 import numpy as np
 import pytest
 import torch
-from datasets import IterableDataset
+from datasets import Dataset, IterableDataset
 from trl import GRPOTrainer
 from trl_runs import lora, short, sums, trainer_of, vote
 
 from llm_bridge import forecast_trainer
+from llm_bridge.tasks.dataset import dataset_task
+from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.planned import planned_steps, prompts_per_step
 from sharpening import InputError
 
@@ -177,6 +179,36 @@ def test_answers_are_given_in_three_ways(tmp_path):
     assert found[0].prior == found[1].prior and found[0].collapse == found[1].collapse
     assert all("accuracy" in one.prior for one in found)
     assert "accuracy" not in forecast_trainer(trainer_of(tmp_path, data=data), **SMALL).prior
+
+
+ROWS = [
+    [{"prompt": "1+1=", "answer": "2"}, {"prompt": "2+2=", "answer": "4"}],
+    [{"prompt": "1+1=", "solution": "so #### 2"}, {"prompt": "2+2=", "solution": "4"}],
+    [{"prompt": "1+1=", "ground_truth": 2}, {"prompt": "2+2=", "ground_truth": 4}],
+    [{"prompt": "1+1=", "label": ["2"]}, {"prompt": "2+2=", "label": ["4"]}],
+    [{"prompt": f"{a}+{a}=", "reward_model": {"style": "rule", "ground_truth": f"{2 * a}"}} for a in (1, 2)],
+    [{"prompt": "1+1=", "label": True, "solution": "2"}, {"prompt": "2+2=", "label": False, "solution": "4"}],
+]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_true_answers_are_where_the_monitor_finds_them(rows):
+    """One list of columns for both; a named one may go into an object."""
+    task, read = dataset_task(Dataset.from_list(rows), name="rows", max_new_tokens=4)
+    watched = PromptTask(rows, extract=lambda text: text.rpartition("####")[2].strip())
+    assert [problem.answer for problem in task.problems] == ["2", "4"]
+    assert [watched.extract(problem.answer) for problem in watched.problems] == ["2", "4"]
+    field = read.rpartition("column ")[2].rstrip(".")
+    named, _ = dataset_task(Dataset.from_list(rows), name="rows", answer_key=field, max_new_tokens=4)
+    assert [problem.answer for problem in named.problems] == ["2", "4"]
+
+
+def test_rows_without_true_answers_are_unlabelled_and_some_without_are_refused():
+    data = Dataset.from_list([{"prompt": "1+1=", "answer": None}, {"prompt": "2+2=", "answer": None}])
+    assert not dataset_task(data, name="rows", max_new_tokens=4)[0].labelled
+    data = Dataset.from_list([{"prompt": "1+1=", "solution": "2"}, {"prompt": "2+2=", "solution": None}])
+    with pytest.raises(InputError, match="row 1 has no true answer"):
+        dataset_task(data, name="rows", max_new_tokens=4)
 
 
 @pytest.mark.parametrize(
