@@ -127,6 +127,9 @@ UNUSED = (
     "global_seqlen/*",
     "training/epoch",
     "seed",
+    "collapse/criterion_met",
+    "collapse/checkpoint",
+    "collapse/failed_evaluations",
 )
 """Keys that are well known and say nothing about collapse; they are neither judged nor reported."""
 
@@ -145,7 +148,7 @@ _IGNORED = (
     re.compile(r"(?:eval/)?eval_.+_pass\d+"),
     re.compile(r"val-(?:core|aux)/.+/(?:std|best|worst|maj|mean)@\d+(?:/(?:mean|std))?"),
 )
-_PREFIX = re.compile(r"^(?:train|training|eval|evaluation|val|test)[/_]")
+_PREFIX = re.compile(r"^(?:train|training|eval|evaluation|val|test|collapse)[/_]")
 _ANSWER_METRICS = {
     "majority_ratio",
     "mode_retention",
@@ -209,7 +212,7 @@ def canonical(keys, renames: Mapping[str, str] | None = None) -> tuple[dict[str,
 
 def is_evaluation(key: str) -> bool:
     """Whether a key is that of an evaluation, which measures the model after the step it is logged at."""
-    return key.startswith(("eval", "val", "test"))
+    return key.startswith(("eval", "val", "test", "collapse/"))
 
 
 def is_training(key: str) -> bool:

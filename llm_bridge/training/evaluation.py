@@ -2,20 +2,19 @@
 allow.
 """
 
-import math
-from bisect import bisect_left
-from dataclasses import dataclass
-
 import numpy as np
+import torch
 
 from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.base import base_rate_floor, run_without_labels
-from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
+from llm_bridge.training.divergence import Divergence
+from llm_bridge.training.initial import InitialModel, InitialPart, counted, initial_model, leaders, retained
+from llm_bridge.training.look import Look, metrics
+from llm_bridge.training.reference import InitialWeights, initially
+from sharpening.metrics import NO_ANSWER
 
-FREQUENT = 4
-"""Draws from which on a frequency estimates an answer's mass at least as well as the sequences seen."""
 NOTEWORTHY = 0.1
 """The share of cut-off completions from which on a result says so in words."""
 
@@ -49,79 +48,24 @@ def truncation_note(share: float, settings, task) -> list[str]:
     ]
 
 
-@dataclass
-class InitialModel:
-    """What the undisturbed model answers on the evaluation prompts: the reference of `mode_retention` and of
-    `excess_kl`.
-
-    answers[p] maps each answer label (None: no answer) to its number of draws out of `draws`; `modes[p]` are
-    the leading labels.
-    retention: the share of prompts that fresh groups of the *initial* model keep, by which later retention is
-    divided.
-    """
-
-    draws: int
-    answers: list[dict[str | None, int]]
-    modes: list[set[str]]
-    retention: float
-
-    def budget(self, prompt: int) -> float:
-        """−log max_a π₀(a): the KL that sharpening can spend on this prompt, in nats (theory S9)."""
-        return math.log(self.draws / max(self.answers[prompt].values()))
-
-    def as_dict(self) -> dict:
-        return {
-            "draws": self.draws,
-            "retention": self.retention if math.isfinite(self.retention) else None,
-            "answers": [[[label, count] for label, count in table.items()] for table in self.answers],
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "InitialModel":
-        answers = [{label: count for label, count in table} for table in data["answers"]]
-        retention = float("nan") if data["retention"] is None else data["retention"]
-        return cls(data["draws"], answers, [_leaders(table) for table in answers], retention)
-
-
-def _leaders(table: dict[str | None, int]) -> set[str]:
-    votes = {label: count for label, count in table.items() if label is not None}
-    top = max(votes.values(), default=0)
-    return {label for label, count in votes.items() if count == top}
-
-
-def _log_sum(log_masses) -> float:
-    """log of a sum of masses, at most 0."""
-    return min(0.0, float(np.logaddexp.reduce(sorted(log_masses))))
-
-
-def _log_share(count: int, draws: int) -> float:
-    return math.log(count / draws) if count >= FREQUENT else -math.inf
-
-
-def deciding_tokens(task, tokenizer, tokens: list[int]) -> tuple[int, ...]:
-    """The shortest prefix of a completion after which no continuation changes the answer: its mass includes all of
-    them. What is settled stays so, so halving finds it: log₂ of the length many prefixes are read, and none of a task
-    that never settles.
-    """
-    if not task.settles or len(tokens) < 2:
-        return tuple(tokens)
-
-    def settled(length: int) -> bool:
-        return task.settled(tokenizer.decode(tokens[:length], skip_special_tokens=True))
-
-    return tuple(tokens[: bisect_left(range(1, len(tokens)), True, key=settled) + 1])
+def _own(share: tuple[int, int]) -> tuple[int, ...]:
+    """What a share adds to a seed: nothing where it is all prompts."""
+    return share[:1] if share[1] > 1 else ()
 
 
 class Evaluator:
     """Draws `rollouts` answers of each fixed prompt and reduces them to one number a metric.
 
     Parameters:
-        reference: a frozen copy of the initial model, which scores answers that its own draws never showed.
-            `None` leaves `excess_kl` and `kl` out.
+        reference: the initial model, which scores answers that its own draws never showed: a model, or the
+            InitialWeights of the one that is evaluated. `None` leaves `excess_kl` and `kl` out.
         initial_rollouts: draws of the initial model that find its modes; another 2 × `rollouts` measure its
         own retention.
         mask_truncated_completions: a completion cut off at `max_new_tokens` gives no answer.
         stop: texts at which completions end; None: those of the model's generation config.
+
+    Several processes can share the prompts out: each takes `start_part` and `look` of its own, and `begin` and
+    `metrics` put the parts together.
     """
 
     def __init__(
@@ -142,7 +86,8 @@ class Evaluator:
         self.task, self.problems, self.tokenizer = task, list(problems), tokenizer
         self.rollouts, self.temperature, self.seed = rollouts, temperature, seed
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
-        self.initial_rollouts, self.reference = initial_rollouts, reference
+        self.initial_rollouts = initial_rollouts
+        self.reference: torch.nn.Module | InitialWeights | None = reference
         self.mask_truncated_completions, self.stop = mask_truncated_completions, stop
         self.labelled = not run_without_labels(self.problems)
         self.initial: InitialModel | None = None
@@ -155,11 +100,105 @@ class Evaluator:
         """
         return base_rate_floor(self.task, self.problems) if self.labelled else None
 
-    def _draw(self, model, rollouts, *seed):
+    def __call__(self, model, step: int) -> dict[str, float]:
+        """All metrics of `model` at `step`; the draws depend on the seed and the step alone."""
+        if self.initial is None:
+            self.start(model)
+        look, divergence = self.look(model, step)
+        if self.reference is not None:
+            with initially(self.reference, model) as initial:
+                look.kl = self.kl(initial, divergence)
+        return self.metrics([look])
+
+    def start(self, model) -> InitialModel:
+        """Find the initial model's modes and its own retention; keep them for every later evaluation."""
+        return self.begin([self.start_part(model)])
+
+    def begin(self, parts: list[InitialPart]) -> InitialModel:
+        """Keep what parts that hold every prompt once say of the initial model."""
+        self.initial = initial_model(parts)
+        return self.initial
+
+    def metrics(self, looks: list[Look]) -> dict[str, float]:
+        """All metrics, from looks that hold every prompt once."""
+        assert self.initial is not None, "an evaluation begins with the initial model"
+        return metrics(looks, self.initial, self.labelled)
+
+    def start_part(self, model, share: tuple[int, int] = (0, 1)) -> InitialPart:
+        """What the initial model answers on the prompts number i, i + n, i + 2 n, …, for share (i, n)."""
+        places = self._places(share)
+        if not places:
+            return InitialPart([], self.initial_rollouts, [], ([], []))
+        rows = self._draw(model, places, self.initial_rollouts, 0, 1, *_own(share))[2]
+        tables = [counted(row) for row in rows]
+        modes = [leaders(table) for table in tables]
+        fresh = self._draw(model, places, 2 * self.rollouts, 0, 2, *_own(share))[2]
+        first, second = (
+            [retained(known, row[half]) for known, row in zip(modes, fresh, strict=True)]
+            for half in (slice(0, self.rollouts), slice(self.rollouts, None))
+        )
+        return InitialPart(places, self.initial_rollouts, tables, (first, second))
+
+    def look(
+        self, model, step: int, share: tuple[int, int] = (0, 1), known: InitialPart | None = None
+    ) -> tuple[Look, Divergence]:
+        """What `model` answers at `step` on a share of the prompts, as of `start_part`, and of what `kl` is to be
+        found; known: what the initial model answered on them, where `begin` has not been told yet.
+        """
+        places = self._places(share)
+        if not places:
+            return Look.nothing(), Divergence.nothing()
+        if known is not None:
+            tables, draws = known.answers, known.draws
+        else:
+            assert self.initial is not None, "an evaluation begins with the initial model"
+            tables, draws = [self.initial.answers[place] for place in places], self.initial.draws
+        drawn, answers, rows = self._draw(model, places, self.rollouts, 1, step, *_own(share))
+        ends = end_token_ids(model, self.tokenizer)
+        look = Look(
+            places=places,
+            rows=rows,
+            correct=answers.correct,
+            undecided=answers.undecided,
+            kept=[retained(leaders(table), row) for table, row in zip(tables, rows, strict=True)],
+            cut_off=drawn.truncated(model, self.tokenizer),
+            lengths=[[len(ids) for ids in group] for group in drawn.token_ids],
+            repeated=[repetition([group], ends) for group in drawn.token_ids],
+            log_probs=drawn.log_probs.double().sum(1).tolist(),
+            prompt_loss=self._prompt_loss(model, drawn.prompt_ids),
+        )
+        return look, Divergence.of(self.task, self.tokenizer, drawn, rows, tables, draws)
+
+    def kl(self, initial, divergence: Divergence) -> np.ndarray:
+        """KL(π_t‖π₀) of each prompt over its answers, in nats; initial: the initial model."""
+        pairs, prompt_ids = divergence.rare, divergence.prompt_ids
+        if not pairs:
+            return divergence.kl([])
+        scores = sequence_log_probs(
+            initial,
+            self.tokenizer,
+            [prompt_ids[place] for place, _ in pairs],
+            [list(ids) for _, ids in pairs],
+            temperature=self.temperature,
+        )
+        self.forward_tokens += sum(len(ids) for _, ids in pairs)
+        self.forward_tokens += sum(len(prompt_ids[place]) for place in {place for place, _ in pairs})
+        return divergence.kl(scores.tolist())
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Tokens generated and run through the network so far, in this process."""
+        return self.generated_tokens, self.forward_tokens
+
+    def _places(self, share) -> list[int]:
+        return list(range(share[0], len(self.problems), share[1]))
+
+    def _draw(self, model, places, rollouts, *seed):
+        problems = [self.problems[place] for place in places]
         drawn = sample(
             model,
             self.tokenizer,
-            [problem.prompt for problem in self.problems],
+            [problem.prompt for problem in problems],
             rollouts=rollouts,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
@@ -169,140 +208,22 @@ class Evaluator:
         self.generated_tokens += drawn.generated_tokens
         self.forward_tokens += drawn.forward_tokens
         unread = drawn.truncated(model, self.tokenizer) if self.mask_truncated_completions else None
-        answers = read_answers(self.problems, drawn.texts, self.task, unread)
+        answers = read_answers(problems, drawn.texts, self.task, unread)
         return (
             drawn,
             answers,
             [[answers.labels[i] if i != NO_ANSWER else None for i in row] for row in answers.ids],
         )
 
-    def start(self, model) -> InitialModel:
-        """Find the initial model's modes and its own retention; keep them for every later evaluation."""
-        _, _, rows = self._draw(model, self.initial_rollouts, 0, 1)
-        tables = [{label: row.count(label) for label in dict.fromkeys(row)} for row in rows]
-        initial = InitialModel(self.initial_rollouts, tables, [_leaders(table) for table in tables], 1.0)
-        _, _, fresh = self._draw(model, 2 * self.rollouts, 0, 2)
-        halves = [
-            self._retention(initial, [row[part] for row in fresh])
-            for part in (slice(0, self.rollouts), slice(self.rollouts, None))
-        ]
-        initial.retention = max(float(np.mean(halves)), 1.0 / (2 * len(rows)))
-        self.initial = initial
-        return initial
-
-    def _retention(self, initial, rows) -> float:
-        """Mean over prompts of the share of current leaders that are initial modes; a prompt that never had a
-        mode is left out.
-        """
-        shares = []
-        for modes, row in zip(initial.modes, rows, strict=True):
-            if modes:
-                leaders = _leaders({label: row.count(label) for label in set(row)})
-                shares.append(len(leaders & modes) / len(leaders) if leaders else 0.0)
-        return float(np.mean(shares)) if shares else float("nan")
-
-    def __call__(self, model, step: int) -> dict[str, float]:
-        """All metrics of `model` at `step`; the draws depend on the seed and the step alone."""
-        initial = self.initial or self.start(model)
-        drawn, answers, rows = self._draw(model, self.rollouts, 1, step)
-        ids = answers.ids
-        groups = group_metrics(ids, answers.correct if self.labelled else None)
-        values: dict[str, float] = {
-            name: float(np.mean(groups[name]))
-            for name in ("accuracy", "label_accuracy", "reward_accuracy")
-            if name in groups
-        }
-        values |= {
-            "majority_ratio": float(np.mean(groups["majority_ratio"])),
-            "entropy": float(np.mean(groups["entropy"])),
-            "mode_retention": min(1.0, self._retention(initial, rows) / initial.retention),
-            "distinct_answers": float(distinct_answers(ids)),
-            "tie_rate": float(np.mean(groups["tie"])),
-            "no_answer_rate": float(np.mean(groups["no_answer"])),
-            "truncated": float(np.mean(drawn.truncated(model, self.tokenizer))),
-            "mean_length": drawn.mean_length,
-            "repetition": repetition(drawn.token_ids, end_token_ids(model, self.tokenizer)),
-            "perplexity": math.exp(min(50.0, -float(drawn.log_probs.sum()) / max(1, drawn.generated_tokens))),
-            "lm_loss": self._prompt_loss(model, drawn.prompt_ids),
-        }
-        if answers.undecided is not None and answers.undecided.any():
-            values["undecided_rate"] = float(answers.undecided.mean())
-        if self.reference is not None:
-            kl = self._kl(initial, drawn, rows)
-            budgets = np.array([initial.budget(prompt) for prompt in range(len(kl))])
-            values |= {"kl": float(kl.mean()), "excess_kl": float(np.maximum(0.0, kl - budgets).mean())}
-        return {name: value for name, value in values.items() if math.isfinite(value)}
-
-    def _prompt_loss(self, model, prompt_ids) -> float:
-        """Held-out language-model loss: nats per token of the evaluation prompts' own text, their first token
-        given.
+    def _prompt_loss(self, model, prompt_ids) -> tuple[float, int]:
+        """Held-out language-model loss of the evaluation prompts' own text, their first token given: (nats,
+        tokens).
         """
         heads, tails = [ids[:1] for ids in prompt_ids], [ids[1:] for ids in prompt_ids]
         kept = [(head, tail) for head, tail in zip(heads, tails, strict=True) if tail]
         if not kept:
-            return float("nan")
+            return 0.0, 0
         scores = sequence_log_probs(model, self.tokenizer, [h for h, _ in kept], [t for _, t in kept])
-        self.forward_tokens += sum(len(tail) for _, tail in kept)
-        return -float(scores.sum()) / sum(len(tail) for _, tail in kept)
-
-    def _kl(self, initial: InitialModel, drawn, rows) -> np.ndarray:
-        """KL(π_t‖π₀) per prompt over answers, in nats: mean over rollouts of log π_t(a) − log π₀(a), never
-        negative.
-
-        Both masses are those of the distinct sequences that gave the answer in this evaluation, or the
-        answer's frequency where it is FREQUENT, whichever is larger. An undisturbed model therefore scores
-        near 0 (below 0.3) however uncertain it is, which a plug-in estimate from a few rollouts does not.
-        """
-        now, then = self._masses(initial, drawn, rows)
-        return np.array(
-            [
-                max(0.0, float(np.mean([now[p, label] - then[p, label] for label in row])))
-                for p, row in enumerate(rows)
-            ]
-        )
-
-    def _masses(self, initial: InitialModel, drawn, rows) -> tuple[dict, dict]:
-        """log π_t and log π₀ of every (prompt, label) drawn."""
-        seen: dict[tuple[int, str | None], dict[tuple[int, ...], float]] = {}
-        for prompt, (row, tokens, scores) in enumerate(
-            zip(rows, drawn.token_ids, drawn.token_log_probs, strict=True)
-        ):
-            for label, ids, log_probs in zip(row, tokens, scores, strict=True):
-                deciding = deciding_tokens(self.task, self.tokenizer, ids)
-                seen.setdefault((prompt, label), {})[deciding] = sum(log_probs[: len(deciding)])
-        counts = {(prompt, label): row.count(label) for prompt, row in enumerate(rows) for label in set(row)}
-        before = {key: initial.answers[key[0]].get(key[1], 0) for key in seen}
-        now = {
-            key: max(_log_sum(found.values()), _log_share(counts[key], self.rollouts))
-            for key, found in seen.items()
-        }
-        # Nothing is remembered between evaluations: a run that resumes must score the same batches.
-        rare = sorted(
-            (prompt, ids)
-            for (prompt, label), found in seen.items()
-            if before[prompt, label] < FREQUENT
-            for ids in found
-        )
-        scores = (
-            sequence_log_probs(
-                self.reference,
-                self.tokenizer,
-                [drawn.prompt_ids[p] for p, _ in rare],
-                [list(ids) for _, ids in rare],
-                temperature=self.temperature,
-            ).tolist()
-            if rare
-            else []
-        )
-        self.forward_tokens += sum(len(ids) for _, ids in rare) + sum(
-            len(drawn.prompt_ids[p]) for p in {p for p, _ in rare}
-        )
-        scored = dict(zip(rare, scores, strict=True))
-        then = {
-            key: max(
-                _log_sum(scored[key[0], ids] for ids in found) if before[key] < FREQUENT else -math.inf,
-                _log_share(before[key], initial.draws),
-            )
-            for key, found in seen.items()
-        }
-        return now, then
+        count = sum(len(tail) for _, tail in kept)
+        self.forward_tokens += count
+        return -float(scores.sum()), count

@@ -17,6 +17,7 @@ from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model, load_tokenizer
 from llm_bridge.models.names import first_line
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks.form import for_tokenizer
 from llm_bridge.training.checkpoints import Checkpoints
 from llm_bridge.training.evaluation import Evaluator, truncation_note
@@ -24,6 +25,7 @@ from llm_bridge.training.measurement import Measurement
 from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
 from llm_bridge.training.planned import config_told
 from llm_bridge.training.prepare import check_stop, prepared
+from llm_bridge.training.reference import InitialWeights
 from llm_bridge.training.reward_function import check_reward
 from llm_bridge.training.run_folder import (
     as_seconds,
@@ -37,7 +39,7 @@ from llm_bridge.training.run_folder import (
     write_results,
 )
 from llm_bridge.training.settings import RunSettings
-from llm_bridge.training.trainer import grpo_trainer, run_reward, schedule
+from llm_bridge.training.trainer import grpo_trainer, reads_reference, run_reward, schedule
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
 from sharpening.trajectory import write_json
@@ -94,7 +96,7 @@ def measure(
     train, evaluation = schedule(task, settings)
     loaded = load_model(model)
     prepared(task, loaded, settings, [*train, *evaluation])
-    reference = frozen_copy(loaded.model)
+    reference = frozen_copy(loaded.model) if reads_reference(settings.reward) else None
     reward = run_reward(task, settings, train, reference)
     reward.attach(lambda: loaded.model, loaded.tokenizer)
     with lock(output_dir):
@@ -122,7 +124,7 @@ class _Run:
         settings, started = self.settings, time.monotonic()
         whole = self.checkpoints.last_whole()
         spent = self._seconds_spent(whole)
-        evaluator = self._evaluator(evaluation, reference)
+        evaluator = self._evaluator(evaluation)
         monitor = CollapseMonitor(
             evaluator=evaluator,
             criterion=watched_criterion(settings.criterion, evaluator.labelled),
@@ -130,8 +132,9 @@ class _Run:
             eval_early=settings.eval_early,
             stop=stop_on_collapse,
             strict=True,
-            reference=reference,
+            reference=self._initial(evaluation) if reference is None else reference,
             folder=self.output_dir,
+            tell=lambda sentence: None,
             settings=self.identity | {"trl": self._config()},
         )
         bar = progress.start(f"training {self.loaded.name} on {self.task.name}", settings.max_steps)
@@ -174,7 +177,13 @@ class _Run:
         """TRL's configuration of the run, as plain data that JSON keeps."""
         return config_told(self.trainer.args)
 
-    def _evaluator(self, evaluation, reference):
+    def _initial(self, evaluation) -> InitialWeights:
+        """The initial model, before any checkpoint is loaded."""
+        tokenizer = self.loaded.tokenizer
+        text = prompt_token_ids(tokenizer, [evaluation[0].prompt])[0]
+        return InitialWeights.of(self.trainer.model, tokenizer, text)
+
+    def _evaluator(self, evaluation):
         settings = self.settings
         return Evaluator(
             self.task,
@@ -184,7 +193,6 @@ class _Run:
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
             seed=settings.seed,
-            reference=reference,
             initial_rollouts=64 if self.loaded.is_small else 32,
             mask_truncated_completions=settings.mask_truncated_completions,
         )

@@ -1,5 +1,5 @@
 """Watch a live run: evaluate on fixed prompts, detect collapse, stop in time. One line for any TRL or
-transformers trainer.
+transformers trainer, in one process or in many.
 
     trainer.add_callback(CollapseMonitor(prompts=held_out, extract=last_number)) # no labels needed
     trainer.add_callback(CollapseMonitor(prompts=held_out, answers=truth, extract=last_number)) # every metric
@@ -7,23 +7,28 @@ transformers trainer.
 
 import json
 import logging
-import numbers
 import os
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from transformers import TrainerCallback
 
-from llm_bridge.console.numbers import SEEDS, real, truth, whole
 from llm_bridge.models.chat import messages_of, rendered, with_options
-from llm_bridge.models.loading import frozen_copy
+from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks.form import raw_text_note
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.evaluation import Evaluator, InitialModel
-from llm_bridge.training.settings import TEMPERATURES
-from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
+from llm_bridge.training.dashboard import logged, report
+from llm_bridge.training.evaluation import Evaluator
+from llm_bridge.training.initial import InitialModel
+from llm_bridge.training.joint import Failure, evaluated, together
+from llm_bridge.training.kept import check_load_at_end, is_pinned_here, kept_step, last_good_step, pin
+from llm_bridge.training.monitor_checks import check_sampling, check_watching, not_one_set
+from llm_bridge.training.ranks import Attempt, from_first, in_step, sharding, share
+from llm_bridge.training.reference import InitialWeights
+from sharpening.collapse import CollapseStep, Outcome, collapse_step
 from sharpening.errors import InputError
 from sharpening.trajectory import Trajectory, is_evaluated, write_json
 
@@ -31,20 +36,17 @@ log = logging.getLogger(__name__)
 STATE_FILE = "collapse_monitor.json"
 
 
-def check_sampling(rollouts, temperature, max_new_tokens, seed) -> None:
-    """Raise InputError unless votes can be drawn with these numbers."""
-    usual = "Use the value of your training configuration"
-    if isinstance(rollouts, numbers.Real) and rollouts < 2:
-        raise InputError(
-            "rollouts", rollouts, "a vote of one rollout always agrees with itself", "Use 8 rollouts"
-        )
-    whole("rollouts", rollouts, 2, fix=usual)
-    for name, value in (("temperature", temperature), ("max_new_tokens", max_new_tokens)):
-        if isinstance(value, numbers.Real) and value <= 0:
-            raise InputError(name, value, "it must be greater than zero", usual)
-    real("temperature", temperature, *TEMPERATURES, fix=usual)
-    whole("max_new_tokens", max_new_tokens, 1, fix=usual)
-    whole("seed", seed, 0, SEEDS - 1, fix=usual)
+@dataclass
+class _Decision:
+    """What the first process makes of an evaluation, for all of them: the new row, the initial model where it is
+    the first one, the collapse if it is found, the last good step and the checkpoint to keep.
+    """
+
+    row: dict
+    initial: InitialModel | None
+    found: CollapseStep
+    good: int
+    kept: int | None
 
 
 class CollapseMonitor(TrainerCallback):
@@ -60,14 +62,21 @@ class CollapseMonitor(TrainerCallback):
         `mode_retention` without.
         eval_early: evaluate after steps 1, 2, 3, 5, 8, 12, … first, until those are `eval_every` apart.
         rollouts, temperature, max_new_tokens: as in training, so that votes are as noisy as the run's own.
+        initial_rollouts: completions of each prompt by the initial model, from which its majority answers are taken.
         mask_truncated_completions: as in TRL's GRPOConfig: completions cut off at `max_new_tokens` do not vote.
+        load_kept_at_end: as `load_best_model_at_end`: a run that met the criterion ends with the weights of the
+        checkpoint to keep.
         folder: where `collapse_monitor.json` is kept (default: the trainer's output_dir); a resumed run
         continues it.
-        strict: raise what goes wrong in an evaluation; otherwise it is logged and the training goes on.
+        reference: True keeps the initial model: of an adapter that changes nothing yet nothing at all, since it is
+        switched off, else the weights that training moves, on the CPU. A model takes its place. False leaves it,
+        and with it `kl` and `excess_kl`, out.
+        strict: raise what goes wrong, in every process; otherwise it is logged and the training goes on.
+        tell: is given the sentence on what the evaluations will cost (by default standard error).
 
-    The curve so far is `trajectory`; `collapsed` is the CollapseStep that ended the run, or None. Every rank
-    evaluates the same draws, so every rank stops at the same step. A reference copy of the initial model
-    costs its size in memory once; `reference=False` leaves it, and with it `kl` and `excess_kl`, out.
+    The curve so far is `trajectory`; `collapsed` is the CollapseStep that ended the run, or None; `kept` the
+    checkpoint to keep; `failures` the evaluations that failed. Of several processes each evaluates its share of the
+    prompts, and the first decides for all, so that all stop at the same step.
     """
 
     def __init__(
@@ -82,22 +91,25 @@ class CollapseMonitor(TrainerCallback):
         eval_every: int = 10,
         eval_early: bool = False,
         rollouts: int = 8,
+        initial_rollouts: int = 64,
         temperature: float = 1.0,
         max_new_tokens: int = 64,
         seed: int = 0,
         mask_truncated_completions: bool = False,
         patience: int = 2,
         stop: bool = True,
+        load_kept_at_end: bool = False,
         folder: str | os.PathLike | None = None,
         reference=True,
         strict: bool = False,
         settings: dict | None = None,
         on_evaluate: Callable[[int, dict], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ):
         if evaluator is None:
             if prompts is None:
-                raise _not_one_set(prompts)
-            check_sampling(rollouts, temperature, max_new_tokens, seed)
+                raise not_one_set(prompts)
+            check_sampling(rollouts, temperature, max_new_tokens, seed, initial_rollouts)
             task = PromptTask(
                 prompts if isinstance(prompts, str) else list(prompts), answers, extract, max_new_tokens
             )
@@ -108,45 +120,37 @@ class CollapseMonitor(TrainerCallback):
                 rollouts=rollouts,
                 temperature=temperature,
                 seed=seed,
+                initial_rollouts=initial_rollouts,
                 mask_truncated_completions=mask_truncated_completions,
             )
         elif prompts is not None:
-            raise _not_one_set(prompts)
+            raise not_one_set(prompts)
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
-        if criterion not in CRITERIA:
-            raise InputError(
-                "criterion",
-                criterion,
-                f"known criteria are {', '.join(CRITERIA)}",
-                "Use mode_retention if there are no labels",
-            )
-        for name, value in (("eval_every", eval_every), ("patience", patience)):
-            whole(name, value, 1, fix=f"Leave {name} out for the default")
-        truth("eval_early", eval_early)
-        if CRITERIA[criterion].needs_labels and not evaluator.labelled:
-            raise InputError(
-                "criterion",
-                criterion,
-                "it needs true answers, and there are none",
-                "Pass answers=[...] or use mode_retention",
-            )
-        if CRITERIA[criterion].metric == "excess_kl" and reference is False:
-            raise InputError(
-                "reference",
-                reference,
-                "excess_kl is measured against a copy of the initial model",
-                "Leave reference out",
-            )
+        check_watching(
+            criterion,
+            evaluator.labelled,
+            reference,
+            eval_every=eval_every,
+            patience=patience,
+            eval_early=eval_early,
+            load_kept_at_end=load_kept_at_end,
+        )
         self.evaluator, self.criterion = evaluator, criterion
         self.eval_every, self.eval_early = eval_every, eval_early
         self.patience, self.stop, self.strict = patience, stop, strict
+        self.load_kept_at_end = load_kept_at_end
         self.folder = Path(folder) if folder else None
         self.reference, self.settings = reference, dict(settings or {})
+        self.tell = tell or _on_standard_error
         # Not under its own name: that is a trainer's own event, which a callback hears of too.
         self._on_row = on_evaluate
         self.off = False
         self.rows: list[dict] = []
+        self.failures: list[Failure] = []
         self.collapsed: CollapseStep | None = None
+        self.good: int | None = None
+        self._kept: int | None = None
+        self._output_dir: Path | None = None
 
     @property
     def trajectory(self) -> Trajectory:
@@ -158,9 +162,12 @@ class CollapseMonitor(TrainerCallback):
                 "the initial model has not been evaluated",
                 "Start the training first; if it ran, see its log",
             )
+        return self._curve(self.rows)
+
+    def _curve(self, rows: list[dict]) -> Trajectory:
         # An evaluation says undecided_rate only where it is above zero.
-        some = {"undecided_rate": 0.0} if any("undecided_rate" in row for row in self.rows) else {}
-        rows = [some | row for row in self.rows]
+        some = {"undecided_rate": 0.0} if any("undecided_rate" in row for row in rows) else {}
+        rows = [some | row for row in rows]
         names = [
             name for name in rows[0] if name != "step" and name[0] != "_" and all(name in row for row in rows)
         ]
@@ -172,28 +179,83 @@ class CollapseMonitor(TrainerCallback):
             settings=self.settings,
         )
 
+    @property
+    def kept(self) -> Path | None:
+        """The checkpoint to keep: the newest that is no later than the last evaluation before anything went wrong;
+        None where none was saved.
+        """
+        if self._kept is None or self._output_dir is None:
+            return None
+        return self._output_dir / f"checkpoint-{self._kept}"
+
+    @property
+    def initial_tokens(self) -> int:
+        """Tokens that are generated before the first step, all processes together, at the most."""
+        evaluator = self.evaluator
+        each = evaluator.initial_rollouts + 3 * evaluator.rollouts
+        return len(evaluator.problems) * each * evaluator.max_new_tokens
+
+    @property
+    def evaluation_tokens(self) -> int:
+        """Tokens that one later evaluation generates, at the most. About as many are scored by the initial model."""
+        evaluator = self.evaluator
+        return len(evaluator.problems) * evaluator.rollouts * evaluator.max_new_tokens
+
+    def planned_tokens(self, steps: int) -> int:
+        """Tokens that are generated over a run of so many steps, at the most."""
+        later = sum(self._due(step, steps) for step in range(1, steps + 1))
+        return self.initial_tokens + later * self.evaluation_tokens
+
     def on_train_begin(self, args, state, control, model=None, processing_class=None, **kwargs):
-        self.folder = self.folder or Path(args.output_dir)
-        self.main_process = state.is_world_process_zero
+        self._output_dir = Path(args.output_dir)
+        self.folder = self.folder or self._output_dir
+        self.first_process = share()[0] == 0
+        read = from_first(
+            Attempt.of(self._read, state.global_step)
+            if self.first_process and state.global_step
+            else Attempt()
+        )
+        with in_step(model):
+            ready = Attempt.of(self._prepare, args, state, model, processing_class, read)
+        failures = together(state.global_step, ready.error)
+        if failures:
+            self.off = True
+            goes_on = "it is off, and training goes on without it"
+            self._failed(failures, ready.error, "could not begin", goes_on)
+            return
+        self._pin(args, state)
+        if not state.global_step:
+            self._evaluate(args, state, control, model)
+
+    def _prepare(self, args, state, model, processing_class, read: Attempt) -> None:
+        """All that has to be ready before the first evaluation.
+
+        Raises: InputError for prompts that the template cannot render, a resumed run whose beginning is not there, a
+        reference that cannot be kept, and a checkpoint that could not be loaded at the end.
+        """
         if self.evaluator.tokenizer is None:
             self.evaluator.tokenizer = processing_class
-        try:
-            self._put_prompts(args)
-        except InputError:
-            if self.strict:
-                raise
-            log.exception(
-                "the collapse monitor cannot ask its prompts; it is off, and training goes on without it"
-            )
-            self.off = True
-            return
+        self._put_prompts(args)
+        if self.load_kept_at_end:
+            check_load_at_end(args, sharding(model))
         if state.global_step:
-            self._resume(state.global_step)
-        else:
+            if read.error is not None:
+                raise read.error
+            self._take(read.value)
             if self.reference is True:
-                self.reference = frozen_copy(model)
-            self.evaluator.reference = self.reference or None
-            self._guarded(model, 0, control)
+                # The weights are trained ones by now, so the initial model cannot be taken from them.
+                log.warning(
+                    "excess_kl and kl end at the resumed step: pass reference=<the initial model> to continue"
+                    " them"
+                )
+                self.reference = None
+        elif self.reference is True:
+            tokenizer = self.evaluator.tokenizer
+            text = prompt_token_ids(tokenizer, [self.evaluator.problems[0].prompt])[0]
+            self.reference = InitialWeights.of(model, tokenizer, text)
+        self.evaluator.reference = self.reference or None
+        if self.first_process:
+            self.tell(self._cost_told(state))
 
     def _put_prompts(self, args) -> None:
         """Chats become what the model sees, by the template and the options of the trainer; its stop strings are ours.
@@ -216,11 +278,31 @@ class CollapseMonitor(TrainerCallback):
             for problem in evaluator.problems
         ]
 
+    def _cost_told(self, state) -> str:
+        evaluator, steps = self.evaluator, range(state.global_step + 1, state.max_steps + 1)
+        count = len(evaluator.problems)
+        later = sum(self._due(step, state.max_steps) for step in steps)
+        before = (
+            ""
+            if state.global_step
+            else f" {evaluator.initial_rollouts} + {3 * evaluator.rollouts} completions of each before the first"
+            f" step ({self.initial_tokens:,} tokens at the most), then"
+        )
+        return (
+            f"The collapse monitor asks {count} prompts:{before} {evaluator.rollouts} of each at {later} evaluations"
+            f" ({later * self.evaluation_tokens:,} tokens at the most)."
+        )
+
     def restore(self, step: int) -> bool:
         """Read back the evaluations up to `step` from the folder; whether the run had ended by then.
 
         Raises: InputError if the file is missing, broken, or does not reach back to the beginning.
         """
+        self._take(self._read(step))
+        return self.stop and self.collapsed is not None
+
+    def _read(self, step: int) -> dict:
+        """What the file in the folder says of the evaluations up to `step`."""
         path = self._state_file()
         if not path.is_file():
             raise InputError(
@@ -231,10 +313,18 @@ class CollapseMonitor(TrainerCallback):
             )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            self.rows = [row for row in data["rows"] if row["step"] <= step]
-            self.evaluator.initial = InitialModel.from_dict(data["initial"])
-            self.evaluator.generated_tokens, self.evaluator.forward_tokens = self.rows[-1]["_tokens"]
-            found = collapse_step(self.trajectory, self.criterion, patience=self.patience)
+            rows = [row for row in data["rows"] if row["step"] <= step]
+            curve = self._curve(rows)
+            found = collapse_step(curve, self.criterion, patience=self.patience)
+            good = last_good_step(rows, curve, self.criterion, path)
+            return {
+                "rows": rows,
+                "initial": InitialModel.from_dict(data["initial"]),
+                "spent": [int(count) for count in rows[-1]["_tokens"]],
+                "found": found,
+                "good": good,
+                "kept": kept_step(self._output_dir or path.parent, good, None),
+            }
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(
                 "folder",
@@ -242,56 +332,109 @@ class CollapseMonitor(TrainerCallback):
                 f"the run resumes at step {step}, but {STATE_FILE} in it is broken",
                 "Put the file back as it was written, or start anew",
             ) from error
-        if found.outcome is Outcome.COLLAPSED:
-            self.collapsed = found
-        return self.stop and self.collapsed is not None
 
-    def _resume(self, step):
-        self.restore(step)
-        if self.reference is True:
-            # The weights are trained ones by now, so the initial model cannot be copied from them.
-            log.warning(
-                "excess_kl and kl end at the resumed step: pass reference=<the initial model> to continue"
-                " them"
-            )
-            self.reference = None
-        self.evaluator.reference = self.reference or None
+    def _take(self, data: dict) -> None:
+        self.rows, self.good, self._kept = data["rows"], data["good"], data["kept"]
+        self.evaluator.initial = data["initial"]
+        spent = data["spent"] if share()[0] == 0 else (0, 0)
+        self.evaluator.generated_tokens, self.evaluator.forward_tokens = spent
+        if data["found"].outcome is Outcome.COLLAPSED:
+            self.collapsed = data["found"]
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        due = is_evaluated(state.global_step, self.eval_every, self.eval_early)
-        if due or state.global_step == state.max_steps:
-            self._guarded(model, state.global_step, control)
+        if self._due(state.global_step, state.max_steps):
+            self._evaluate(args, state, control, model)
         return control
 
-    def _guarded(self, model, step, control):
+    def on_save(self, args, state, control, **kwargs):
+        if not self.off and self.good is not None and state.global_step <= self.good:
+            self._kept = state.global_step
+            self._pin(args, state)
+        return control
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self._loads:
+            args.load_best_model_at_end = False
+        return control
+
+    _loads = False
+
+    def _due(self, step: int, last: int) -> bool:
+        return is_evaluated(step, self.eval_every, self.eval_early) or step == last
+
+    def _evaluate(self, args, state, control, model) -> None:
+        step = state.global_step
         if self.off or (step and not self.rows):
             # the initial model could not be evaluated, and it is gone: there is nothing to compare with
             return
-        try:
-            self._evaluate(model, step, control)
-        except Exception:
-            if self.strict:
-                raise
-            log.exception(
-                "the collapse monitor could not evaluate step %d; %s",
-                step,
-                "training goes on" if self.rows else "it is off, and training goes on without it",
-            )
+        what = f"could not evaluate step {step}"
+        goes_on = "training goes on" if self.rows else "it is off, and training goes on without it"
+        decision, failures, own = evaluated(self.evaluator, model, step, self._decide)
+        self._failed(failures, own, what, goes_on)
+        told = Attempt.of(self._apply, decision, args, state, control)
+        self._failed(together(step, told.error), told.error, what, "training goes on")
 
-    def _evaluate(self, model, step, control):
-        row = {"step": step, **self.evaluator(model, step)}
-        row["_tokens"] = [self.evaluator.generated_tokens, self.evaluator.forward_tokens]
-        self.rows.append(row)
-        if self.main_process:
-            self._write()
-        if self._on_row:
-            self._on_row(step, row)
-        found = collapse_step(self.trajectory, self.criterion, patience=self.patience)
-        if found.outcome is Outcome.COLLAPSED and self.collapsed is None:
+    def _decide(self, row: dict, initial: InitialModel | None) -> _Decision:
+        rows = [*self.rows, row]
+        curve = self._curve(rows)
+        found = collapse_step(curve, self.criterion, patience=self.patience)
+        good = last_good_step(rows, curve, self.criterion, self._state_file())
+        assert self._output_dir is not None, "a training that begins says where"
+        return _Decision(row, initial, found, good, kept_step(self._output_dir, good, self._kept))
+
+    def _apply(self, decision: _Decision | None, args, state, control) -> None:
+        """In every process: keep the row, stop if it is time, write and report."""
+        if decision is None:
+            if self.rows:
+                report(args, state, control, logged({}, False, None, len(self.failures)))
+            return
+        self.rows.append(decision.row)
+        self.good, self._kept = decision.good, decision.kept
+        if decision.initial is not None:
+            self.evaluator.initial = decision.initial
+        found = decision.found
+        met = found.outcome is Outcome.COLLAPSED
+        if met and self.collapsed is None:
             self.collapsed = found
-            log.warning("collapse by `%s` at step %d", self.criterion, found.step)
-            if self.stop:
-                control.should_training_stop = True
+            if self.first_process:
+                log.warning("collapse by `%s` at step %d; %s", self.criterion, found.step, self._keep_told())
+            control.should_training_stop = control.should_training_stop or self.stop
+        self._pin(args, state)
+        if self.first_process:
+            self._write()
+        report(args, state, control, logged(decision.row, met, self._kept, len(self.failures)))
+        if self._on_row:
+            self._on_row(decision.row["step"], decision.row)
+
+    def _pin(self, args, state) -> None:
+        """Let the trainer spare the checkpoint to keep, and load it at the end if that is wanted."""
+        if self.kept is None or not is_pinned_here(args):
+            return
+        pin(state, self.kept)
+        if self.load_kept_at_end and self.collapsed is not None:
+            args.load_best_model_at_end = self._loads = True
+
+    def _keep_told(self) -> str:
+        if self.kept is not None:
+            return f"keep {self.kept}"
+        return f"no checkpoint was saved up to step {self.good}, the last good one"
+
+    def _failed(self, failures: list[Failure], own: Exception | None, what: str, goes_on: str) -> None:
+        """Note failures, in every process the same; strict: raise, in this process its own exception.
+
+        Raises: the exception of this process, or RuntimeError with what another one said.
+        """
+        if not failures:
+            return
+        self.failures += failures
+        first = failures[0]
+        if self.strict:
+            raise own or RuntimeError(f"the collapse monitor of process {first.rank}: {first.message}")
+        if own is None and not self.first_process:
+            return
+        if share()[1] > 1:
+            what += f" (process {first.rank}: {first.message})"
+        log.error("the collapse monitor %s; %s", what, goes_on, exc_info=own)
 
     def _write(self):
         path, initial = self._state_file(), self.evaluator.initial
@@ -308,10 +451,5 @@ class CollapseMonitor(TrainerCallback):
         return self.folder / STATE_FILE
 
 
-def _not_one_set(prompts) -> InputError:
-    return InputError(
-        "prompts",
-        prompts,
-        "the monitor needs evaluation prompts",
-        "Pass prompts=[...] (or evaluator=..., not both)",
-    )
+def _on_standard_error(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -4,20 +4,28 @@ survives bad luck.
 
 import json
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import load_file
 from tiny import same_weights, weights
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from llm_bridge import CollapseMonitor, Evaluator, load_model, majority_reward
+from llm_bridge import CollapseMonitor, Evaluator, load_model, majority_reward, read_log
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.logs.read import run_log
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.rollouts import sequence_log_probs
 from llm_bridge.tasks.prompts import PromptTask
+from llm_bridge.training.kept import last_good_step
 from llm_bridge.training.monitor import STATE_FILE
-from sharpening import InputError, Outcome, collapse_step
+from llm_bridge.training.reference import InitialWeights
+from sharpening import InputError, Outcome, Trajectory, collapse_step
 
 PAIRS = [(a, b) for a in range(20, 80, 3) for b in range(20, 80, 3)]
 TRAINING, HELD_OUT = [f"{a}+{b}=" for a, b in PAIRS[::2]], PAIRS[1::40]
@@ -28,8 +36,22 @@ def number(text):
     return text.strip() if text.strip().isdigit() else None
 
 
-def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, eval_dataset=None, **options):
+def train(folder, *callbacks, resume=None, **options):
     """A user's script; the trainer after its run."""
+    trainer = trainer_of(folder, *callbacks, **options)
+    with quiet_libraries():
+        trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def lora_trainer(folder, *callbacks, **options):
+    adapter = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear")
+    return trainer_of(folder, *callbacks, peft_config=adapter, **({"learning_rate": 2e-2} | options))
+
+
+def trainer_of(
+    folder, *callbacks, steps=6, learning_rate=5e-3, eval_dataset=None, peft_config=None, **options
+):
     loaded = load_model("addition-uncertain")
     with quiet_libraries():
         trainer = GRPOTrainer(
@@ -39,6 +61,7 @@ def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, eval_dat
             train_dataset=Dataset.from_dict({"prompt": TRAINING}),
             eval_dataset=eval_dataset,
             callbacks=list(callbacks),
+            peft_config=peft_config,
             args=GRPOConfig(
                 output_dir=str(folder),
                 max_steps=steps,
@@ -52,11 +75,9 @@ def train(folder, *callbacks, steps=6, learning_rate=5e-3, resume=None, eval_dat
                 gradient_checkpointing=False,
                 report_to=[],
                 disable_tqdm=True,
-                logging_strategy="no",
-                **({"save_strategy": "no"} | options),
+                **({"save_strategy": "no", "logging_strategy": "no"} | options),
             ),
         )
-        trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
@@ -157,13 +178,14 @@ class TestReference:
         trainer = train(tmp_path, watch)
         pairs = [[5, 6, 13, 7, 8, 16]] * 3, [[4, 5, 1], [6, 7, 1], [8, 1]]
         initial = load_model("addition-uncertain")
-        scores = [
-            sequence_log_probs(model, initial.tokenizer, *pairs)
-            for model in (watch.reference, initial.model, trainer.model)
-        ]
-        assert torch.allclose(scores[0], scores[1], atol=1e-5) and not torch.allclose(
-            scores[0], scores[2], atol=0.1
+        trained = weights(trainer.model)
+        with watch.reference.inside(trainer.model) as reference:
+            then = sequence_log_probs(reference, initial.tokenizer, *pairs)
+        assert same_weights(weights(trainer.model), trained)
+        first, last = (
+            sequence_log_probs(model, initial.tokenizer, *pairs) for model in (initial.model, trainer.model)
         )
+        assert torch.allclose(then, first, atol=1e-5) and not torch.allclose(then, last, atol=0.1)
         assert watch.trajectory["kl"][-1] > 1 > 0.4 > watch.trajectory["kl"][0]
         assert watch.trajectory["excess_kl"][-1] > 0.5
 
@@ -173,6 +195,173 @@ class TestReference:
         assert "mode_retention" in watch.trajectory.metrics and not {"kl", "excess_kl"} & set(
             watch.trajectory.metrics
         )
+
+    def test_of_an_adapter_is_the_model_without_it_and_costs_nothing(self, tmp_path):
+        watch = monitor(stop=False)
+        trainer = lora_trainer(tmp_path, watch)
+        trainer.train()
+        assert watch.reference.weights is None and watch.reference.bytes == 0
+        assert watch.rows[-1]["kl"] > 2 * watch.rows[0]["kl"]
+
+    def test_of_an_adapter_that_has_been_trained_is_kept(self, tmp_path):
+        """Switched off, it would be another model than the one that the run begins with."""
+        watch = monitor(stop=False)
+        trainer = lora_trainer(tmp_path, watch, learning_rate=1e-7, steps=1)
+        with torch.no_grad():
+            for name, weight in trainer.model.named_parameters():
+                if "lora_B" in name:
+                    weight.normal_(std=0.3)
+        trained = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+        trainer.train()
+        assert watch.reference.bytes == 4 * trained and watch.rows[-1]["kl"] < 0.6
+
+    def test_only_what_moves_is_kept(self, tmp_path):
+        class Freezes(TrainerCallback):
+            def on_train_begin(self, args, state, control, model=None, **kwargs):
+                model.get_input_embeddings().weight.requires_grad_(False)
+
+        watch = monitor(stop=False)
+        trainer = train(tmp_path, Freezes(), watch, steps=1)
+        moving = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+        assert watch.reference.bytes == 4 * moving < 4 * trainer.model.num_parameters()
+
+    def test_what_fails_inside_leaves_the_model_as_it_was(self, tmp_path):
+        loaded = load_model("addition-uncertain")
+        kept = InitialWeights.of(loaded.model, loaded.tokenizer, [5])
+        with torch.no_grad():
+            for weight in loaded.model.parameters():
+                weight.add_(0.01)
+        before = weights(loaded.model)
+        with pytest.raises(ValueError, match="on purpose"), kept.inside(loaded.model):
+            assert not same_weights(weights(loaded.model), before)
+            raise ValueError("on purpose")
+        assert same_weights(weights(loaded.model), before)
+
+
+class TestDashboard:
+    """What a trainer's log history and every reporting callback hold of the monitor."""
+
+    def test_rows_of_its_own_beside_those_of_the_trainer(self, tmp_path):
+        class Tracker(TrainerCallback):
+            def __init__(self):
+                self.seen = []
+
+            def on_log(self, args, state, control, logs=None, **kwargs):
+                self.seen.append((state.global_step, dict(logs)))
+
+        tracker, watch = (
+            Tracker(),
+            monitor(stop=False, eval_every=2, answers=TRUTH, criterion="mode_retention"),
+        )
+        # As W&B's and TensorBoard's, it was there first.
+        trainer = train(tmp_path / "watched", tracker, watch, logging_strategy="steps", logging_steps=1)
+        ours = [row for row in trainer.state.log_history if "collapse/accuracy" in row]
+        assert [row["step"] for row in ours] == [0, 2, 4, 6]
+        for row, measured in zip(ours, watch.rows, strict=True):
+            metrics = {name for name in measured if name not in ("step", "_tokens")}
+            others = {"criterion_met", "failed_evaluations"}
+            assert {key.removeprefix("collapse/") for key in row} - {"step", "epoch"} == metrics | others
+            assert all(row[f"collapse/{name}"] == measured[name] for name in metrics)
+        assert [row["collapse/criterion_met"] for row in ours] == [0, 0, 1, 1]
+        assert [step for step, logs in tracker.seen if "collapse/kl" in logs] == [0, 2, 4, 6]
+        alone = train(tmp_path / "alone", logging_strategy="steps", logging_steps=1)
+        theirs = [row for row in trainer.state.log_history if "loss" in row]
+
+        def untimed(rows):
+            return [{key: value for key, value in row.items() if key != "step_time"} for row in rows]
+
+        assert untimed(theirs) == untimed([row for row in alone.state.log_history if "loss" in row])
+        assert len(theirs) == 6
+
+    def test_is_read_back_by_the_command(self, tmp_path):
+        """`sharpening monitor` knows the names in trainer_state.json, and takes them for evaluations."""
+        train(tmp_path, monitor(stop=False, answers=TRUTH), save_strategy="steps", save_steps=3, steps=3)
+        path = tmp_path / "checkpoint-3" / "trainer_state.json"
+        log = run_log(path)
+        assert log.unknown == [] and log.series["accuracy"].steps == [0, 1, 2, 3]
+        assert log.series["mode_retention"].lag == 0
+        found = {finding.name: finding for finding in read_log(path)}
+        assert found["collapse_mode_retention"].step == 1
+        assert not {"repeated_steps", "unknown_keys", "missing_values"} & found.keys()
+
+
+class TestCheckpoints:
+    SAVES = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
+
+    def test_the_one_to_keep_is_named_spared_and_loaded(self, tmp_path, caplog):
+        watch = monitor(load_kept_at_end=True)
+        trainer = train(tmp_path, watch, steps=30, learning_rate=1e-3, **self.SAVES)
+        kept = watch.kept
+        assert kept.is_dir() and f"keep {kept}" in caplog.text
+        step = int(kept.name.removeprefix("checkpoint-"))
+        assert 0 < step == watch.good < watch.collapsed.step < trainer.state.global_step
+        assert trainer.state.best_model_checkpoint == str(kept) and not trainer.args.load_best_model_at_end
+        saved = load_model(str(kept)).model.state_dict()
+        assert same_weights(
+            weights(trainer.model), {name: saved[name] for name in trainer.model.state_dict()}
+        )
+
+    def test_an_adapter_is_loaded_too(self, tmp_path):
+        watch = monitor(criterion="excess_kl", patience=1, load_kept_at_end=True, stop=False)
+        trainer = lora_trainer(tmp_path, watch, learning_rate=8e-3, steps=8, **self.SAVES)
+        trainer.train()
+        assert watch.collapsed is not None and watch.kept.is_dir()
+        kept = load_file(watch.kept / "adapter_model.safetensors")
+        mine = get_peft_model_state_dict(trainer.model)
+        assert same_weights(dict(mine), kept)
+
+    def test_a_healthy_run_ends_as_it_is(self, tmp_path):
+        watch = monitor(load_kept_at_end=True)
+        trainer = train(tmp_path, watch, learning_rate=1e-7, steps=3, save_strategy="steps", save_steps=2)
+        assert watch.kept.name == "checkpoint-3" and not trainer.args.load_best_model_at_end
+
+    def test_a_choice_of_the_users_own_stays(self, tmp_path):
+        options = {"metric_for_best_model": "reward", "save_strategy": "steps", "save_steps": 1}
+        watch = monitor(stop=False)
+        trainer = train(tmp_path, watch, steps=2, **options)
+        assert trainer.state.best_model_checkpoint is None
+
+    def test_without_saving_there_is_none(self, tmp_path, caplog):
+        watch = monitor(load_kept_at_end=True)
+        train(tmp_path, watch, steps=1)
+        assert watch.off and watch.kept is None and "save_strategy is no" in caplog.text
+        with pytest.raises(InputError, match="load_kept_at_end"):
+            train(tmp_path, monitor(load_kept_at_end=True, strict=True), steps=1)
+
+
+@pytest.mark.parametrize(
+    "criterion, metric, values, good",
+    [
+        ("mode_retention", "mode_retention", [1, 0.9, 0.9, 0.8], 15),
+        # One evaluation is enough to doubt what was saved since, and none to stop.
+        ("mode_retention", "mode_retention", [1, 0.9, 0.9, 0.4], 10),
+        ("mode_retention", "mode_retention", [1, 0.9, 0.4, 0.9], 15),
+        ("mode_retention", "mode_retention", [1, 0.4, 0.3, 0.1], 0),
+        ("excess_kl", "excess_kl", [0, 1, 3, 4, 5], 5),
+        ("accuracy_peak", "accuracy", [0.3, 0.6, 0.5, 0.1, 0.05], 5),
+        # A criterion that waits for the end, and an accuracy that says so long before.
+        ("mode_retention", "accuracy", [0.3, 0.6, 0.6, 0.3, 0.1, 0.05], 10),
+    ],
+)
+def test_the_last_good_step(criterion, metric, values, good):
+    rows = [{"step": 5 * place, metric: value} for place, value in enumerate(values)]
+    curve = Trajectory(np.arange(len(values)) * 5, {metric: np.array(values, dtype=float)}, source="measured")
+    assert last_good_step(rows, curve, criterion, Path("collapse_monitor.json")) == good
+
+
+class TestCost:
+    @pytest.mark.parametrize("initial_rollouts", [2, 16])
+    def test_is_said_before_and_kept(self, tmp_path, initial_rollouts):
+        told = []
+        watch = monitor(initial_rollouts=initial_rollouts, tell=told.append, stop=False, eval_every=2)
+        assert watch.initial_tokens == 10 * (initial_rollouts + 12) * 4
+        assert watch.planned_tokens(3) == watch.initial_tokens + 2 * 10 * 4 * 4
+        train(tmp_path, watch, steps=3)
+        assert len(told) == 1 and f"{watch.initial_tokens:,} tokens" in told[0] and "2 evaluations" in told[0]
+        spent = [row["_tokens"][0] for row in watch.rows]
+        assert 0.5 * watch.initial_tokens < spent[0] <= watch.initial_tokens
+        assert spent[-1] <= watch.planned_tokens(3)
+        assert watch.evaluator.initial.draws == initial_rollouts
 
 
 class TestMisfortune:
@@ -241,7 +430,11 @@ class TestResume:
         first, folder = whole
         again = monitor(stop=False, reference=frozen_copy(load_model("addition-uncertain").model))
         train(folder, again, resume=str(folder / "checkpoint-3"), save_strategy="no")
-        assert again.trajectory.curve() == first.trajectory.curve()
+        curves = [watch.trajectory.curve() for watch in (first, again)]
+        for name in ("kl", "excess_kl"):
+            # Another model scores them: the same but for rounding.
+            assert curves[0].pop(name) == pytest.approx(curves[1].pop(name), abs=1e-5)
+        assert curves[0] == curves[1]
 
     def test_without_a_reference_drops_what_it_cannot_know_and_says_so(self, whole, caplog):
         first, folder = whole
@@ -251,9 +444,13 @@ class TestResume:
         assert set(first.trajectory.metrics) - set(again.trajectory.metrics) == {"kl", "excess_kl"}
         assert again.trajectory["mode_retention"].tolist() == first.trajectory["mode_retention"].tolist()
 
-    def test_without_its_beginning_is_refused(self, whole, tmp_path):
+    def test_without_its_beginning_it_is_off_and_training_goes_on(self, whole, tmp_path, caplog):
+        watch = monitor(folder=tmp_path / "elsewhere")
+        resumed = train(tmp_path, watch, resume=str(whole[1] / "checkpoint-3"))
+        assert watch.off and resumed.state.global_step == 6 and "is not there" in caplog.text
         with pytest.raises(InputError, match="is not there"):
-            train(tmp_path, monitor(folder=tmp_path / "elsewhere"), resume=str(whole[1] / "checkpoint-3"))
+            again = monitor(folder=tmp_path / "elsewhere", strict=True)
+            train(tmp_path, again, resume=str(whole[1] / "checkpoint-3"))
 
     def test_the_record_is_json_with_every_evaluation(self, whole):
         record = json.loads((whole[1] / STATE_FILE).read_text())
@@ -278,6 +475,8 @@ class TestResume:
         ({"eval_every": 0}, "eval_every"),
         ({"eval_every": 2.5}, "eval_every"),
         ({"patience": 0}, "patience"),
+        ({"initial_rollouts": 1}, "initial_rollouts"),
+        ({"load_kept_at_end": "yes"}, "load_kept_at_end"),
         ({"criterion": "soon"}, "criterion"),
         ({"criterion": "relative"}, "criterion"),
         ({"criterion": "excess_kl", "reference": False}, "reference"),

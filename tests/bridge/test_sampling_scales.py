@@ -14,7 +14,7 @@ from llm_bridge import TASKS, get_task, load_model
 from llm_bridge.sampling.rollouts import draw
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.evaluation import deciding_tokens
+from llm_bridge.training.divergence import deciding_tokens
 
 FALSE_ALARM = 1e-4
 

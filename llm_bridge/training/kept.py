@@ -1,0 +1,78 @@
+"""Which checkpoint of a watched run is to be kept, and how it survives `save_total_limit`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from llm_bridge.logs.own import read_monitor
+from llm_bridge.logs.stopping import stopping
+from llm_bridge.training.checkpoints import numbered
+from sharpening.collapse import CRITERIA
+from sharpening.errors import InputError
+from sharpening.trajectory import Trajectory
+
+
+def last_good_step(rows: list[dict], curve: Trajectory, criterion: str, path: Path) -> int:
+    """The last evaluation before anything went wrong, or simply the last one: the step that `sharpening monitor`
+    says to keep, and none at or after which `criterion` holds up to now.
+
+    rows, curve: the evaluations, as the monitor's file holds them and as a curve.
+    """
+    advised = [
+        finding.step
+        for finding in stopping(read_monitor({"rows": rows, "floor": curve.floor}, path))
+        if finding.name == "keep_checkpoint" and finding.step is not None
+    ]
+    return min([_before(curve, criterion), *advised])
+
+
+def _before(curve: Trajectory, criterion: str) -> int:
+    """The last step, or where the criterion holds there the last evaluation before it came to hold."""
+    rule, steps = CRITERIA[criterion], curve.step
+    if not curve.has(rule.metric) or (rule.needs_floor and curve.floor is None):
+        return int(steps[-1])
+    values = curve[rule.metric]
+    holds = rule.holds(values, rule.threshold(values, curve.floor))
+    if not holds[-1]:
+        return int(steps[-1])
+    if rule.kind == "peak":
+        return int(steps[int(np.argmax(values))])
+    free = np.flatnonzero(~holds)
+    return int(steps[free[-1]]) if len(free) else int(steps[0])
+
+
+def kept_step(output_dir: Path, good: int, before: int | None) -> int | None:
+    """The newest checkpoint in the folder that is no later than step `good`; without any, the one that was kept
+    before, if it is still there.
+    """
+    found = numbered(output_dir)
+    usable = [step for step in found if step <= good]
+    return max(usable) if usable else (before if before in found else None)
+
+
+def is_pinned_here(args) -> bool:
+    """Whether the best checkpoint of the trainer's state is free for the one to keep: no metric of the user's
+    own chooses it.
+    """
+    return args.metric_for_best_model is None
+
+
+def pin(state, folder: Path) -> None:
+    """Name the checkpoint in the trainer's state as its best, which `save_total_limit` spares and
+    `load_best_model_at_end` loads.
+    """
+    state.best_global_step = int(folder.name.rpartition("-")[2])
+    state.best_model_checkpoint = str(folder)
+
+
+def check_load_at_end(args, kind: str | None) -> None:
+    """Raise InputError where the trainer could not load the checkpoint to keep at the end."""
+    rule = None
+    if not is_pinned_here(args):
+        rule = f"the trainer loads its own best checkpoint, by {args.metric_for_best_model}"
+    elif str(getattr(args.save_strategy, "value", args.save_strategy)) == "no":
+        rule = "the trainer saves no checkpoint (save_strategy is no)"
+    elif args.save_only_model and kind in ("FSDP1", "FSDP2", "ZeRO-3"):
+        rule = f"{kind} cannot load a checkpoint that holds the model alone (save_only_model)"
+    if rule is not None:
+        raise InputError("load_kept_at_end", True, rule, "Change that, or leave load_kept_at_end out")

@@ -1,0 +1,153 @@
+"""The monitor in two real processes (gloo, on the CPU): they see the same, stop at one step, and survive a process
+that fails.
+
+What cannot be run here: FSDP1, DeepSpeed, tensor parallelism, NCCL, several machines. accelerate leaves FSDP out on a
+CPU; `two_processes.trainer` sets its state so that its own FSDP2 code runs all the same.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from two_processes import SECONDS
+
+HERE = Path(__file__).parent
+OFTEN = ("ddp-stops", "fsdp-stops", "fsdp-fails_once")
+SELDOM = (
+    "ddp-fails_once",
+    "ddp-fails_at_first",
+    "ddp-strict",
+    "ddp-undisturbed",
+    "fsdp-fails_at_first",
+    "fsdp-strict",
+    "fsdp-undisturbed",
+    "fsdp-lora-stops",
+    "fsdp-lora-fails_once",
+)
+
+
+def ran(names, folder) -> dict[str, list[dict]]:
+    """What both processes of each scenario have told."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "two_processes.py"), str(folder), *names],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS * len(names) + 120,
+    )
+    found = {}
+    for name in names:
+        pair = [folder / f"{name}-{rank}.json" for rank in (0, 1)]
+        assert all(path.exists() for path in pair), f"{name} hung:\n{done.stderr[-3000:]}"
+        found[name] = [json.loads(path.read_text()) for path in pair]
+        for one in found[name]:
+            assert "died" not in one, one["died"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def often(tmp_path_factory):
+    return ran(OFTEN, tmp_path_factory.mktemp("often"))
+
+
+@pytest.fixture(scope="module")
+def seldom(tmp_path_factory):
+    return ran(SELDOM, tmp_path_factory.mktemp("seldom"))
+
+
+def stopped_alike(pair):
+    first, second = pair
+    assert first == second
+    assert first["collapsed"] is not None and first["step"] == first["collapsed"] + 1 < 12
+    # With save_total_limit=1 the newest checkpoint alone would be left.
+    kept = Path(first["kept"])
+    assert kept.is_dir() and int(kept.name.removeprefix("checkpoint-")) < first["collapsed"]
+    assert first["log"][-1]["collapse/checkpoint"] == int(kept.name.removeprefix("checkpoint-"))
+
+
+def test_ddp_stops_both_at_one_step_and_keeps_the_named_checkpoint(often):
+    stopped_alike(often["ddp-stops"])
+
+
+def test_fsdp2_sees_what_ddp_sees(often):
+    """The same run: weights that are cut in two, and put back from a copy in two, tell the same metrics."""
+    stopped_alike(often["fsdp-stops"])
+    sharded, whole = often["fsdp-stops"][0], often["ddp-stops"][0]
+    assert sharded["kinds"] == ["DTensor"] and whole["kinds"] == ["Parameter"]
+    assert len(sharded["rows"]) == len(whole["rows"]) > 2 and sharded["rows"][-1]["kl"] > 1
+    for one, other in zip(sharded["rows"], whole["rows"], strict=True):
+        assert one.pop("_tokens") == other.pop("_tokens") and one == pytest.approx(other, abs=1e-3)
+    # Both end with the weights of the checkpoint to keep, whichever way they were saved.
+    assert sharded["weights"] == whole["weights"]
+
+
+def failed_once(pair):
+    first, second = pair
+    assert first == second
+    assert first["failures"] == [[1, 1, "KeyError: 'on purpose'"]] and not first["off"]
+    assert [row["step"] for row in first["rows"]] == [0, 2, 3] and first["step"] == 3
+    assert first["log"][1] == pytest.approx(
+        {"collapse/failed_evaluations": 1, "step": 1, "epoch": first["log"][1]["epoch"]}
+    )
+
+
+def test_a_process_that_fails_costs_one_evaluation_and_no_hang(often):
+    failed_once(often["fsdp-fails_once"])
+
+
+@pytest.mark.thorough
+class TestSeldom:
+    def test_ddp_fails_once(self, seldom):
+        failed_once(seldom["ddp-fails_once"])
+
+    @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+    def test_a_process_that_fails_at_first_switches_all_off(self, seldom, kind):
+        first, second = seldom[f"{kind}-fails_at_first"]
+        assert first == second and first["failures"] == [[0, 1, "KeyError: 'on purpose'"]]
+        assert first["rows"] == first["log"] == [] and first["step"] == 2
+
+    @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+    def test_strict_raises_in_both(self, seldom, kind):
+        first, second = (one["raised"] for one in seldom[f"{kind}-strict"])
+        assert first == "RuntimeError: the collapse monitor of process 1: KeyError: 'on purpose'"
+        assert second == "KeyError: 'on purpose'"
+
+    @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+    def test_the_run_is_the_one_that_nobody_watches(self, seldom, kind):
+        for one in seldom[f"{kind}-undisturbed"]:
+            assert one["alone"] == one["watched"] and one["rows"][-1]["kl"] > 1
+
+    def test_an_adapter_in_shards(self, seldom):
+        first, second = seldom["fsdp-lora-stops"]
+        assert first == second and first["rows"][0]["kl"] < 0.3
+        failed_once(seldom["fsdp-lora-fails_once"])
+
+    def test_accelerate_launches_it(self, tmp_path):
+        """The launcher that people use, and a script of one line more than without the monitor."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
+            "import json, os\n"
+            "from two_processes import stops\n"
+            "from pathlib import Path\n"
+            f"folder = Path({str(tmp_path)!r})\n"
+            "found = stops(folder / 'run')\n"
+            "(folder / f'{os.environ[\"RANK\"]}.json').write_text(json.dumps(found))\n"
+        )
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "accelerate.commands.launch",
+                *("--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
+                *("--dynamo_backend", "no", "--main_process_port", "0", str(script)),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=240,
+        )
+        stopped_alike([json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)])
