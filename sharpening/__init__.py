@@ -90,6 +90,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "verification.search": ("cheapest_schedule",),
         "verification.sequential_test": ("SequentialTest",),
         "simulation.run": ("simulate", "simulate_many"),
+        "simulation.sweep": ("SweptRun", "sweep"),
         "theorems": (
             "Assumption",
             "Claim",

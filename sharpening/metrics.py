@@ -262,7 +262,7 @@ def exact_vote(
 
 
 def exact_metrics(
-    log_probs, correct=None, initial_log_probs=None, *, no_answer: int | None = None
+    log_probs, correct=None, initial_log_probs=None, *, no_answer: int | None = None, counted=None
 ) -> dict[str, Any]:
     """Metrics of exact policies under the population vote: `group_metrics` in the limit of infinitely many
     rollouts.
@@ -272,7 +272,7 @@ def exact_metrics(
     majority_ratio = pi(mode); entropy in nats; with `initial_log_probs`: mode_retention, kl = KL(pi_t ||
     pi_0) in nats and excess_kl = max(0, kl - budget), budget = -log pi_0(mode), the most that sharpening can
     spend. kl is infinite where pi_t has mass and pi_0 has none. distinct_answers = distinct modes across
-    prompts (a scalar; ties count their smallest index).
+    prompts (a scalar; ties count their smallest index), of those `counted` (prompts,) bool; None: of all.
 
     Shapes: log_probs, initial_log_probs, correct (prompts, answers), rows normalised, -inf allowed; results
     (prompts,). `no_answer` names the column that never leads and is never correct. Works under jax.jit.
@@ -303,7 +303,8 @@ def exact_metrics(
     present = probs > 0
     is_leader, num_leaders = exact_vote(log_probs, no_answer)
     first = xp.argmax(_int(xp, is_leader), axis=1)
-    wins = (first[:, None] == xp.arange(log_probs.shape[1])[None, :]) & (num_leaders > 0)[:, None]
+    votes = num_leaders > 0 if counted is None else (num_leaders > 0) & counted
+    wins = (first[:, None] == xp.arange(log_probs.shape[1])[None, :]) & votes[:, None]
     safe = xp.where(present, log_probs, zeros)
     metrics = {
         "majority_ratio": xp.max(xp.where(is_leader, probs, zeros), axis=1),

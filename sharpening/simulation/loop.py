@@ -13,13 +13,18 @@ from sharpening.simulation.plan import Arrays, Plan, State
 from sharpening.simulation.step import training_step
 
 
-def _evaluate_on(plan: Plan, arrays: Arrays, logits: jax.Array, part: slice) -> dict[str, jax.Array]:
+def _evaluate_on(
+    plan: Plan, arrays: Arrays, logits: jax.Array, part: slice, counted: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """Metrics of the prompts in `part`, or of those of them that are `counted` (prompts in part,) bool."""
     correct = None if arrays.correct is None else arrays.correct[part]
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
-    metrics = exact_metrics(log_probs, correct, arrays.log_probs[part], no_answer=plan.no_answer)
+    log_probs, weights = jax.nn.log_softmax(logits, axis=-1), arrays.weights[part]
+    metrics = exact_metrics(
+        log_probs, correct, arrays.log_probs[part], no_answer=plan.no_answer, counted=counted
+    )
     if plan.no_answer is not None:
         metrics["no_answer"] = jnp.exp(log_probs[:, plan.no_answer])
-    return summarize(metrics, arrays.weights[part])
+    return summarize(metrics, weights if counted is None else jnp.where(counted, weights, 0))
 
 
 def evaluate(
@@ -32,8 +37,17 @@ def evaluate(
     ones. Where every prompt is trained (method "exact" on the whole population) there are no fresh ones and
     the plain names are the trained ones.
     """
-    n, total = plan.trained, arrays.log_probs.shape[0]
+    n, total, size = plan.trained, arrays.log_probs.shape[0], arrays.sizes.trained
     found: dict[str, jax.Array] = {}
+    if (
+        size is not None
+    ):  # prompts beyond the data set have v = 0, so that their trained logits are fresh ones
+        everyone, first = jnp.concatenate([trained, arrays.log_probs[n:]]), jnp.arange(total) < size
+        logits = everyone + coupling.reach(shared, slice(None))
+        for name, counted in (("train_", first), ("", ~first)):  # the compiler finds what both have in common
+            metrics = _evaluate_on(plan, arrays, logits, slice(None), counted)
+            found |= {name + metric: value for metric, value in metrics.items()}
+        return found
     for name, start, part in (("train_", trained, slice(0, n)), ("", arrays.log_probs[n:], slice(n, total))):
         if part.start < part.stop:
             metrics = _evaluate_on(plan, arrays, start + coupling.reach(shared, part), part)
@@ -60,7 +74,7 @@ def _run_one(
         trained = arrays.log_probs[: plan.trained] + state.private
         return evaluate(plan, arrays, coupling, state.shared, trained)
 
-    _, metrics = evaluated_scan(train, measure, state, evaluation_steps)
+    _, metrics = evaluated_scan(train, measure, state, evaluation_steps, filled=plan.filled)
     return {name: value.astype(dtype) for name, value in metrics.items()}
 
 

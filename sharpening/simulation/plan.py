@@ -18,6 +18,7 @@ class Plan:
     `update`: an update rule that is no JAX pytree, compiled in; None where it is passed as an argument.
     `full`: every answer is possible for every prompt, so that none is masked. `rephrasings`: prompts that are
     drawn together, as wordings of one question. `watch`: report rewards that are not finite (`blame`).
+    `filled`: evaluations repeat the last one where the run ends early (`sweep`).
     `anchored`: the policy that the update's KL term pulls towards follows the policy (`KLTerm.sync_ref_model`).
     """
 
@@ -33,19 +34,31 @@ class Plan:
     rephrasings: int = 1
     watch: bool = False
     anchored: bool = False
+    filled: bool = False
+
+
+class Sizes(NamedTuple):
+    """Sizes that one compiled loop takes as arguments, scalars: how many of the `plan.trained` prompts are trained,
+    how many of the `plan.prompts_per_step` are asked in a step. None: all of them.
+    """
+
+    trained: jax.Array | None = None
+    asked: jax.Array | None = None
 
 
 class Arrays(NamedTuple):
     """log_probs (prompts, answers), correct the same or None, weights (prompts,): the whole population,
     trained prompts first.
 
-    questions (prompts,) int, or None: prompts with equal ids are rephrasings of one question.
+    questions (prompts,) int, or None: prompts with equal ids are rephrasings of one question. `sizes`: how many of
+    them, where that is not known at compile time.
     """
 
     log_probs: jax.Array
     correct: jax.Array | None
     weights: jax.Array
     questions: jax.Array | None = None
+    sizes: Sizes = Sizes()
 
 
 class State(NamedTuple):

@@ -27,6 +27,8 @@ from sharpening.simulation.settings import Settings, plain_settings
 from sharpening.trajectory import Trajectory, evaluation_steps
 from sharpening.updates import Update, get_update
 
+SMALLER = {"float64": "Use a smaller step size", "float32": "Use a smaller step size or precision='float64'"}
+
 
 def simulate(
     population: Population,
@@ -144,16 +146,15 @@ def _simulate(
     settings: Settings,
     devices,
 ) -> list[Trajectory]:
-    reward = _as_reward(reward)
+    reward = as_reward(reward)
     update = get_update(update)
     settings.check(population, reward, update)
     settings.warn_if_still(population.coupling)
-    trained = settings.trained(population)
     plan = settings.plan(population, reward, update)
     steps = evaluation_steps(settings.num_steps, settings.eval_every)
     with precision_context(settings.precision):
         arrays = share_out(population, settings.precision, devices)
-        stacked = jnp.stack([_key(key) for key in keys])
+        stacked = jnp.stack([as_key(key) for key in keys])
         schedules = settings.schedules(population, stacked, plan.rephrasings)
         moving = None if plan.update is not None else update
         parts = (arrays, moving, population.coupling)
@@ -164,35 +165,39 @@ def _simulate(
             looped = (jnp.asarray(steps, jnp.int32), stacked, schedules)
             curves = run_loop(plan, *parts, *looped, together=together)
         curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
-        check_finite(
-            curves,
-            reward,
-            lambda: _watched(plan, parts, steps, stacked, schedules, curves),
-            fix="Use a smaller step size"
-            + ("" if settings.precision == "float64" else " or precision='float64'"),
-        )
-    evaluated = (
-        population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
-    )
-    floor = None if population.correct is None else evaluated.base_rate_floor
-    told = dataclasses.asdict(settings) | {
-        "reward": reward.spec,
-        "update": plain_settings(update),
-        "coupling": plain_settings(population.coupling),
-    }
+        again = lambda: watched_again(plan, parts, steps, stacked, schedules, curves)  # noqa: E731
+        check_finite(curves, reward, again, fix=SMALLER[settings.precision])
     return [
-        Trajectory(
-            steps,
-            {name: values[i] for name, values in curves.items()},
-            floor,
-            "simulated",
-            told | {"seed": _seed(key)},
+        told_trajectory(
+            population, reward, update, settings, key, {name: rows[i] for name, rows in curves.items()}
         )
         for i, key in enumerate(keys)
     ]
 
 
-def _as_reward(reward: Reward | str | Callable) -> Reward:
+def told_trajectory(
+    population: Population, reward: Reward, update: Update, settings: Settings, key, curves: dict
+) -> Trajectory:
+    """The trajectory of one run: its curves (evaluations,) with the floor of the evaluated prompts and its settings
+    as plain data.
+    """
+    trained = settings.trained(population)
+    evaluated = (
+        population if trained in (0, population.num_prompts) else population.select(slice(trained, None))
+    )
+    told = dataclasses.asdict(settings) | {
+        "reward": reward.spec,
+        "update": plain_settings(update),
+        "coupling": plain_settings(population.coupling),
+        "seed": _seed(key),
+    }
+    floor = None if population.correct is None else evaluated.base_rate_floor
+    steps = evaluation_steps(settings.num_steps, settings.eval_every)
+    return Trajectory(steps, curves, floor, "simulated", told)
+
+
+def as_reward(reward: Reward | str | Callable) -> Reward:
+    """The reward of a name or of a plain function; equal ones are one object where they can be."""
     if isinstance(reward, str):
         return get_reward(reward)
     if callable(reward) and not isinstance(reward, Reward) and not hasattr(reward, "card"):
@@ -206,7 +211,7 @@ def _canonical(reward: Reward) -> Reward:
     return known if type(known) is type(reward) and not vars(reward) else reward
 
 
-def _watched(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, schedules, curves: dict):
+def watched_again(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, schedules, curves: dict):
     """The run that first came out not finite again, as far as it has to go, with its rewards watched."""
     ill = ~np.logical_and.reduce([np.isfinite(values) for values in curves.values()])
     run = int(ill.any(axis=1).argmax())
@@ -216,7 +221,8 @@ def _watched(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, sched
     return run_loop(dataclasses.replace(plan, watch=True), *parts, until, keys[one], mine, together=1)
 
 
-def _key(key) -> jax.Array:
+def as_key(key) -> jax.Array:
+    """The JAX key of a seed, of key data, or itself."""
     if isinstance(key, (int, np.integer)):
         return jax.random.key(int(key))
     return (
@@ -230,5 +236,5 @@ def _seed(key) -> int | list[int]:
     return (
         int(key)
         if isinstance(key, (int, np.integer))
-        else np.asarray(jax.random.key_data(_key(key))).tolist()
+        else np.asarray(jax.random.key_data(as_key(key))).tolist()
     )

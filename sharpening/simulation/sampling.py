@@ -98,15 +98,20 @@ def epoch_schedule(
     )
 
 
-def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax.Array, key: jax.Array):
+def draw_prompts(
+    plan, weights: jax.Array, schedule: jax.Array | None, step: jax.Array, key: jax.Array, sizes=None
+):
     """The prompts of one step, flat or tree: (index, their weights, uniform numbers for their rollouts).
 
     "sampled": one array of uniform numbers from fold_in(key, step + 1), a row a prompt: the first column
     draws the prompt (unless `schedule` holds it), the others are left for its rollouts; no weights. Where
     prompts are rephrasings (`plan.rephrasings` of each question), questions are drawn and each comes with all
-    its wordings. Otherwise every trained prompt with its weight, no numbers.
+    its wordings. Otherwise every trained prompt with its weight, no numbers. `sizes` (`simulation.plan.Sizes`):
+    prompts beyond them weigh 0, in the population and in the step.
     """
     n = plan.trained
+    if sizes is not None and sizes.trained is not None:
+        weights = jnp.where(jnp.arange(len(weights)) < sizes.trained, weights, 0)
     if plan.method != "sampled":
         everyone = slice(0, n or None)
         return everyone, weights[everyone], None
@@ -115,4 +120,6 @@ def draw_prompts(plan, weights: jax.Array, schedule: jax.Array | None, step: jax
     asked = weights[: n or None].reshape(-1, wordings).sum(axis=1)
     index = sample_prompts(uniform[: shape[0] // wordings, 0], asked) if schedule is None else schedule[step]
     index = (index[:, None] * wordings + jnp.arange(wordings, dtype=index.dtype)[None, :]).reshape(-1)
-    return index, None, uniform[:, 1:]
+    if sizes is None or sizes.asked is None:
+        return index, None, uniform[:, 1:]
+    return index, jnp.asarray(jnp.arange(len(index)) < sizes.asked, weights.dtype), uniform[:, 1:]

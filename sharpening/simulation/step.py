@@ -50,7 +50,7 @@ def training_step(
     move v and u.
     """
     n, update = plan.trained, update if plan.update is None else plan.update
-    index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key)
+    index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key, arrays.sizes)
     initial, correct, questions = (
         arrays.log_probs[index],
         _take(arrays.correct, index),
@@ -81,7 +81,8 @@ def training_step(
         scale = scale * factor
     dv, du = coupling.mix(directions, weights, index)
     if plan.method == "mean_field" and n:
-        dv = dv * (plan.prompts_per_step * weights / jnp.sum(weights))[:, None]
+        asked = plan.prompts_per_step if arrays.sizes.asked is None else arrays.sizes.asked
+        dv = dv * (asked * weights / jnp.sum(weights))[:, None]
     private = state.private.at[index].add(scale * dv) if n else state.private
     before = None if state.before is None else (state.private, state.shared)
     moved = (private, state.shared + scale * du)
