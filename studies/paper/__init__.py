@@ -1,5 +1,6 @@
 """The paper in miniature: a claim of the literature each, what tests it here, and a verdict."""
 
+from studies.paper.alignment import STUDY as ALIGNMENT
 from studies.paper.dataset_size import STUDY as DATASET_SIZE
 from studies.paper.failure_modes import STUDY as FAILURE_MODES
 from studies.paper.frame import PaperStudy
@@ -10,5 +11,13 @@ from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
 
 PAPER: dict[str, PaperStudy] = {
     study.name: study
-    for study in (RISE_THEN_FALL, FAILURE_MODES, HYPER_PARAMETERS, DATASET_SIZE, PER_PROBLEM, HYBRID_PHASE)
+    for study in (
+        RISE_THEN_FALL,
+        FAILURE_MODES,
+        HYPER_PARAMETERS,
+        DATASET_SIZE,
+        PER_PROBLEM,
+        HYBRID_PHASE,
+        ALIGNMENT,
+    )
 }

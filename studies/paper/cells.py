@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studies.paper.dial_cell import dial, stored
 from studies.paper.hybrid_cell import hybrid_map
 from studies.paper.problem_cell import single_problems, urn
 
@@ -67,8 +68,7 @@ def trained(settings: dict, folder: Path) -> dict:
 def simulated(settings: dict, folder: Path) -> dict:
     """Simulate a synthetic population, one curve a seed: `population` (of Population.synthetic), `coupling` (private,
     shared), `reward`, `update`, `simulate` (its keyword arguments), `seeds`, `metrics`; with `on_trained` the metrics
-    are those of the data set's own prompts, with `easiest` only that share of the prompts is kept, largest margins
-    first.
+    are those of the data set's own prompts.
     """
     from sharpening import CompoundSymmetric, Population, collapse_steps, simulate_many
 
@@ -76,9 +76,6 @@ def simulated(settings: dict, folder: Path) -> dict:
     population = Population.synthetic(
         **settings["population"], coupling=CompoundSymmetric(private=private, shared=shared)
     )
-    if "easiest" in settings:
-        ranked = np.argsort(-population.margin)
-        population = population.select(np.sort(ranked[: round(settings["easiest"] * len(ranked))]))
     curves = simulate_many(
         population, settings["reward"], settings["update"], settings["seeds"], **settings["simulate"]
     )
@@ -100,6 +97,42 @@ def simulated(settings: dict, folder: Path) -> dict:
         "floor": curves[0].floor,
         "alignment": population.alignment,
     }
+
+
+def swept(settings: dict, folder: Path) -> dict:
+    """Simulate many settings of one population, compiled as seldom as can be: `points`, label to what `sweep`'s grid may
+    name; otherwise as `simulated`. Its `parts` are records of their own. With `easiest` only that share of the prompts is
+    kept, largest margins first.
+    """
+    from sharpening import CompoundSymmetric, Population, collapse_steps, sweep
+
+    private, shared = settings["coupling"]
+    population = Population.synthetic(
+        **settings["population"], coupling=CompoundSymmetric(private=private, shared=shared)
+    )
+    if "easiest" in settings:
+        ranked = np.argsort(-population.margin)
+        population = population.select(np.sort(ranked[: round(settings["easiest"] * len(ranked))]))
+    points = settings["points"]
+    grid = [changes | {"key": seed} for changes in points.values() for seed in settings["seeds"]]
+    runs = [
+        run.trajectory
+        for run in sweep(population, settings["reward"], settings["update"], grid, **settings["simulate"])
+    ]
+    parts = []
+    for place, label in enumerate(points):
+        own = runs[place * len(settings["seeds"]) : (place + 1) * len(settings["seeds"])]
+        parts.append(
+            {
+                "label": label,
+                "curves": [chosen(run.curve(), settings["metrics"]) for run in own],
+                "collapse": [
+                    {name: step.as_dict() for name, step in collapse_steps(run).items()} for run in own
+                ],
+                "floor": own[0].floor,
+            }
+        )
+    return {"parts": parts, "alignment": population.alignment}
 
 
 def tree(settings: dict, folder: Path) -> dict:
@@ -127,4 +160,7 @@ KINDS = {
     "urn": Kind(urn, False),
     "hybrid map": Kind(hybrid_map, False),
     "tree": Kind(tree, False),
+    "swept": Kind(swept, False),
+    "dial": Kind(dial, False),
+    "stored": Kind(stored, False),
 }

@@ -85,7 +85,10 @@ CLAIMS = (
     Claim("Rad et al., theory X2: a verifier wins below the vote's weight J/(1 + J)", "hybrid-phase"),
     Claim("Theory X3: verification schedules at equal cost, in training"),
     Claim("Theory X4: a moving prior has a balance point"),
-    Claim("He: sharpening helps where confidence and correctness align, and fails where they do not"),
+    Claim(
+        "He: sharpening helps where confidence and correctness align, and fails where they do not",
+        "alignment",
+    ),
     Claim(
         "SRT: Llama-3.1-8B-Instruct is healthy for 2,000 steps at 1e-7 and sick at 3e-7",
         said=CANNOT,

@@ -4,7 +4,7 @@ import math
 
 from studies.paper.draw import LOOK, MARKS, band, colour, finish, legend, sheet
 from studies.paper.frame import Cell, Finding, PaperStudy
-from studies.paper.grids import SEEDS, curves, groups, simulation, training
+from studies.paper.grids import SEEDS, curves, groups, sweeping, training
 
 MODEL, RATE, STEPS = "addition-uncertain", 3e-4, 100
 SIZES = (32, 128, 512, 2048)
@@ -32,22 +32,21 @@ def grid(quick: bool) -> list[Cell]:
             eval_every=20,
             eval_prompts=96,
         )
-    for size in SIMULATED[::2] if quick else SIMULATED:
-        cells.append(
-            simulation(
-                f"{size}",
-                METRICS,
-                population=POPULATION,
-                coupling=COUPLING,
-                num_steps=600,
-                eval_every=30,
-                method="sampled",
-                prompts_per_step=BATCH,
-                dataset_size=size,
-                weight=25.0,
-            )
-        )
-    return cells
+    points = {f"{size}": {"dataset_size": size} for size in (SIMULATED[::2] if quick else SIMULATED)}
+    return [
+        *cells,
+        sweeping(
+            "data-set sizes",
+            points,
+            METRICS,
+            population=POPULATION,
+            coupling=COUPLING,
+            num_steps=600,
+            eval_every=30,
+            method="sampled",
+            prompts_per_step=BATCH,
+        ),
+    ]
 
 
 def left(records: list[dict]) -> list[float]:

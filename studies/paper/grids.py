@@ -46,12 +46,9 @@ def simulation(
     seeds=SEEDS,
     weight: float = 15.0,
     on_trained: bool = False,
-    easiest: float | None = None,
     **simulate,
 ) -> Cell:
-    """One cell for all seeds, which share what is compiled; on_trained: evaluated on the data set's own prompts;
-    easiest: of that share of the prompts alone.
-    """
+    """One cell for all seeds, which share what is compiled; on_trained: evaluated on the data set's own prompts."""
     settings = {
         "population": population,
         "coupling": list(coupling),
@@ -62,14 +59,42 @@ def simulation(
         "metrics": list(metrics),
     }
     settings |= {"on_trained": True} if on_trained else {}
-    settings |= {"easiest": easiest} if easiest is not None else {}
     return Cell("simulated", label, settings, weight)
 
 
+def sweeping(
+    label: str,
+    points: dict[str, dict],
+    metrics: tuple[str, ...],
+    *,
+    population: dict,
+    coupling: tuple[float, float],
+    seeds=SEEDS,
+    weight: float = 30.0,
+    easiest: float | None = None,
+    **simulate,
+) -> Cell:
+    """One cell for many settings of GRPO on votes: label to what changes; easiest: of that share of the prompts alone."""
+    settings = {
+        "population": population,
+        "coupling": list(coupling),
+        "reward": "majority",
+        "update": "grpo(learning_rate=1.0)",
+        "points": points,
+        "simulate": simulate,
+        "seeds": list(seeds),
+        "metrics": list(metrics),
+    } | ({} if easiest is None else {"easiest": easiest})
+    return Cell("swept", label, settings, weight)
+
+
 def groups(result: dict, kind: str) -> dict[str, list[dict]]:
-    """The records of a kind, by label in the order of the grid."""
+    """The records of a kind, by label in the order of the grid; parts of a sweep count as simulated."""
     found: dict[str, list[dict]] = {}
     for record in result["cells"]:
+        if record["kind"] == "swept" and kind == "simulated":
+            for part in record["parts"]:
+                found.setdefault(part["label"], []).append(part)
         if record["kind"] == kind:
             found.setdefault(record["label"], []).append(record)
     return found

@@ -110,7 +110,7 @@ def figure(result: dict):
     bar.ax.tick_params(labelsize=8.5)
     fine = np.linspace(0, 1, 200)
     chart.plot(fine, boundary(fine), color="white", lw=3.6)
-    chart.plot(fine, boundary(fine), color=LOOK.colour("accuracy"), lw=2, label="J/(1 + J), theory X2")
+    chart.plot(fine, boundary(fine), color=LOOK.colour("pilot"), lw=2, label="J/(1 + J), theory X2")
     groups_found = groups(result, "trained")
     for place, label in enumerate(groups_found):
         j, weight = (float(part.split()[1]) for part in label.split(", "))
