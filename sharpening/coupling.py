@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from sharpening.arrays import array_module
 from sharpening.errors import InputError
 
 
@@ -55,14 +55,15 @@ class CompoundSymmetric:
         dv is 0. Returns dv (prompts, answers), du (answers,).
         """
         if weights is None:
-            return self.private * directions, self.shared * jnp.mean(directions, axis=0)
-        total = jnp.maximum(jnp.sum(weights), jnp.finfo(directions.dtype).tiny)
-        visited = jnp.where(weights[:, None] > 0, directions, 0)
+            return self.private * directions, self.shared * directions.mean(axis=0)
+        xp = array_module(directions, weights)
+        total = xp.maximum(xp.sum(weights), xp.finfo(directions.dtype).tiny)
+        visited = xp.where(weights[:, None] > 0, directions, 0)
         return self.private * visited, self.shared * (weights @ visited) / total
 
     def rest(self, num_answers: int, dtype=None) -> Float[Any, " shared"]:
         """The shared logits before training: zeros (answers,)."""
-        return jnp.zeros(num_answers, dtype)
+        return np.zeros(num_answers, dtype)
 
     def reach(
         self, shared: Shaped[Any, " answers"], prompts: jax.Array | slice = slice(None)
@@ -186,13 +187,14 @@ class LowRankPlusDiagonal:
         flat = self.features[prompts].reshape(-1, self.features.shape[-1])
         if weights is None:
             return self.private * directions, directions.reshape(-1) @ flat / len(directions)
-        total = jnp.maximum(jnp.sum(weights), jnp.finfo(directions.dtype).tiny)
-        visited = jnp.where(weights[:, None] > 0, directions, 0)
+        xp = array_module(directions, weights)
+        total = xp.maximum(xp.sum(weights), xp.finfo(directions.dtype).tiny)
+        visited = xp.where(weights[:, None] > 0, directions, 0)
         return self.private * visited, (weights[:, None] * visited).reshape(-1) @ flat / total
 
     def rest(self, num_answers: int, dtype=None) -> Float[Any, " shared"]:
         """theta before training: zeros (rank,)."""
-        return jnp.zeros(self.features.shape[-1], dtype)
+        return np.zeros(self.features.shape[-1], dtype)
 
     def reach(
         self, theta: Shaped[Any, " rank"], prompts: jax.Array | slice = slice(None)

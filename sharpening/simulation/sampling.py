@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Integer
 
+from sharpening.arrays import array_module
+
 
 def _prefix_sums(masses: jax.Array) -> jax.Array:
     """Cumulative sums over the last axis; two neighbours are equal where the later mass is 0."""
-    width = masses.shape[-1]
-    if width > 64:
-        return jnp.cumsum(masses, axis=-1)
+    width, xp = masses.shape[-1], array_module(masses)
+    if width > 64 or xp is np:
+        return xp.cumsum(masses, axis=-1)
     return jnp.matmul(
         masses, jnp.triu(jnp.ones((width, width), masses.dtype)), precision=jax.lax.Precision.HIGHEST
     )
@@ -25,16 +27,17 @@ def _below(threshold: jax.Array, total: jax.Array) -> jax.Array:
     """threshold, or the number next below `total` if it is not smaller than that: so some cumulative mass
     always exceeds it.
     """
-    return jnp.minimum(threshold, total * (1 - jnp.finfo(total.dtype).eps))
+    return array_module(threshold, total).minimum(threshold, total * (1 - jnp.finfo(total.dtype).eps))
 
 
 def _first_above(cumulative: jax.Array, threshold: jax.Array) -> jax.Array:
     """First index of cumulative (..., n) above each threshold (..., draws), int32: one of mass 0 is never
     found.
     """
-    columns = jnp.arange(cumulative.shape[-1], dtype=jnp.int32)
+    xp = array_module(cumulative, threshold)
+    columns = xp.arange(cumulative.shape[-1], dtype=xp.int32)
     above = cumulative[..., None, :] > threshold[..., :, None]
-    return jnp.min(jnp.where(above, columns, columns[-1]), axis=-1)
+    return xp.min(xp.where(above, columns, columns[-1]), axis=-1)
 
 
 def sample_columns(
@@ -46,14 +49,14 @@ def sample_columns(
     The blocks of about sqrt(answers) columns are searched first, then the columns of one block: sqrt(answers)
     comparisons a draw instead of answers. A column of mass 0 is never found.
     """
-    prompts, answers = masses.shape
+    (prompts, answers), xp = masses.shape, array_module(uniform, masses)
     width = max(1, math.isqrt(answers))
-    blocks = jnp.pad(masses, ((0, 0), (0, -answers % width))).reshape(prompts, -1, width)
-    cumulative = _prefix_sums(jnp.sum(blocks, axis=-1))
+    blocks = xp.pad(masses, ((0, 0), (0, -answers % width))).reshape(prompts, -1, width)
+    cumulative = _prefix_sums(xp.sum(blocks, axis=-1))
     threshold = _below(uniform * cumulative[:, -1:], cumulative[:, -1:])
     block = _first_above(cumulative, threshold)
-    before = jnp.where(block > 0, jnp.take_along_axis(cumulative, jnp.maximum(block - 1, 0), axis=1), 0)
-    inner = _prefix_sums(jnp.take_along_axis(blocks, block[:, :, None], axis=1))
+    before = xp.where(block > 0, xp.take_along_axis(cumulative, xp.maximum(block - 1, 0), axis=1), 0)
+    inner = _prefix_sums(xp.take_along_axis(blocks, block[:, :, None], axis=1))
     rest = _below(threshold - before, inner[..., -1])
     return block * width + _first_above(inner, rest[..., None])[..., 0]
 
@@ -68,7 +71,7 @@ def sample_answers(
     below the spacing of the uniform numbers (2^-23 in float32, 2^-52 in float64) are drawn with an error of
     that order.
     """
-    return sample_columns(uniform, jnp.exp(log_probs))
+    return sample_columns(uniform, array_module(log_probs).exp(log_probs))
 
 
 def sample_prompts(uniform: Float[Any, " draws"], weights: Float[Any, " prompts"]) -> Integer[Any, " draws"]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.logspace import log_odds
-from sharpening.simulation.run import simulate
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, RESOLVED_MODE, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.coupled import exact_run
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 
@@ -22,7 +22,7 @@ def run_to_consensus(case: Case):
     leaders = population.leaders
     needed = leaders.sum(axis=1) * (NEGLIGIBLE - log_odds(population.log_probs, leaders))
     total = float(needed[case.applies].max(initial=NEGLIGIBLE)) / population.coupling.private
-    return simulate(population, case.reward, KLProx(STEPS / max(total, NEGLIGIBLE)), num_steps=STEPS)
+    return exact_run(case, population, KLProx(STEPS / max(total, NEGLIGIBLE)), STEPS)
 
 
 @register_theorem
@@ -65,7 +65,7 @@ class AccuracyLimit(Theorem):
     def claims(self, case: Case):
         population = case.restricted()
         alpha, leaders, private = population.alignment, population.leaders, population.coupling.private
-        run = simulate(population, case.reward, KLProx(1 / case.step_size), num_steps=STEPS)
+        run = exact_run(case, population, KLProx(1 / case.step_size), STEPS)
         gain = case.step_size * private / np.maximum(leaders.sum(axis=1), 1)
         with np.errstate(over="ignore"):
             odds = np.exp(log_odds(population.log_probs, leaders)[:, None] + gain[:, None] * run.step)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.collapse import Outcome, collapse_step, get_criterion
-from sharpening.simulation.run import simulate
 from sharpening.theorems.assumptions import (
     LABELLED,
     ONE_CORRECT,
@@ -18,6 +17,7 @@ from sharpening.theorems.assumptions import (
 )
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.coupled import exact_run
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.u1_accuracy_limit import STEPS, run_to_consensus
 from sharpening.updates import KLProx
@@ -66,7 +66,7 @@ class NoCollapse(Theorem):
     def claims(self, case: Case):
         population = case.restricted()
         alpha, absolute = population.alignment, get_criterion("absolute")
-        slow = simulate(population, case.reward, KLProx(1 / case.step_size), num_steps=STEPS)
+        slow = exact_run(case, population, KLProx(1 / case.step_size), STEPS)
         fast = run_to_consensus(case)
         for run in (slow, fast):
             for t, accuracy in zip(run.step, run["reward_accuracy"], strict=True):

@@ -7,16 +7,19 @@ Node policies are (prompts, nodes, vocab) log-probabilities, leaf arrays (prompt
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from sharpening.arrays import array_module
 from sharpening.trees.shape import TreeShape
 from sharpening.updates.advantages import exact_advantages
 
 
-def _down(shape: TreeShape, log_probs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    prompts, content = log_probs.shape[0], shape.num_content
-    reach = jnp.zeros((prompts, 1), log_probs.dtype)
+def _down(shape: TreeShape, log_probs: Any) -> tuple[Any, Any]:
+    prompts, content, xp = log_probs.shape[0], shape.num_content, array_module(log_probs)
+    reach = xp.zeros((prompts, 1), log_probs.dtype)
     nodes, leaves = [reach], []
     for depth in range(shape.max_length):
         edges = reach[..., None] + log_probs[:, shape.level(depth)]
@@ -26,10 +29,10 @@ def _down(shape: TreeShape, log_probs: jax.Array) -> tuple[jax.Array, jax.Array]
         leaves.append(edges[..., content:].reshape(prompts, -1))
         reach = edges[..., :content].reshape(prompts, -1)
         nodes.append(reach)
-    return jnp.concatenate(nodes, axis=1), jnp.concatenate(leaves, axis=1)
+    return xp.concatenate(nodes, axis=1), xp.concatenate(leaves, axis=1)
 
 
-def leaf_log_probs(shape: TreeShape, log_probs: jax.Array) -> jax.Array:
+def leaf_log_probs(shape: TreeShape, log_probs: Any) -> Any:
     """log pi(y) = sum_t log pi(y_t | y_<t) of every finished sequence, (prompts, leaves), nats; the masses
     sum to 1.
     """

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sharpening.coupling import Coupling, NoCoupling
@@ -208,7 +207,7 @@ class TreePopulation:
     def leaf_log_probs(self) -> np.ndarray:
         """log pi(y|x) of every finished sequence, (prompts, leaves), nats."""
         with precision_context("float64"):
-            return np.asarray(leaf_log_probs(self.shape, jnp.asarray(self.log_probs)))
+            return leaf_log_probs(self.shape, np.asarray(self.log_probs))
 
     @property
     def mean_length(self) -> np.ndarray:
@@ -237,7 +236,7 @@ class TreePopulation:
         correct = None if self.correct is None else np.pad(self.correct, ((0, 0), (0, int(silent))))
         with precision_context("float64"):
             masses = answer_log_masses(
-                jnp.asarray(self.leaf_log_probs), jnp.asarray(self.columns), self.num_answers + silent
+                self.leaf_log_probs, np.asarray(self.columns), self.num_answers + silent
             )
         return Population(
             np.asarray(masses), correct, self.weights, coupling=self.coupling, no_answer=self.no_answer
@@ -258,8 +257,8 @@ class TreePopulation:
         """
         key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
         with precision_context("float64"):
-            uniform = jax.random.uniform(key, (self.num_prompts, rollouts))
-            return np.asarray(sample_answers(uniform, jnp.asarray(self.leaf_log_probs)))
+            uniform = np.asarray(jax.random.uniform(key, (self.num_prompts, rollouts)))
+            return sample_answers(uniform, np.asarray(self.leaf_log_probs))
 
     def text(self, leaf: int) -> str:
         """A leaf as text: its tokens' names, or ids, joined by spaces."""

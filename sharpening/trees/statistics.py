@@ -4,9 +4,13 @@ prefix points to.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from sharpening.arrays import array_module, quiet
 from sharpening.metrics import NO_ANSWER
 from sharpening.rewards.tokens import TokenStatistics
 from sharpening.trees.passes import up
@@ -37,7 +41,7 @@ def leaf_statistics(shape: TreeShape, log_probs: jax.Array) -> TokenStatistics:
     )
 
 
-def answer_log_masses(leaf_log_probs: jax.Array, columns: jax.Array, num_columns: int) -> jax.Array:
+def answer_log_masses(leaf_log_probs: Any, columns: Any, num_columns: int) -> Any:
     """log of the summed probability of the leaves of each answer column, (prompts, num_columns), nats;
     -infinity for none.
 
@@ -45,15 +49,26 @@ def answer_log_masses(leaf_log_probs: jax.Array, columns: jax.Array, num_columns
     summed, masses that agree with the largest to within 512 units in the last place are set equal to it, so
     that exact ties of the vote stay ties.
     """
-    empty = jnp.full((leaf_log_probs.shape[0], num_columns), -jnp.inf, leaf_log_probs.dtype)
-    top = empty.at[:, columns].max(leaf_log_probs)
-    safe = jnp.where(top > -jnp.inf, top, 0.0)
-    total = jnp.zeros_like(empty).at[:, columns].add(jnp.exp(leaf_log_probs - safe[:, columns]))
-    masses = jnp.log(total) + safe
-    summed = jnp.max(jnp.zeros(num_columns, jnp.int32).at[columns].add(1)) > 1
-    largest = jnp.max(masses, axis=1, keepdims=True)
-    near = largest - masses <= ROUNDING * jnp.finfo(masses.dtype).eps * jnp.maximum(1.0, jnp.abs(largest))
-    return jnp.where(near & summed, largest, masses)
+    xp, shape = array_module(leaf_log_probs, columns), (leaf_log_probs.shape[0], num_columns)
+    top = _scattered("maximum", xp.full(shape, -xp.inf, leaf_log_probs.dtype), columns, leaf_log_probs)
+    safe = xp.where(top > -xp.inf, top, 0.0)
+    shares = xp.exp(leaf_log_probs - safe[:, columns])
+    with quiet():
+        masses = xp.log(_scattered("add", xp.zeros_like(top), columns, shares)) + safe
+    summed = xp.max(xp.bincount(columns, length=num_columns) if xp is jnp else np.bincount(columns)) > 1
+    largest = xp.max(masses, axis=1, keepdims=True)
+    with quiet():
+        near = largest - masses <= ROUNDING * xp.finfo(masses.dtype).eps * xp.maximum(1.0, xp.abs(largest))
+    return xp.where(near & summed, largest, masses)
+
+
+def _scattered(how: str, into, columns, values):
+    """`into` (prompts, num_columns) with the values (prompts, leaves) of each column added, or their maximum."""
+    if array_module(into, columns, values) is np:
+        getattr(np, how).at(into, (slice(None), columns), values)
+        return into
+    at = into.at[:, columns]
+    return at.add(values) if how == "add" else at.max(values)
 
 
 def answers_after_prefixes(

@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Shaped
 
+from sharpening.arrays import array_module
 from sharpening.updates.policy import Policy, row_max, row_sum
 
 
@@ -20,8 +22,9 @@ def relative_rewards(
     """
     if full:
         return rewards - row_max(rewards)
-    possible = log_probs > -jnp.inf
-    return jnp.where(possible, rewards - row_max(jnp.where(possible, rewards, -jnp.inf)), 0.0)
+    xp = array_module(log_probs, rewards)
+    possible = log_probs > -xp.inf
+    return xp.where(possible, rewards - row_max(xp.where(possible, rewards, -xp.inf)), 0.0)
 
 
 def policy_advantages(
@@ -36,12 +39,14 @@ def policy_advantages(
     """
     relative = relative_rewards(policy.log_probs, rewards, policy.full)
     advantages = relative - row_sum(policy.probs * relative)
-    return advantages if policy.full else jnp.where(policy.log_probs > -jnp.inf, advantages, 0.0)
+    xp = array_module(policy.log_probs, advantages)
+    return advantages if policy.full else xp.where(policy.log_probs > -xp.inf, advantages, 0.0)
 
 
 def policy_std(policy: Policy, advantages: Shaped[Any, "*batch answers"]) -> Shaped[Any, "*batch 1"]:
     """Population standard deviation of the reward under the policy, (..., 1), in reward."""
-    return jnp.sqrt(row_sum(policy.probs * advantages * advantages))
+    squares = row_sum(policy.probs * advantages * advantages)
+    return array_module(squares).sqrt(squares)
 
 
 def exact_advantages(
@@ -62,7 +67,8 @@ def divide_by_std(
     advantages: Shaped[Any, "*batch answers"], std: Shaped[Any, "*batch #answers"], eps: float
 ) -> Shaped[Any, "*batch answers"]:
     """advantages / (std + eps); where std is 0 there is no signal and the result is 0, also for eps = 0."""
-    return advantages * jnp.where(std > 0, 1.0 / jnp.where(std > 0, std + eps, 1.0), 0.0)
+    xp = array_module(advantages, std)
+    return advantages * xp.where(std > 0, 1.0 / xp.where(std > 0, std + eps, 1.0), 0.0)
 
 
 def group_advantages(
@@ -71,12 +77,13 @@ def group_advantages(
     """Advantage of each rollout over its group: A_i = r_i - mean(r), divided by (sample std + eps) if scale =
     "group"; (..., rollouts).
     """
-    advantages = rewards - jnp.mean(rewards, axis=-1, keepdims=True)
+    xp = array_module(rewards)
+    advantages = rewards - xp.mean(rewards, axis=-1, keepdims=True)
     if scale == "none":
         return advantages
-    std = jnp.std(rewards, axis=-1, ddof=1, keepdims=True)
-    same = jnp.max(rewards, axis=-1, keepdims=True) == jnp.min(rewards, axis=-1, keepdims=True)
-    return divide_by_std(advantages, jnp.where(same, 0.0, std), eps)
+    std = xp.std(rewards, axis=-1, ddof=1, keepdims=True)
+    same = xp.max(rewards, axis=-1, keepdims=True) == xp.min(rewards, axis=-1, keepdims=True)
+    return divide_by_std(advantages, xp.where(same, 0.0, std), eps)
 
 
 def answer_sums(
@@ -85,8 +92,13 @@ def answer_sums(
     """Sum of `values` over the rollouts that gave each answer; (prompts, rollouts) -> (prompts, answers).
     Negative ids count for none.
     """
-    columns = jnp.where(answers < 0, num_answers, answers)
-    rows = jnp.arange(len(answers), dtype=columns.dtype)[:, None]
+    xp = array_module(answers, values)
+    columns = xp.where(answers < 0, num_answers, answers)
+    rows = xp.arange(len(answers), dtype=columns.dtype)[:, None]
+    if xp is np:
+        sums = np.zeros((len(answers), num_answers + 1), values.dtype)
+        np.add.at(sums, (rows, np.minimum(columns, num_answers)), values)
+        return sums[:, :-1]
     return jnp.zeros((len(answers), num_answers), values.dtype).at[rows, columns].add(values, mode="drop")
 
 
@@ -99,7 +111,7 @@ def score_direction(
     (prompts, answers).
     """
     chosen = answer_sums(probs.shape[-1], answers, advantages / answers.shape[-1])
-    return chosen - jnp.mean(advantages, axis=-1, keepdims=True) * probs
+    return chosen - array_module(advantages).mean(advantages, axis=-1, keepdims=True) * probs
 
 
 def tabular_direction(
@@ -108,5 +120,6 @@ def tabular_direction(
     """Mean advantage of the rollouts that gave each answer, 0 for answers that nobody gave; (prompts,
     rollouts) -> (prompts, answers).
     """
-    counts = answer_sums(num_answers, answers, jnp.ones_like(advantages))
-    return answer_sums(num_answers, answers, advantages) / jnp.maximum(counts, 1)
+    xp = array_module(answers, advantages)
+    counts = answer_sums(num_answers, answers, xp.ones_like(advantages))
+    return answer_sums(num_answers, answers, advantages) / xp.maximum(counts, 1)

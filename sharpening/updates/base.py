@@ -6,10 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Shaped
 
+from sharpening.arrays import array_module, quiet
 from sharpening.errors import InputError
+from sharpening.logspace import normalised
 from sharpening.updates.policy import Policy
 
 
@@ -72,7 +74,8 @@ class ExactStep:
         """dz/dt of the exact flow, (..., answers), nats per unit of step size; log_probs, rewards, reference
         the same shape.
         """
-        return self.policy_direction(Policy.of(log_probs), rewards, reference)
+        with quiet():
+            return self.policy_direction(Policy.of(log_probs), rewards, reference)
 
     def policy_group_direction(
         self,
@@ -94,7 +97,8 @@ class ExactStep:
         """The direction from sampled answers (prompts, rollouts) int and their rewards, (prompts,
         answers).
         """
-        return self.policy_group_direction(Policy.of(log_probs), answers, rewards, reference)
+        with quiet():
+            return self.policy_group_direction(Policy.of(log_probs), answers, rewards, reference)
 
     def step(
         self,
@@ -103,10 +107,13 @@ class ExactStep:
         reference: Shaped[Any, "*batch answers"] | None = None,
     ) -> Shaped[Any, "*batch answers"]:
         """Policy after one step: log_softmax(log_probs + step_size * direction), (prompts, answers), nats."""
-        log_probs = jnp.asarray(log_probs)
-        return jax.nn.log_softmax(
-            log_probs + self.step_size * self.direction(log_probs, jnp.asarray(rewards), reference), axis=-1
-        )
+        xp = array_module(log_probs, rewards)
+        log_probs = xp.asarray(log_probs)
+        logits = log_probs + self.step_size * self.direction(log_probs, xp.asarray(rewards), reference)
+        if array_module(logits) is np:
+            with quiet():
+                return normalised(logits)
+        return jax.nn.log_softmax(logits, axis=-1)
 
 
 def check_positive(name: str, value: object) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Shaped
 
+from sharpening.arrays import array_module
 from sharpening.errors import InputError
 from sharpening.updates.advantages import group_advantages, relative_rewards, tabular_direction
 from sharpening.updates.base import ExactStep, check_positive
@@ -48,7 +49,8 @@ class KLProx(ExactStep):
             raise InputError(
                 "reference", None, "KLProx towards the initial policy needs its log-probabilities"
             )
-        return self.beta * jnp.where(log_probs > -jnp.inf, reference - log_probs, 0.0)
+        xp = array_module(log_probs, reference)
+        return self.beta * xp.where(log_probs > -np.inf, reference - log_probs, 0.0)
 
     def policy_direction(
         self,

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from sharpening.arrays import array_module
 
 
 class Policy(NamedTuple):
@@ -20,16 +23,18 @@ class Policy(NamedTuple):
     @classmethod
     def of(cls, log_probs: jax.Array) -> Policy:
         """The policy of normalised log-probabilities."""
-        log_probs = jnp.asarray(log_probs)
-        return cls(log_probs, jnp.exp(log_probs))
+        xp = array_module(log_probs)
+        log_probs = xp.asarray(log_probs)
+        return cls(log_probs, xp.exp(log_probs))
 
     @classmethod
     def from_logits(cls, logits: jax.Array, full: bool = False) -> Policy:
         """softmax(logits), with one exponential an answer."""
-        top = jnp.max(logits, axis=-1, keepdims=True)
-        masses = jnp.exp(logits - top)
+        xp = array_module(logits)
+        top = xp.max(logits, axis=-1, keepdims=True)
+        masses = xp.exp(logits - top)
         total = row_sum(masses)
-        return cls(logits - (top + jnp.log(total)), masses * (1.0 / total), full)
+        return cls(logits - (top + xp.log(total)), masses * (1.0 / total), full)
 
 
 def row_sum(values: jax.Array) -> jax.Array:
@@ -37,6 +42,8 @@ def row_sum(values: jax.Array) -> jax.Array:
     makes `values`, and so both that loop and the sum run on vectors; a fused sum adds its terms one after the
     other.
     """
+    if array_module(values) is np:
+        return values.sum(axis=-1, keepdims=True)
     return jnp.matmul(
         values, jnp.ones((values.shape[-1], 1), values.dtype), precision=jax.lax.Precision.HIGHEST
     )
@@ -44,5 +51,6 @@ def row_sum(values: jax.Array) -> jax.Array:
 
 def row_max(values: jax.Array) -> jax.Array:
     """Largest entry of the last axis, which stays with length 1; 0 where all are -infinity."""
-    top = jnp.max(values, axis=-1, keepdims=True)
-    return jnp.where(top > -jnp.inf, top, 0.0)
+    xp = array_module(values)
+    top = xp.max(values, axis=-1, keepdims=True)
+    return xp.where(top > -xp.inf, top, 0.0)

@@ -2,6 +2,7 @@
 at work.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,11 +74,12 @@ def test_groups_of_many_rollouts_give_the_exact_move(reward, update):
     groups = 24
     plan, columns, now = planned(reward, groups)
     drawn = jnp.asarray(np.concatenate([TREE.sample(seed, 4000) for seed in range(groups)]))
-    sampled = np.stack([
-        np.asarray(update.group_move(plan, one(now, g), drawn[g : g + 1], group_rewards(plan, columns, one(now, g), 0, drawn[g : g + 1])))[0]
-        for g in range(groups)
-    ])  # fmt: skip
-    exact = np.asarray(update.move(plan, one(now, 0), exact_rewards(plan, columns, one(now, 0), 0)))[0]
+    of_group = jax.jit(
+        lambda now, group: update.group_move(plan, now, group, group_rewards(plan, columns, now, 0, group))
+    )
+    of_all = jax.jit(lambda now: update.move(plan, now, exact_rewards(plan, columns, now, 0)))
+    sampled = np.stack([np.asarray(of_group(one(now, g), drawn[g : g + 1]))[0] for g in range(groups)])
+    exact = np.asarray(of_all(one(now, 0)))[0]
     error = sampled.std(axis=0, ddof=1) / np.sqrt(groups)
     assert np.all(np.abs(sampled.mean(axis=0) - exact) < 5 * error + 1e-3)
     assert error.max() < 0.01 and np.abs(exact).max() > 0.02
