@@ -47,9 +47,9 @@ class Checkpoints:
         aside.
         """
         folder = self.output_dir / f"checkpoint-{step}"
-        if self._is_ours(folder):
+        if self._is_ours(folder) or _just_begun(folder):
             shutil.rmtree(folder)
-        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        elif folder.exists():
             aside = next(
                 path
                 for number in range(1, 10**6)
@@ -145,6 +145,16 @@ class Checkpoints:
 def _files(folder: Path) -> list[str]:
     return sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARK
+    )
+
+
+def _just_begun(folder: Path) -> bool:
+    """Whether nothing is in the folder, or only a mark that a killed process had not yet put in its place."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    return all(
+        path.match(f".{MARK}.*.partial") and path.is_file() and not path.is_symlink()
+        for path in folder.iterdir()
     )
 
 

@@ -16,6 +16,7 @@ from cli_helpers import assert_refused, invoke
 from tiny import random_model, save
 
 from llm_bridge import RunSettings, get_task, load_model, measure
+from llm_bridge.training.checkpoints import MARK, Checkpoints
 from llm_bridge.training.run_folder import lock
 from sharpening import InputError
 
@@ -122,6 +123,18 @@ class TestForeignFolders:
         assert (stopped / "kept-1-checkpoint-6" / "mine").read_text() == "mine"
         assert "kept-1-checkpoint-6" in found.notes[0]
         assert not (stopped / "checkpoint-4").exists() and not (stopped / "checkpoint-6").exists()
+
+    @pytest.mark.parametrize("beside", [(), ("mine",)])
+    def test_a_checkpoint_killed_before_its_mark_stood_is_begun_again(self, tmp_path, beside):
+        """What a kill between writing the mark and putting it in its place leaves; anything else is somebody's."""
+        begun = tmp_path / "checkpoint-3"
+        begun.mkdir()
+        for name in (f".{MARK}.8532.partial", *beside):
+            (begun / name).write_text("x")
+        checkpoints = Checkpoints(tmp_path, "this run")
+        assert [path.name for path in checkpoints.begin(3).iterdir()] == [MARK]
+        kept = tmp_path / "kept-1-checkpoint-3"
+        assert kept.exists() == bool(checkpoints.told) == bool(beside)
 
 
 class TestIdentity:
