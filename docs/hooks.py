@@ -315,9 +315,9 @@ def forecast_fates(result: str = "left_out") -> str:
     )
 
 
-def blind_priors() -> str:
-    """The blind priors by task: how many, how right, how many runs, and how many of them lost half."""
-    result, tasks = load_result("blind"), {}
+def blind_priors(name: str = "blind") -> str:
+    """The priors of a blind round by task: how many, how right, how many runs, and how many of them lost half."""
+    result, tasks = load_result(name), {}
     for prior in result["priors"]:
         tasks.setdefault(prior["task"], []).append(prior)
     rows = []
