@@ -32,14 +32,16 @@ def of_head(found, head: FailureTime, spread=None) -> Scored:
     return scored(rows, np.array(spreads))
 
 
-def ceiling(runs: Scored) -> float:
-    """The C-index of another seed's own step as the forecast, over settings with two."""
+def ceiling(runs: Scored) -> float | None:
+    """The C-index of another seed's own step as the forecast, over settings with two; None where there are none."""
     centre = np.full(len(runs.low), np.nan)
     for label in dict.fromkeys(runs.label):
         mine = np.flatnonzero(runs.label == label)
         if len(mine) == 2:
             centre[mine] = np.log(np.minimum(runs.high[mine[::-1]], 1e9))
     known = ~np.isnan(centre)
+    if not known.any():
+        return None
     return c_index(Scored(**vars(runs) | {"centre": centre})[known])
 
 
@@ -83,7 +85,8 @@ def fates(found, kind: str) -> dict:
 def main(name: str):
     from llm_bridge.report.document import plain
 
-    found = report(name, measured_before(BLIND_ROUNDS[: BLIND_ROUNDS.index(name)]))
+    before = BLIND_ROUNDS[: BLIND_ROUNDS.index(name)] if name in BLIND_ROUNDS else BLIND_ROUNDS
+    found = report(name, measured_before(before))
     head = {"command": f"python -m studies.blind_score {name}", "date": time.strftime("%Y-%m-%d")}
     (RESULTS / f"{name}_score.json").write_text(json.dumps(plain(head | found), indent=1) + "\n")
     for criterion, laws in found["criteria"].items():
