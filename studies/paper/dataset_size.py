@@ -12,6 +12,7 @@ SIMULATED = (32, 128, 512, 2048, 8192)
 METRICS = ("reward_accuracy", "accuracy", "kl", "mode_retention")
 ANSWERS, BATCH, COUPLING = 50, 64, (1.0, 4.5)
 POPULATION = {"key": 0, "num_prompts": 9216, "num_answers": ANSWERS, "strength": 2.0}
+KL_RATIO = 1.5
 SAFE = 0.5
 """A set is safe where at least half of the initial reward accuracy above the floor is left at the end."""
 
@@ -69,7 +70,9 @@ def middle(records: list[dict]) -> float:
 
 
 def find(result: dict) -> Finding:
-    """Reproduced where the smallest sets are safe and the largest are not, on the transformer and simulated."""
+    """Reproduced where the smallest sets are safe and the largest are not, on the transformer and simulated, and KL at
+    512 prompts is at least KL_RATIO that at 32.
+    """
     told, safe = {}, {}
     for kind in ("trained", "simulated"):
         found = groups(result, kind)
@@ -86,10 +89,12 @@ def find(result: dict) -> Finding:
         for label, records in groups(result, "trained").items()
     }
     critical = critical_size(*COUPLING, BATCH, ANSWERS)
-    both = all(safe.values())
-    verdict = (
-        "reproduced" if both else "partly" if any(safe.values()) or ordered["trained"] else "contradicted"
-    )
+    ratio = kl["512"] / kl["32"] if {"32", "512"} <= set(kl) else None
+    whole = all(safe.values()) and ratio is not None and ratio >= KL_RATIO
+    some = any(safe.values()) or ordered["trained"]
+    verdict = "reproduced" if whole else "partly" if some else "contradicted"
+    worst = {label: min(left(records)) for label, records in groups(result, "trained").items()}
+    lost = [label for label, value in worst.items() if value < SAFE]
 
     def said(kind):
         return ", ".join(f"{label}: {middle(records):.2f}" for label, records in groups(result, kind).items())
@@ -100,14 +105,20 @@ def find(result: dict) -> Finding:
         f" simulated {said('simulated')}. For the simulated population C2 puts the critical size near {critical:.0f}"
         f" prompts. KL to the initial policy, transformer, in nats: "
         + ", ".join(f"{label}: {value:g}" for label, value in kl.items())
-        + ".",
-        {"left": told, "kl": kl, "c2_critical_size": critical, "ordered": ordered},
+        + (f"; at 512 prompts {ratio:.1f} times that at 32 (He: 2)" if ratio else "")
+        + f". Over {STEPS} steps (He: 600) some seed loses half of its reward accuracy at {', '.join(lost) or 'no'} prompts.",
+        {"left": told, "kl": kl, "c2_critical_size": critical, "ordered": ordered, "kl_512_over_32": ratio},
     )
 
 
 def figure(result: dict):
     """Reward accuracy by step and size, both sides; what is left against the size, with C2's; KL by step."""
-    drawn, ((curve, simulated), (sizes, kl)) = sheet(2, 2, "How many prompts are safe?", height=2.9)
+    drawn, ((curve, simulated), (sizes, kl)) = sheet(
+        2,
+        2,
+        f"How many prompts are safe? ({MODEL} at learning rate {RATE:g}, and a coupled population)",
+        height=2.9,
+    )
     every = list(dict.fromkeys([*groups(result, "trained"), *groups(result, "simulated")]))
     every.sort(key=int)
     for axes, kind in ((curve, "trained"), (simulated, "simulated")):
@@ -120,7 +131,7 @@ def figure(result: dict):
                 f"{int(label):,} prompts",
                 kind == "simulated",
             )
-    finish(curve, f"reward accuracy: {MODEL}, {RATE:g}", "optimizer step", "share", True)
+    finish(curve, "reward accuracy: transformer", "optimizer step", "share", True)
     finish(simulated, "reward accuracy: coupled population", "optimizer step", "share", True)
     for label, records in groups(result, "trained").items():
         band(kl, curves(records), "kl", colour(every.index(label)))
@@ -133,13 +144,13 @@ def figure(result: dict):
                 values,
                 MARKS[place],
                 ms=5,
-                color=LOOK.ink if not place else colour(3),
+                color=LOOK.ink if not place else LOOK.grey,
                 alpha=0.75,
                 label=f"{name}, one point a seed",
             )
     sizes.axvline(
         critical_size(*COUPLING, BATCH, ANSWERS),
-        color=colour(3),
+        color=LOOK.grey,
         lw=1.5,
         ls=(0, (4, 2)),
         label="critical size of C2, simulated population",
