@@ -223,6 +223,7 @@ class Population:
         strength_std: float = 1.0,
         noise: float = 1.0,
         sharpness: float = 1.6,
+        alignment: float | None = None,
         coupling: Coupling | None = None,
     ) -> Population:
         """A prior of known strength: one correct answer a prompt, uniform over the labels, among independent
@@ -231,7 +232,12 @@ class Population:
         Formula: z_a = sharpness * (noise * n_a + 1[a correct] (strength + strength_std * s)), n_a and s
         standard normal. `strength`, `strength_std`, `noise` in nats. `strength` raises alignment and accuracy
         together; `sharpness` scales every margin and leaves the alignment alone. `key`: a JAX key or an
-        integer seed. With 50 answers, strength 1.6, 2.0 and 2.8 (sharpness 1.6) are the weak, middle and
+        integer seed. `alignment`, in 0..1, is a dial of misconceptions: it leaves every policy as it is and makes the
+        likeliest answer the correct one for that share of the prompts (rounded to whole prompts, chosen whatever their
+        confidence) and for no others, where another answer is correct: the one above, or where that is the
+        likeliest, a uniform draw. `Population.alignment` is then the dial; a prompt aligned at one
+        setting of the dial is aligned at every higher one. None leaves truth to the formula.
+        With 50 answers, strength 1.6, 2.0 and 2.8 (sharpness 1.6) are the weak, middle and
         strong prior of theory C's table: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
         theory C.
         """
@@ -247,10 +253,14 @@ class Population:
                 (noise, strength_std, sharpness),
                 "the first two are >= 0, sharpness > 0",
             )
+        if alignment is not None and not (isinstance(alignment, (int, float)) and 0 <= alignment <= 1):
+            raise InputError("alignment", alignment, "it is a share of the prompts, 0 to 1, or None")
         rng = np.random.default_rng(_seed_words(key))
         truth = rng.integers(num_answers, size=num_prompts)
         logits = noise * rng.standard_normal((num_prompts, num_answers))
         logits[np.arange(num_prompts), truth] += strength + strength_std * rng.standard_normal(num_prompts)
+        if alignment is not None:
+            truth = _aligned_truth(rng, logits.argmax(axis=1), truth, num_answers, alignment)
         correct = _one_correct(truth, num_prompts, num_answers, num_answers)
         return cls.from_logits(
             sharpness * logits, correct, coupling=NoCoupling() if coupling is None else coupling
@@ -406,6 +416,16 @@ def _checked_questions(questions, num_prompts: int) -> np.ndarray:
     if not np.array_equal(questions, np.repeat(questions[::each], each)[:num_prompts]) or num_prompts % each:
         raise InputError("questions", questions, rule, "Use numpy.repeat(numpy.arange(n), rephrasings)")
     return questions
+
+
+def _aligned_truth(rng, mode: np.ndarray, truth: np.ndarray, num_answers: int, share: float) -> np.ndarray:
+    """The mode for `share` of the prompts, in an order that the share does not change; else `truth`, or another answer
+    where that is the mode.
+    """
+    elsewhere = (mode + 1 + rng.integers(num_answers - 1, size=len(mode))) % num_answers
+    wrong = np.where(truth == mode, elsewhere, truth)
+    rank = rng.permutation(len(mode))
+    return np.where(rank < np.floor(share * len(mode) + 0.5), mode, wrong)
 
 
 def _one_correct(truth: np.ndarray, num_prompts: int, num_answers: int, columns: int) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Populations: estimation from samples, the numbers read off them, what they refuse."""
 
 import math
+from itertools import pairwise
 
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -106,6 +107,45 @@ def test_sharpness_scales_margins_and_leaves_alignment():
     soft, sharp = (Population.synthetic(1, 300, 10, sharpness=s) for s in (1.0, 2.5))
     np.testing.assert_allclose(sharp.margin, 2.5 * soft.margin)
     assert sharp.alignment == soft.alignment
+
+
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 60),
+    st.integers(2, 9),
+    st.lists(st.floats(0, 1), min_size=2, max_size=5),
+)
+@example(3, 40, 5, [0.0, 0.0125, 0.5, 1.0])
+def test_the_dial_of_alignment_moves_truth_only_and_one_way(seed, num_prompts, num_answers, dials):
+    plain = Population.synthetic(seed, num_prompts, num_answers)
+    priors = [Population.synthetic(seed, num_prompts, num_answers, alignment=dial) for dial in sorted(dials)]
+    aligned = [prior.correct[np.arange(num_prompts), prior.mode] for prior in priors]
+    for dial, prior, now in zip(sorted(dials), priors, aligned, strict=True):
+        np.testing.assert_array_equal(prior.log_probs, plain.log_probs)
+        assert abs(prior.alignment - dial) <= 0.5 / num_prompts + 1e-12 and prior.correct.sum() == num_prompts
+        kept = ~now & (plain.correct.argmax(axis=1) != plain.mode)
+        np.testing.assert_array_equal(prior.correct[kept], plain.correct[kept])
+    for (lower, before), (higher, after) in pairwise(zip(priors, aligned, strict=True)):
+        assert np.all(after >= before) and higher.accuracy >= lower.accuracy - 1e-12
+    for end in (0, 1):
+        prior = Population.synthetic(seed, num_prompts, num_answers, alignment=end)
+        assert np.all(prior.correct[np.arange(num_prompts), prior.mode] == bool(end))
+
+
+def test_alignment_does_not_depend_on_confidence():
+    """4,000 prompts: the aligned half is as sure of itself as the other, to four standard errors."""
+    prior = Population.synthetic(5, 4000, 20, alignment=0.5)
+    right = prior.correct[np.arange(4000), prior.mode]
+    sure = prior.probs.max(axis=1)
+    gap = sure[right].mean() - sure[~right].mean()
+    assert abs(gap) < 4 * sure.std() * np.sqrt(1 / right.sum() + 1 / (~right).sum())
+
+
+@pytest.mark.parametrize("dial", [-0.1, 1.1, float("nan"), "half"])
+def test_a_dial_outside_its_range_is_refused(dial):
+    with pytest.raises(InputError) as caught:
+        Population.synthetic(0, 5, alignment=dial)
+    assert caught.value.argument == "alignment"
 
 
 def test_synthetic_takes_jax_keys_and_seeds_and_is_reproducible():

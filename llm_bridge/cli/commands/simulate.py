@@ -29,6 +29,14 @@ def simulate(
     strength: Annotated[
         float, _option("--strength", "How far the right answer leads on average (nats).", PRIOR)
     ] = 2.0,
+    alignment: Annotated[
+        float | None,
+        _option(
+            "--alignment",
+            "Share of prompts whose likeliest answer is right. Default: as --strength has it.",
+            PRIOR,
+        ),
+    ] = None,
     private: Annotated[float, _option("--private", "Pull of a prompt's own updates.", COUPLING)] = 1.0,
     shared: Annotated[
         float, _option("--shared", "Pull of everyone's updates; 0 uncouples the prompts.", COUPLING)
@@ -116,6 +124,7 @@ def _run(settings: dict, update):
         settings["prompts"],
         settings["answers"],
         strength=settings["strength"],
+        alignment=settings["alignment"],
         coupling=coupling,
     )
     names = ("method", "prompts_per_step", "rollouts", "dataset_size", "optimizer", "eval_every")
