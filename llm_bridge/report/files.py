@@ -32,8 +32,10 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
     from llm_bridge.report import html
     from llm_bridge.report.headline import step_text
     from sharpening.plots import figure_bytes, plot_trajectories, plot_trajectory
+    from sharpening.plots.curves import SHARES
 
     settings = document["settings"]
+    shares = (*SHARES, "train_accuracy")
     facts = ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None
     )
@@ -42,9 +44,9 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
         html.section(
             "Rise and fall",
             html.figure(
-                lambda theme: figure_bytes(plot_trajectory(trajectory, theme=theme), "svg"),
+                lambda theme: figure_bytes(plot_trajectory(trajectory, metrics=shares, theme=theme), "svg"),
                 "Shares over training steps",
-                "Evaluated on prompts that are not trained on.",
+                "Evaluated on prompts that are not trained on; train accuracy on those that are.",
             ),
         )
         + html.section(
@@ -66,7 +68,7 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
     page = html.document("A population of prompts", "Sharpening · Simulated, no model", "", body)
     return {
         "report.html": page.encode(),
-        "rise_and_fall.png": figure_bytes(plot_trajectory(trajectory)),
+        "rise_and_fall.png": figure_bytes(plot_trajectory(trajectory, metrics=shares)),
         "curves.png": figure_bytes(
             plot_trajectories({"simulated": trajectory}, collapse={"simulated": collapse})
         ),

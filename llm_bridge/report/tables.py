@@ -133,8 +133,10 @@ def _mark(voice: str, forecast: ModelForecast) -> str:
 
 def _curve_table(trajectory) -> Table:
     last = len(trajectory) - 1
-    peak = int(trajectory["accuracy"].argmax()) if trajectory.has("accuracy") else last // 2
-    chosen = sorted({0, peak, last // 4, last // 2, 3 * last // 4, last})
+    peaks = {
+        int(trajectory[name].argmax()) for name in ("train_accuracy", "accuracy") if trajectory.has(name)
+    }
+    chosen = sorted({0, *peaks, last // 4, last // 2, 3 * last // 4, last})
     table = _table("Metric", *(f"step {trajectory.step[index]}" for index in chosen))
     for name, values in sorted(
         trajectory.metrics.items(), key=lambda item: [*METRICS, item[0]].index(item[0])

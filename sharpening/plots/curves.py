@@ -101,7 +101,8 @@ def plot_trajectories(
 def plot_trajectory(
     trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, theme: str = "light"
 ) -> Figure:
-    """Rise and fall in one panel: the metrics of one run that are shares, each named beside its line.
+    """Rise and fall in one panel: the metrics of one run that are shares, each named beside its line; those of the
+    trained prompts (train_*) are dashed.
 
     Raises: InputError if the trajectory has none of `metrics`.
     """
@@ -117,8 +118,10 @@ def plot_trajectory(
     ends = []
     for position, name in enumerate(shown):
         colour = look.colour(name, position)
-        axes.plot(trajectory.step, trajectory[name], color=colour, linewidth=2.0)
-        ends.append((float(trajectory[name][-1]), readable(name), colour))
+        trained = name.startswith("train_")
+        line = (0, (4, 2)) if trained else "-"
+        axes.plot(trajectory.step, trajectory[name], color=colour, linewidth=2.0, linestyle=line)
+        ends.append((float(trajectory[name][-1]), readable(name) + " (dashed)" * trained, colour))
     dress(axes, shown[0], trajectory.horizon, look, last=True, title="share")
     end_labels(axes, ends, height=215, size=9.5)
     return figure

@@ -93,6 +93,23 @@ class TestSimulate:
         assert result.exit_code == 0, result.exception
         assert "reward_accuracy" in result.stdout
 
+    @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in (1, 2, 3))])
+    def test_with_the_defaults_trained_prompts_rise_and_then_fall(self, seed):
+        """By the .03 that names fates; prompts that are not trained on only fall."""
+        curve = json.loads(invoke("simulate", "--seed", seed, "--json", "-").stdout)["curve"]
+        trained, fresh = curve["train_accuracy"], curve["accuracy"]
+        peak = max(range(len(trained)), key=trained.__getitem__)
+        assert 0 < peak < len(trained) - 1 and trained[peak] > trained[0] + 0.03
+        assert trained[-1] < 0.1 and fresh[-1] < 0.1 and max(fresh) < fresh[0] + 0.01
+
+    @pytest.mark.parametrize(
+        "asked, trains", [((), 48), (("--dataset-size", 7), 7), (("--dataset-size", 0), None)]
+    )
+    def test_how_many_prompts_are_trained(self, asked, trains):
+        document = json.loads(invoke(*self.SMALL, *asked, "--steps", 2, "--json", "-").stdout)
+        assert document["settings"]["dataset_size"] == trains
+        assert ("train_accuracy" in document["curve"]) == (trains is not None)
+
     def test_the_step_size_is_that_of_the_text_or_of_the_option_and_never_of_both(self):
         ask = lambda *more: json.loads(invoke(*self.SMALL, *more, "--json", "-").stdout)  # noqa: E731
         told = ask("--update", "grpo(learning_rate=0.5, beta=0.1)")
