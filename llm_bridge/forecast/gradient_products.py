@@ -117,8 +117,8 @@ def exact_gram(gradients: torch.Tensor) -> GramEstimate:
     cosine = float(
         torch.nn.functional.cosine_similarity(gradients[:half].mean(0), gradients[half:].mean(0), dim=0)
     )
-    scale = gradients.square().mean(0).sqrt().add_(_EPSILON)
-    # The root of P on both sides keeps one copy of the gradients in memory.
+    # A norm over prompts, and the root of P on both sides: one copy of the gradients is in memory.
+    scale = torch.linalg.vector_norm(gradients, dim=0).div_(math.sqrt(len(gradients))).add_(_EPSILON)
     gradients = gradients.div_(scale.sqrt_())
     return GramEstimate((gradients @ gradients.T).double().numpy(), clock, cosine)
 

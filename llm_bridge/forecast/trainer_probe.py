@@ -194,19 +194,20 @@ def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[t
     """
     twin, size = run.twin, len(batch["advantages"])
     width = min(size, twin.args.per_device_train_batch_size)
-    total = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
     torch.manual_seed(row)
     for start in range(0, size, width):
         part = _rows(batch, slice(start, start + width), size)
         part["num_items_in_batch"] = part["completion_mask"].sum().clamp(min=1)
         with twin.accelerator.autocast():
             loss = twin.compute_loss(twin.model, part)
-        share = len(part["advantages"]) / size
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for sum_, gradient in zip(total, found, strict=True):
-            if gradient is not None:
-                sum_.add_(gradient, alpha=share)
+        # Added where training adds them, so that one gradient is in memory and not two.
+        (loss * (len(part["advantages"]) / size)).backward()
         positions = int(part["prompt_mask"].sum() + part["completion_mask"].sum())
         run.cost.forward_tokens += positions
         run.cost.backward_tokens += positions
-    return total
+    found = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return found
