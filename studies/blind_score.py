@@ -45,11 +45,11 @@ def ceiling(runs: Scored) -> float | None:
     return c_index(Scored(**vars(runs) | {"centre": centre})[known])
 
 
-def report(name: str, read: list[list[StudyGroup]]) -> dict:
+def report(blind_round: str, read: list[list[StudyGroup]]) -> dict:
     """Every figure of law and baselines on a round's runs, and the law's gain over each with its interval; read: all
     that was measured before it.
     """
-    found, silent = blind_groups(load_result(name))
+    found, silent = blind_groups(load_result(blind_round))
     every = [group for groups in read for group in groups]
     told = {}
     for criterion in DATED:
@@ -68,7 +68,7 @@ def report(name: str, read: list[list[StudyGroup]]) -> dict:
         "runs": len(found),
         "priors": len({group.prior for group in found}),
         "silent": silent,
-        "digests_hold": digests() == load_result(f"frozen-{name}")["digests"],
+        "digests_hold": digests() == load_result(f"frozen-{blind_round}")["digests"],
         "criteria": told,
         "fates": {kind: fates(found, kind) for kind in KINDS},
     }

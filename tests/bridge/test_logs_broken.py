@@ -305,8 +305,9 @@ def test_a_fault_is_no_finding(monkeypatch, tmp_path):
     def fail(*_, **__):
         raise KeyError("unforeseen\nand long")
 
-    monkeypatch.setattr("llm_bridge.logs.read_log", fail)
-    result = invoke("monitor", tmp_path, "--fail-on", "info")
+    monkeypatch.setattr("llm_bridge.logs.read.judge", fail)
+    (tmp_path / "log.jsonl").write_bytes(ROWS)
+    result = invoke("monitor", tmp_path / "log.jsonl", "--fail-on", "info")
     assert result.exit_code == 70 and not result.stdout
     assert result.stderr.count("\n") == 1 and "fault of sharpening" in result.stderr
 
