@@ -147,7 +147,7 @@ def _blind_group(run: dict, priors: dict) -> BlindGroup:
     )
 
 
-BLIND_ROUNDS = ("blind",)
+BLIND_ROUNDS = ("blind", "blind-2")
 """Blind rounds that are measured and scored, and so may be fitted on."""
 
 

@@ -32,7 +32,7 @@ from llm_bridge.forecast.calibration.features import (
     FATE,
     LABEL_FREE,
     LABEL_FREE_RELATIVE,
-    LABELLED,
+    LABELLED_HALF_LIFE,
     LABELLED_RELATIVE,
     LENGTHS,
     MEANINGS,
@@ -130,7 +130,7 @@ class TestFeatures:
     def test_every_name_has_a_meaning_and_a_value(self):
         told = features(PRIOR, KERNEL, pilot(), RunSettings())
         assert set(told) | {"log_lives"} == set(MEANINGS)
-        assert set(LABELLED).union(
+        assert set(LABELLED_HALF_LIFE).union(
             LABELLED_RELATIVE, LABEL_FREE, LABEL_FREE_RELATIVE, *FATE.values(), *OUTCOME.values()
         ) == set(MEANINGS)
         unlabelled = replace(PRIOR, accuracy=None, label_accuracy=None, reward_accuracy=None)

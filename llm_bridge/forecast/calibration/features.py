@@ -14,17 +14,18 @@ from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
 from llm_bridge.forecast.prior import Prior
 
-LABELLED = ("log_steps", "confident_steps", "log_prompts")
-"""What failure times read where prompts have true answers."""
-
-LABELLED_HALF_LIFE = (*LABELLED, "label_accuracy")
-"""The same for `half_life`: accuracy falls by half later where the vote is right."""
+LABELLED_HALF_LIFE = ("log_steps", "confident_steps", "log_prompts", "label_accuracy")
+"""What the failure time of `half_life` reads where prompts have true answers: accuracy falls by half later where the
+vote is right.
+"""
 
 LABELLED_RELATIVE = ("log_late_steps", "log_prompts")
 """The same for `relative`, which is met late: when reward accuracy has all but reached its floor."""
 
 LABEL_FREE = ("log_free_steps", "confident_free_steps", "log_prompts")
-"""What failure times read where nobody knows the true answers."""
+"""What failure times read where nobody knows the true answers, and with labels those of modes and of excess KL, which
+no label enters.
+"""
 
 LABEL_FREE_RELATIVE = ("log_late_free_steps", "majority_ratio", "log_prompts")
 
@@ -92,7 +93,7 @@ def read_for(kind: str, criterion: str) -> tuple[str, ...]:
     """The features that the failure time of a criterion reads, "labelled" or "label-free"."""
     if kind == "label-free":
         return LABEL_FREE_RELATIVE if criterion == "relative" else LABEL_FREE
-    return {"relative": LABELLED_RELATIVE, "half_life": LABELLED_HALF_LIFE}.get(criterion, LABELLED)
+    return {"relative": LABELLED_RELATIVE, "half_life": LABELLED_HALF_LIFE}.get(criterion, LABEL_FREE)
 
 
 @dataclass(frozen=True)
