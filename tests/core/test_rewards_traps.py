@@ -103,6 +103,16 @@ class TestTies:
             (first_to_lead(self.ONE) == 1) != (self.ONE == (first_to_lead(self.TWO) * self.TWO).max())
         ).any()
 
+    def test_a_weighted_tie_is_shared_though_its_sums_are_rounded(self):
+        """Answers 1 and 2 have 25/14 each, which float64 adds up to two different numbers."""
+        answers = np.array([[0, 1, 2, 2, 1, 0, 2, 1, 1, 0, 2]])
+        voters = np.array([[0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2]])
+        weights = np.array([1 / 2, 3 / 7, 1 / 2])[voters[0]]
+        one, other = (np.where(answers[0] == answer, weights, 0.0).sum() for answer in (1, 2))
+        assert one != other
+        found = get_reward("weighted-majority").group(answers, voters=voters)
+        assert np.array_equal(found, np.where(answers == 0, 0.0, 0.5))
+
     def test_weighted_votes_tie_in_spite_of_rounding(self):
         """1/3 + 1/3 + 1/3 of one model against 1 of another."""
         answers = np.array([[5, 6, 7, 8, 8, 8, 8, 9, 9]])
