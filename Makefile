@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: forecast test test-thorough lint mutants docs docs-serve smollm2 clean distclean help
+.PHONY: forecast test test-thorough lint mutants claims docs docs-serve smollm2 clean distclean help
 
 forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report in reports/forecast
 	$(VENV)/bin/sharpening forecast --report reports/forecast
@@ -24,6 +24,10 @@ lint: $(DEV)  ## check style, format, types and who imports whom
 
 mutants: $(DEV)  ## apply deliberate errors to theorems and formulas and see a test fail for each; resumes
 	PYTHONPATH=tests $(VENV)/bin/python -m mutants
+
+CASES ?= 10000
+claims: $(DEV)  ## count how often each claim of each theorem is asked; docs/theorem_claims.json; goes on where it stopped
+	$(VENV)/bin/python docs/theorem_claims.py --cases $(CASES)
 
 docs: $(DEV)  ## build the documentation, any warning is an error; pages in site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict

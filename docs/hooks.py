@@ -199,6 +199,42 @@ def theorem_sections() -> str:
     return "\n\n".join(sections)
 
 
+def theorem_proofs() -> str:
+    """One section for each theorem: why it is true, what SymPy verifies of it, and how often each claim was asked."""
+    counts = json.loads((Path(__file__).parent / "theorem_claims.json").read_text())["theorems"]
+    sections = []
+    for theorem in list_theorems():
+        told = counts[theorem.name]
+        sections += [
+            f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
+            re.sub(r"([*_\[\]])", r"\\\1", proof_in_words(theorem)),
+            "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in theorem.derivation())]),
+            f"Claims, in {told['cases']:,} populations:",
+            markdown_table(
+                ["claim", "asked", "could have failed"],
+                [
+                    [f"`{what}`", f"{one['asked']:,}", claim_asked(one)]
+                    for what, one in told["claims"].items()
+                ],
+            ),
+        ]
+    return "\n\n".join(sections)
+
+
+def proof_in_words(theorem) -> str:
+    """What the class says of why it is true, and the statement's source."""
+    why = " ".join((type(theorem).__doc__ or "").split())
+    return f"{why} Source: {theorem.source}."
+
+
+def claim_asked(one: dict) -> str:
+    """In how many populations a claim's premise was met; of one that says "iff", how often each side was seen."""
+    if one["constants"]:
+        return "constants, asked once"
+    sides = "" if one["yes"] is None else f" (yes {one['yes']:,}, no {one['no']:,})"
+    return f"{one['telling']:,}{sides}"
+
+
 def commands() -> str:
     """Every command with its arguments and options, as the command line itself describes them."""
     from typer.main import get_command
@@ -549,6 +585,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "theorems": theorems_table,
     "theorem_checks_made": theorem_checks_made,
     "theorem_sections": theorem_sections,
+    "theorem_proofs": theorem_proofs,
     "commands": commands,
     "verdicts": verdicts_table,
     "voices": voices_table,

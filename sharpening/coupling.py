@@ -1,5 +1,5 @@
 """How a step on one prompt moves the others: z_x = z0_x + v_x + u, a private part v_x and a part u shared by
-all (theory: C).
+all (theorems C).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CompoundSymmetric:
 
     A visit with direction g_x changes v_x by step size * private * g_x, and one batch changes u by step size
     * shared * mean_batch(g). Both strengths are pure numbers >= 0. `private` counts per visit, `shared` per
-    batch: see `for_batch` for kernels fitted from gradients. Source: theory C; He et al. 2026 measure the
+    batch: see `for_batch` for kernels fitted from gradients. Source: theorems C; He et al. 2026 measure the
     collapse that it explains.
     """
 
@@ -91,7 +91,7 @@ class CompoundSymmetric:
 
 @dataclass(frozen=True)
 class NoCoupling:
-    """Every prompt moves alone: v_x changes by step size * private * g_x, u never moves (theory: U, which
+    """Every prompt moves alone: v_x changes by step size * private * g_x, u never moves (theorems U, which
     needs this).
     """
 
@@ -131,7 +131,7 @@ class LowRankPlusDiagonal:
     features_xa = sqrt(shared) e_a for every x is `CompoundSymmetric`; features_xa = sqrt(shared) e_s where
     strategy s of prompt x answers a couples strategies instead of labels (`strategies`); projected gradients
     of a model give the measured kernel. Raises: InputError for a bad shape, a value that is not finite, or a
-    negative strength. Source: theory C4, C6.
+    negative strength. Source: theorems C4, C6.
     """
 
     def __init__(self, features: np.ndarray, private: float = 1.0):
@@ -214,7 +214,7 @@ class LowRankPlusDiagonal:
         seed `key`).
 
         Every entry off by more than eps |features_i| |features_j| has probability at most 4 exp(-dimensions
-        (eps²/4 - eps³/6)), 0 < eps < 1 (Johnson-Lindenstrauss; theory C4).
+        (eps²/4 - eps³/6)), 0 < eps < 1 (Johnson-Lindenstrauss; theorem C4).
         """
         if dimensions < 1:
             raise InputError("dimensions", dimensions, "at least one dimension is kept")
@@ -303,7 +303,7 @@ def fit_compound_symmetric(gram: np.ndarray, answer_gram: np.ndarray) -> Couplin
     `answer_gram`: of the same gradients g_x in answer-logit space. Meant for the kernel of one prompt's
     objective: see `CompoundSymmetric.for_batch`.
 
-    Raises: InputError if a matrix is not square, finite and symmetric, or every g_x is 0. Source: theory C4,
+    Raises: InputError if a matrix is not square, finite and symmetric, or every g_x is 0. Source: theorem C4,
     restricted to two strengths.
     """
     gram, answer_gram = _square("gram", gram), _square("answer_gram", answer_gram)

@@ -277,7 +277,7 @@ def exact_metrics(
     Shapes: log_probs, initial_log_probs, correct (prompts, answers), rows normalised, -inf allowed; results
     (prompts,). `no_answer` names the column that never leads and is never correct. Works under jax.jit.
     Raises: InputError if shapes differ or a row is not normalised.
-    Source: theory U4 and S9; He et al. 2026 for the metrics' definitions.
+    Source: theorems U4 and S9; He et al. 2026 for the metrics' definitions.
     """
     xp, log_probs, correct, initial = as_arrays(log_probs, correct, initial_log_probs)
     for name, array in (("log_probs", log_probs), ("correct", correct), ("initial_log_probs", initial)):

@@ -54,8 +54,8 @@ class Population:
     `answer_names`, one a column; `coupling` between prompts; `no_answer`: the column that stands for "no
     answer" (never wins a vote, never earns reward, never correct), or None. `questions` (prompts,) int:
     prompts with equal ids are rephrasings of one question and lie side by side, as many for each; None: every
-    prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theory,
-    notation and U.
+    prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theorems
+    U.
     """
 
     log_probs: np.ndarray
@@ -238,7 +238,7 @@ class Population:
         likeliest, a uniform draw. `Population.alignment` is then the dial; a prompt aligned at one
         setting of the dial is aligned at every higher one. None leaves truth to the formula.
         With 50 answers, strength 1.6, 2.0 and 2.8 (sharpness 1.6) are the weak, middle and
-        strong prior of theory C's table: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
+        strong prior of the coupled runs: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
         theory C.
         """
         if num_prompts < 1 or num_answers < 2:
@@ -362,7 +362,7 @@ class Population:
     @property
     def alignment(self) -> float:
         """alpha: weighted share of prompts whose mode is correct; a tie counts by its leaders' correct share
-        (theory: U1).
+        (theorem U1).
         """
         correct, leaders = self._labels("alignment"), self.leaders
         share = (leaders & correct).sum(axis=1) / np.maximum(leaders.sum(axis=1), 1)
@@ -376,7 +376,7 @@ class Population:
     @property
     def base_rate_floor(self) -> float:
         """Largest weighted share of prompts for which one fixed answer is correct: accuracy after a collapse
-        to one answer (theory: C3).
+        to one answer (theorem C3).
         """
         return min(1.0, float((self.prompt_weights @ self._labels("base_rate_floor")).max()))
 
@@ -388,7 +388,7 @@ class Population:
 
     @property
     def kl_budget(self) -> np.ndarray:
-        """-log pi(mode|x), (prompts,), nats: the most KL from here that sharpening can spend (theory: S9)."""
+        """-log pi(mode|x), (prompts,), nats: the most KL from here that sharpening can spend (theorem S9)."""
         return -self.votable.max(axis=1)
 
     def _labels(self, what: str) -> np.ndarray:

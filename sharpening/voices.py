@@ -36,7 +36,7 @@ def adam_boost(gram_ratio: float, prompts_per_step: int) -> float:
 
     Adam divides the batch mean by its own root mean square, which for B prompts whose gradients have mean
     relative inner product ρ = `gram_ratio` is √((1 + (B−1)ρ)/B) of a single prompt's. Dimensionless. Source:
-    theory C4 and C5.
+    theorems C4 and C5.
     """
     shrunk = (1 + (prompts_per_step - 1) * max(gram_ratio, 0.0)) / prompts_per_step
     return 1 / math.sqrt(shrunk)
@@ -54,7 +54,7 @@ def uncoupled_trajectory(
     optimizer: str = "adam",
 ) -> Trajectory:
     """Every prompt sharpened alone, each visited `visits_per_step` times a step in expectation (He et al.
-    2026, Theorem 1; theory U1–U5).
+    2026, Theorem 1; theorem U1–U5).
 
     With fresh prompts (`visits_per_step=0`) nothing moves: uncoupled theory has no way for training to reach
     an unseen prompt.
@@ -83,7 +83,7 @@ def coupled_trajectory(
     eval_every: int = 1,
     optimizer: str = "adam",
 ) -> Trajectory:
-    """The mean field of theory C1: fresh prompts move one another through the shared kernel alone."""
+    """The mean field of theorem C1: fresh prompts move one another through the shared kernel alone."""
     kernel = CompoundSymmetric(private, shared).for_batch(prompts_per_step)
     return simulate(
         population.replace(coupling=kernel),

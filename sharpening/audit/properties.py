@@ -224,11 +224,11 @@ PROPERTIES = (
     Property("label-free", "the same reward whatever answers are correct", _label_free, always=True),
     Property("constant on one-token answers", "all answers earn the same, so no step moves a flat policy", _constant),
     Property("nothing for no answer", 'giving no answer earns no more than the worst answer', _silence),
-    Property("comonotone", "the reward is a nondecreasing function of the answer's mass (theory: S4)", _comonotone),
+    Property("comonotone", "the reward is a nondecreasing function of the answer's mass (theorem S4)", _comonotone),
     *(Property(f"mode-monotone ({update})", "the mode never loses mass in a step", _mode_monotone(update)) for update in STEPS),
     *(Property(f"majorizing ({update})", "no sum of smallest masses grows in a step: diversity falls", _majorizing(update)) for update in STEPS),
     *(Property(f"order-preserving ({update})", "a step keeps the order of masses, and ties", _order_preserving(update)) for update in STEPS),
     Property("fixes on the mode", "iterated KL-prox steps give all mass to the answers that led at first", _fixes_on_mode),
-    Property("fixes on the heaviest cluster", "iterated KL-prox steps give all mass to the cluster of answers that led at first (theory: S8)",
+    Property("fixes on the heaviest cluster", "iterated KL-prox steps give all mass to the cluster of answers that led at first (theorem S8)",
              _fixes_on_cluster, frozenset({"clusters"})),
 )  # fmt: skip

@@ -32,7 +32,7 @@ def audit_reward(reward: Reward | str | Callable, *, cases: int = 200, seed: int
     fixes on a token pattern. A reward that reads labels although its card does not list them is not
     label-free, and the evidence says so.
 
-    Raises: InputError if it is no reward, or cases < 0. Source: theory S4, S5, S7, S8.
+    Raises: InputError if it is no reward, or cases < 0. Source: theorems S4, S5, S7, S8.
 
     >>> from sharpening.audit import audit_reward
     >>> audit = audit_reward(lambda log_probs: -log_probs, cases=20)

@@ -96,7 +96,7 @@ def token_findings(reward: Reward | None, cases: int, seed: int) -> list[Finding
         ),
         "fixes on a token pattern": (
             "on some token tree iterated KL-prox steps end where another answer leads than at first"
-            " (theory: S7)"
+            " (theorems S7a to S7c)"
         ),
     }
     if reward is None or not READ_PER_TOKEN & set(reward.card.needs):

@@ -11,11 +11,11 @@ class EntropyReductionReward(Reward):
     if everybody answered.
 
     It is minus the derivative of the entropy when mass moves from p towards a_i, so policy gradient on it
-    descends the answer entropy itself (theory: S7, z_a' = pi_a (log pi_a + H)). Token-level entropy as a
+    descends the answer entropy itself (theorems S7a to S7c, z_a' = pi_a (log pi_a + H)). Token-level entropy as a
     reward cannot do that on one token. "No answer" gets the least reward of its group's answers, and 0 where
     nobody answered. The name comes from a summary of the field without a formula; this is our definition.
     Source: EMPO's objective (Zhang et al. 2025), with the entropy's own gradient instead of the cluster
-    share; theory S7.
+    share; theorems S7a to S7c.
     """
 
     card = RewardCard(
@@ -32,7 +32,7 @@ class EntropyReductionReward(Reward):
         limit="the mode, doubly exponentially under KL-prox; exact ties stay ties",
         failure_mode="gradual degradation: rare right answers are punished harder than by a vote",
         needs=("answers",),
-        source="our definition, after EMPO (Zhang et al. 2025); theory S3 and S7",
+        source="our definition, after EMPO (Zhang et al. 2025); theorems S3 and S7",
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):

@@ -1,5 +1,5 @@
 """Weighted hybrid: a verifier and an intrinsic reward in fixed proportion; the reward whose threshold is
-theory's X2.
+theorem X2.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class HybridReward(Reward):
     `tpr`, `fpr`: how often the verifier accepts a right and a wrong answer; `intrinsic_weight`: lambda, in
     0..1, or one minus the share of rollouts that are verified, drawn at random. The verifier gives "no
     answer" nothing. `intrinsic`, `external`: any two rewards (default: majority vote and true answers).
-    Raises: InputError for a number outside 0..1. Source: theory X1, X2; RLVeR.
+    Raises: InputError for a number outside 0..1. Source: theorems X1, X2; RLVeR.
     """
 
     tpr: float = 1.0
@@ -48,7 +48,7 @@ class HybridReward(Reward):
         ),
         failure_mode="that of the vote where too few rollouts are verified or the verifier is too noisy",
         needs=("answers", "labels"),
-        source="theory X2; RLVeR (Rad et al. 2026) for the noisy verifier",
+        source="theorem X2; RLVeR (Rad et al. 2026) for the noisy verifier",
     )
 
     def __post_init__(self):

@@ -22,7 +22,7 @@ class HybridGatedReward(Reward):
 
     Saves verification where the vote is sure, and trusts it there, right or wrong. Raises: InputError for a
     threshold outside 0..1.
-    Source: the gate of theory X3 (verify where the margin is small).
+    Source: the gate of theorem X3 (verify where the margin is small).
     """
 
     intrinsic: Reward = MajorityReward()
@@ -43,7 +43,7 @@ class HybridGatedReward(Reward):
         ),
         failure_mode="confident mistakes are never verified",
         needs=("answers", "labels"),
-        source="theory X3; our definition",
+        source="theorem X3; our definition",
     )
 
     def __post_init__(self):

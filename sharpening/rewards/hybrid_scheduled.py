@@ -23,9 +23,9 @@ class HybridScheduledReward(Reward):
 
     `share`: the share of rollouts that are verified, drawn at random: the mean over the draw. Over a cycle of
     k = `every` steps the share is q/k: on a misaligned prompt the correct answer wins iff q/k > 1/(1+J)
-    (theory: X2, small KL-prox steps), so a perfect verifier must see more than half of all rollouts. Raises:
+    (theorem X2, small KL-prox steps), so a perfect verifier must see more than half of all rollouts. Raises:
     InputError for a share outside 0..1, every < 1, or without `step`.
-    Source: theory X2, X3.
+    Source: theorems X2, X3.
     """
 
     every: int = 1
@@ -47,7 +47,7 @@ class HybridScheduledReward(Reward):
         ),
         failure_mode="between verifications the vote undoes what they taught",
         needs=("answers", "labels", "step"),
-        source="theory X2 and X3; our definition",
+        source="theorems X2 and X3; our definition",
     )
 
     def __post_init__(self):

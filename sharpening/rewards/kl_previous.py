@@ -11,9 +11,9 @@ class KLPreviousReward(DivergenceReward):
     where nothing moved.
 
     It opposes the last step and knows no place to return to: alone the policy stops where it is, beside
-    another reward it only slows training, which ends where it would have (theory: S1 against S2). Outside the
+    another reward it only slows training, which ends where it would have (theorems S1 against S2). Outside the
     unified form, as the KL to a fixed reference.
-    Source: mirror ascent's proximal term (He et al. 2026, Theorem 1, reference reset at every step); theory
+    Source: mirror ascent's proximal term (He et al. 2026, Theorem 1, reference reset at every step); theorem
     S1.
     """
 
@@ -30,5 +30,5 @@ class KLPreviousReward(DivergenceReward):
         limit="stays put: a policy at rest stays, one in motion is braked",
         failure_mode="delays collapse and prevents none",
         needs=("tokens", "previous_log_probs"),
-        source="He et al. 2026, Theorem 1; theory S1",
+        source="He et al. 2026, Theorem 1; theorem S1",
     )

@@ -13,8 +13,8 @@ class KLReferenceReward(DivergenceReward):
     mean is -KL(pi || pi_0) <= 0.
 
     Outside the unified form: a difference of two cross-entropies with different targets. Beside a reward r'
-    with weight beta it stops training at pi_0 exp(r'/beta) (theory: S2); alone it goes back to pi_0. Source:
-    Ziegler et al. 2019; theory S2.
+    with weight beta it stops training at pi_0 exp(r'/beta) (theorem S2); alone it goes back to pi_0. Source:
+    Ziegler et al. 2019; theorem S2.
     """
 
     exact_signal, group_signal = "reference", "reference_log_probs"
@@ -30,5 +30,5 @@ class KLReferenceReward(DivergenceReward):
         limit="the reference policy",
         failure_mode="holds right and wrong answers alike: no collapse, and no learning beyond 1/beta nats",
         needs=("tokens", "reference_log_probs"),
-        source="Ziegler et al. 2019; He et al. 2026, KL ablation; theory S2",
+        source="Ziegler et al. 2019; He et al. 2026, KL ablation; theorem S2",
     )

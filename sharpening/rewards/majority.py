@@ -12,7 +12,7 @@ class MajorityReward(Reward):
     The unified form gives exp(-H(one-hot answer, uniform over leaders)): exp(-log m) = 1/m for a leader,
     exp(-inf) = 0 otherwise.
     How we depart from TTRL: ties are shared instead of going to the rollout that came first.
-    Source: TTRL; He et al. 2026, Theorem 1; theory: S1.
+    Source: TTRL; He et al. 2026, Theorem 1; theorem S1.
     """
 
     card = RewardCard(
@@ -29,7 +29,7 @@ class MajorityReward(Reward):
         limit="the initial majority answer of each prompt, right or wrong; exact ties stay ties",
         failure_mode="gradual degradation: reward rises while reward accuracy and accuracy fall",
         needs=("answers",),
-        source="TTRL (Zuo et al. 2025); He et al. 2026, Theorem 1; theory S1",
+        source="TTRL (Zuo et al. 2025); He et al. 2026, Theorem 1; theorem S1",
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):

@@ -33,5 +33,5 @@ class NextTokenReward(VerdictReward):
         ),
         failure_mode="learns the text, mistakes included; little signal where many continuations are good",
         needs=("answers", "labels"),
-        source="RPT (Dong et al. 2025); theory X1 with J = 1",
+        source="RPT (Dong et al. 2025); theorem X1 with J = 1",
     )

@@ -22,7 +22,7 @@ class NoisyVerifierReward(Reward):
     `tpr`, `fpr`: how often a right and a wrong answer is accepted. J = tpr - fpr, Youden's index: J > 0
     learns, J = 0 drifts, J < 0 anti-learns. Under KL-prox and policy gradient the mean is what moves the
     policy; with few rollouts the noise adds variance that this leaves out. Raises: InputError for a rate
-    outside 0..1. Source: RLVeR (Rad et al. 2026); theory X1.
+    outside 0..1. Source: RLVeR (Rad et al. 2026); theorem X1.
     """
 
     tpr: float = 0.9
@@ -43,7 +43,7 @@ class NoisyVerifierReward(Reward):
         ),
         failure_mode="anti-learning where false positives outnumber true ones (J < 0)",
         needs=("answers", "labels"),
-        source="RLVeR (Rad et al. 2026); theory X1",
+        source="RLVeR (Rad et al. 2026); theorem X1",
     )
 
     def __post_init__(self):

@@ -27,7 +27,7 @@ class ProbabilityReward(TokenReward):
         limit="the mode; exact ties stay ties",
         failure_mode="length collapse: short completions are likelier",
         needs=("tokens",),
-        source="RLSC (Li et al. 2025); He et al. 2026; theory S4",
+        source="RLSC (Li et al. 2025); He et al. 2026; theorem S4",
     )
 
     def of_tokens(self, tokens):

@@ -16,7 +16,7 @@ class SelfCertaintyReward(TokenReward):
     from published code: Intuitor's text defines the KL, several programs leave out the constant -log V (about
     12 nats for 150,000 tokens) or the sampling temperature; here both are in. A token of probability 0 counts
     as e^-745. On one-token answers it is the same for every answer of a prompt, so any baseline removes it
-    (theory: S7).
+    (theorems S7a to S7c).
     Source: Zhao et al. 2025, Learning to Reason without External Rewards (Intuitor); He et al. 2026.
     """
 
@@ -35,7 +35,7 @@ class SelfCertaintyReward(TokenReward):
         ),
         failure_mode="gradual degradation: certainty rises on wrong answers as on right ones",
         needs=("tokens",),
-        source="Zhao et al. 2025 (Intuitor); He et al. 2026; theory S7",
+        source="Zhao et al. 2025 (Intuitor); He et al. 2026; theorems S7a to S7c",
     )
 
     def of_tokens(self, tokens):

@@ -18,7 +18,7 @@ class SemanticClustersReward(Reward):
     A soft vote: second clusters earn too. Clusters come as ids, from any equivalence or similarity function;
     without `clusters` every answer is its own. `of_answer`: the cluster of answer 0, 1, ..., for policies
     over known answers, used where no `clusters` signal is given. How we depart from EMPO: no filter on the
-    group's entropy. Source: EMPO (Zhang et al. 2025); theory: S8.
+    group's entropy. Source: EMPO (Zhang et al. 2025); theorem S8.
     """
 
     of_answer: tuple[int, ...] = ()
@@ -37,7 +37,7 @@ class SemanticClustersReward(Reward):
         ),
         failure_mode="gradual degradation; many weak paraphrases of one mistake outweigh the mode",
         needs=("answers", "clusters"),
-        source="EMPO (Zhang et al. 2025); theory S8",
+        source="EMPO (Zhang et al. 2025); theorem S8",
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, clusters=None, **_):

@@ -11,7 +11,7 @@ class TokenEntropyReward(TokenReward):
     positive.
 
     Unlike trajectory-level entropy it does not ask how likely the sampled token was. On one-token answers it
-    is the same for every answer of a prompt, so any baseline removes it (theory: S7).
+    is the same for every answer of a prompt, so any baseline removes it (theorems S7a to S7c).
     Source: EM-RL (Agarwal et al. 2025), token level; RENT (Prabhudesai et al. 2025); He et al. 2026.
     """
 
@@ -30,7 +30,7 @@ class TokenEntropyReward(TokenReward):
         ),
         failure_mode="repetition collapse: long runs of easily predicted tokens dilute the entropy",
         needs=("tokens",),
-        source="EM-RL (Agarwal et al. 2025); RENT (Prabhudesai et al. 2025); theory S7",
+        source="EM-RL (Agarwal et al. 2025); RENT (Prabhudesai et al. 2025); theorems S7a to S7c",
     )
 
     def of_tokens(self, tokens):

@@ -12,7 +12,7 @@ class TrajectoryEntropyReward(TokenReward):
 
     On one-token answers it is log pi(a). It sees tokens, not answers: a completion without an answer is
     scored like any other.
-    Source: EM-RL (Agarwal et al. 2025), sequence level; He et al. 2026; theory: S3.
+    Source: EM-RL (Agarwal et al. 2025), sequence level; He et al. 2026; theorem S3.
     """
 
     card = RewardCard(
@@ -27,7 +27,7 @@ class TrajectoryEntropyReward(TokenReward):
         limit="the mode, doubly exponentially under KL-prox; exact ties stay ties",
         failure_mode="repetition collapse: completions of easily predicted tokens",
         needs=("tokens",),
-        source="EM-RL (Agarwal et al. 2025); He et al. 2026; theory S3",
+        source="EM-RL (Agarwal et al. 2025); He et al. 2026; theorem S3",
     )
 
     def of_tokens(self, tokens):

@@ -10,7 +10,7 @@ from sharpening.rewards.verdicts import silence
 class TrueReward(Reward):
     """1 for a correct answer, 0 for a wrong or missing one.
 
-    Source: ground-truth RLVR, the oracle of He et al. 2026; a perfect verifier, J = 1, in theory: X1.
+    Source: ground-truth RLVR, the oracle of He et al. 2026; a perfect verifier, J = 1, in theorem X1.
     """
 
     card = RewardCard(
@@ -25,7 +25,7 @@ class TrueReward(Reward):
         limit="the correct answers that the initial policy can reach, in their initial proportions (KL-prox)",
         failure_mode="none of the intrinsic kind; learns nothing on prompts whose rollouts are all wrong",
         needs=("answers", "labels"),
-        source="He et al. 2026, ground-truth baseline; theory X1 with J = 1",
+        source="He et al. 2026, ground-truth baseline; theorem X1 with J = 1",
     )
 
     def exact(self, log_probs, correct=None, *, no_answer: int | None = None, **_):

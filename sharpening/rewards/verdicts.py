@@ -32,7 +32,7 @@ class VerdictReward(Reward):
     `group` uses `verdicts` where they are given. Without them, and in `exact`, the verifier is modelled by
     its two rates: r = fpr + (tpr - fpr) 1[correct], the mean over its noise; `tpr`, `fpr`: how often it
     accepts a right and a wrong answer.
-    Raises: InputError for a rate outside 0..1, or without verdicts and correctness. Source: theory X1; RLVeR
+    Raises: InputError for a rate outside 0..1, or without verdicts and correctness. Source: theorem X1; RLVeR
     (Rad et al. 2026).
     """
 

@@ -36,7 +36,7 @@ class SymbolicVerifierReward(VerdictReward):
         limit="the correct answers that the initial policy can reach, in their initial proportions (KL-prox)",
         failure_mode="answers that meet the constraints as written and miss the question",
         needs=("answers", "verdicts"),
-        source="Simonds et al. 2025 (RLSR); He et al. 2026; theory X1 with J = 1",
+        source="Simonds et al. 2025 (RLSR); He et al. 2026; theorem X1 with J = 1",
         verifier="symbolic",
     )
 
@@ -64,7 +64,7 @@ class AntiderivativeReward(VerdictReward):
         limit="the correct answers that the initial policy can reach, in their initial proportions (KL-prox)",
         failure_mode="expressions that agree at the points tried, or have no value at any of them",
         needs=("answers", "verdicts"),
-        source="LADDER (Simonds & Yoshiyama 2025); theory X1 with J = 1",
+        source="LADDER (Simonds & Yoshiyama 2025); theorem X1 with J = 1",
         verifier="antiderivative",
     )
 
@@ -91,7 +91,7 @@ class ExhaustiveTeacherReward(VerdictReward):
         limit="the correct answers that the initial policy can reach, in their initial proportions (KL-prox)",
         failure_mode="cost grows exponentially with the question; a search cut short refuses right answers",
         needs=("answers", "verdicts"),
-        source="He et al. 2026, generation-verification asymmetry; theory X1 with J = 1",
+        source="He et al. 2026, generation-verification asymmetry; theorem X1 with J = 1",
         verifier="teacher",
     )
 
@@ -125,7 +125,7 @@ class JudgeReward(VerdictReward):
         ),
         failure_mode="answers written for the judge: its false positives are found and repeated",
         needs=("answers", "verdicts"),
-        source="Zheng et al. 2023; theory X1",
+        source="Zheng et al. 2023; theorem X1",
         verifier="judge",
     )
 
@@ -158,6 +158,6 @@ class SelfVerificationReward(VerdictReward):
         ),
         failure_mode="the policy exploits its verifier: reward accuracy dips; base models misread the prompt",
         needs=("answers", "verdicts"),
-        source="He et al. 2026, self-verification on Countdown; theory X1",
+        source="He et al. 2026, self-verification on Countdown; theorem X1",
         verifier="self-verification",
     )

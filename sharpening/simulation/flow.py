@@ -45,7 +45,7 @@ def flow(
 
     Logits, not probabilities, are integrated, so that nothing becomes negative and 1e-300 keeps its digits;
     exact ties stay ties. The natural gradient divided by the standard deviation reaches consensus in finite
-    time (theory S6: pi - 2 arcsin sqrt(p_0) for two answers). There the standard deviation is 0 and so is the
+    time (theorem S6: pi - 2 arcsin sqrt(p_0) for two answers). There the standard deviation is 0 and so is the
     signal: the policy stays, and its losers are at -infinity.
 
     Two answers, majority reward: p' = p(1-p), so the logit grows like time:
@@ -58,7 +58,7 @@ def flow(
 
     Raises: InputError for bad times, prompts that are coupled, labels that the reward needs and the
     population lacks, a reward that depends on the step or on the previous policy (it has no flow), an update whose
-    reference follows the policy, or a path too long for the tolerances. Source: theory S6.
+    reference follows the policy, or a path too long for the tolerances. Source: theorem S6.
     """
     population = population if isinstance(population, Population) else Population(population)
     reward = get_reward(reward) if isinstance(reward, str) else reward

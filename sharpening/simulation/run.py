@@ -1,4 +1,4 @@
-"""simulate(population, reward, update) -> Trajectory: the coupled population of theory C, exact, sampled or
+"""simulate(population, reward, update) -> Trajectory: the coupled population of theorems C, exact, sampled or
 in the mean field.
 """
 
@@ -67,7 +67,7 @@ def simulate(
     With `dataset_size` the plain metrics are those of the other prompts, z = z0 + u, and the trained ones'
     are there as train_*. `optimizer` "adam" is a scalar Adam without momentum: directions are divided by
     sqrt(EMA of their mean square), beta2 = 0.999, relative to its value at the first step, so that a fading
-    gradient does not end the drift (theory: C5). "sgd" leaves them.
+    gradient does not end the drift (theorem C5). "sgd" leaves them.
     `key`: a JAX key or an integer seed (default 0), used by "sampled" only. `precision`: "float64" or
     "float32".
 
@@ -100,7 +100,7 @@ def simulate(
 
     Raises: InputError for unknown names, sizes that do not fit, a reward that needs labels the population
     lacks, or one that gives another shape than asked for, no real or finite numbers, or cannot be traced by
-    JAX. Source: theory C.
+    JAX. Source: theorems C.
     """
     settings = Settings(
         num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, optimizer, precision

@@ -1,4 +1,4 @@
-"""One training step of a coupled population (theory: C)."""
+"""One training step of a coupled population (theorems C)."""
 
 from __future__ import annotations
 

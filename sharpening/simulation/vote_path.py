@@ -1,5 +1,5 @@
 """The coupled population without noise: the exact path of the vote, its margins, speed limits, and scalar
-Adam (theory: C1, C2, C5).
+Adam (theorems C1, C2, C5).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def vote_path(
     Every prompt needs a unique mode. Ties met on the way are crossed, not followed: a mode that is overtaken
     was losing at a positive rate and loses faster afterwards. Ends when nothing will be overtaken again; sum
     m_a² has then risen at every event.
-    Raises: InputError for ties at the start or too many events. Source: theory C1, C2.
+    Raises: InputError for ties at the start or too many events. Source: theorems C1, C2.
     """
     private = population.coupling.private if private is None else private
     shared = population.coupling.shared if shared is None else shared
@@ -126,7 +126,7 @@ def critical_ratio(population: Population) -> float:
     m_a: share of prompts whose mode is a, m_min over the answers that have any; infinity where the modes are
     evenly spread. With a data set of D prompts in batches of B the ratio is D * shared / (B * private), so D*
     = critical_ratio * B * private / shared. Exact for KL-prox and natural gradient; the asymptotic rule for
-    GRPO (theory C2). Raises: InputError for tied modes.
+    GRPO (theorem C2). Raises: InputError for tied modes.
     """
     if (population.leaders.sum(axis=1) != 1).any():
         raise InputError(
@@ -139,7 +139,7 @@ def critical_ratio(population: Population) -> float:
 
 def critical_size(population: Population, private: float, shared: float, prompts_per_step: int) -> float:
     """D* = prompts_per_step * private / (shared * (m_max - m_min)): larger data sets drift, smaller ones keep
-    their modes (theory C2).
+    their modes (theorem C2).
 
     `population`: the law of prompts, whose mode shares m those of a data set approach; a small sample's own
     spread is larger.
@@ -160,7 +160,7 @@ def earliest_turn(population: Population, answer: int | None = None) -> np.ndarr
 
     No update of this package moves two shared logits apart faster than shared * learning rate (1/beta) a
     step, so no mode turns before step gap / (shared * learning rate), whatever the prior, the batches or the
-    rollouts (theory C1).
+    rollouts (theorem C1).
     """
     votable, mode, rows = population.votable, population.mode, np.arange(population.num_prompts)
     rivals = votable.copy()
@@ -179,7 +179,7 @@ def adam_factors(mean_squares: np.ndarray, beta2: float = 0.999) -> np.ndarray:
     running mean of S_0..S_t.
 
     `mean_squares` S (..., steps): mean square of the direction at each step. 1 at the first step, and while
-    there is no signal; the product with sqrt(S_t) is the drift, sqrt(S_0 S_t/v_t). Source: theory C5.
+    there is no signal; the product with sqrt(S_t) is the drift, sqrt(S_0 S_t/v_t). Source: theorem C5.
     """
     squares = np.asarray(mean_squares, np.float64)
     running, unbiased = np.zeros(squares.shape[:-1]), np.zeros_like(squares)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 @st.composite
 def comonotone_rewards(draw, log_probs: np.ndarray) -> np.ndarray:
     """Rewards (prompts, answers) that are a nondecreasing function of each row of `log_probs`: equal masses
-    get equal rewards (theory: S4).
+    get equal rewards (theorem S4).
     """
     rewards = np.zeros(log_probs.shape)
     for row, out in zip(log_probs, rewards, strict=True):

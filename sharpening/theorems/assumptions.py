@@ -7,6 +7,7 @@ import numpy as np
 from sharpening.theorems.base import Assumption, Case, Met
 
 RESOLUTION = 1e-9
+LONGEST = 1e5
 
 
 def comonotone_rows(log_probs: np.ndarray, rewards: np.ndarray) -> np.ndarray:
@@ -49,7 +50,16 @@ def _heard(case: Case) -> Met:
     return population.votable.max(axis=1) >= population.log_probs[:, population.no_answer]
 
 
+def _resolved_step(case: Case) -> bool:
+    return case.step_size <= LONGEST
+
+
 HEARD_MODE = Assumption("heard mode", "giving no answer has at most the mass of the mode", _heard)
+RESOLVED_STEP = Assumption(
+    "resolved step",
+    f"the step size is at most {LONGEST:g} nats: float64 keeps log-odds of that size to {RESOLUTION:g}",
+    _resolved_step,
+)
 UNIQUE_MODE = Assumption(
     "unique mode", "one answer has strictly more mass than every other that may win the vote", _one_leader
 )

@@ -7,8 +7,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from sharpening.population import Population
 from sharpening.rewards import Reward, get_reward
 from sharpening.rewards.asking import NotFiniteError, exact_rewards
 from sharpening.theorems.claims import Claim, Witness
+from sharpening.theorems.counts import Asked, asked_of, kind
 
 if TYPE_CHECKING:
     import sympy
@@ -42,6 +44,10 @@ class Case:
                 self.reward, population.log_probs, population.correct, no_answer=population.no_answer
             )
         )
+
+    def rng(self) -> np.random.Generator:
+        """Random numbers of this population's own, for claims about rates and sizes that it does not hold."""
+        return np.random.default_rng(zlib.crc32(self.population.log_probs.tobytes()))
 
     def restricted(self) -> Population:
         """The same population with no weight on prompts where an assumption is violated."""
@@ -87,7 +93,8 @@ class VerdictStatus(enum.Enum):
 class Verdict:
     """The answer of one check. `prompts`: on how many prompts the assumptions held; `violated`: assumption ->
     on how many it did not, each prompt counted at the first one it breaks; `witness`: the worst broken claim,
-    or None. `reason`: what is not finite, where that is how the check ended.
+    or None. `reason`: what is not finite, where that is how the check ended. `asked`: claim -> what was asked of
+    it here (`sharpening.theorems.counts`), # standing for numbers.
     """
 
     theorem: str
@@ -96,6 +103,7 @@ class Verdict:
     violated: dict[str, int]
     witness: Witness | None = None
     reason: str = ""
+    asked: dict[str, Asked] = field(default_factory=dict)
 
     def as_dict(self) -> dict:
         """Plain data for JSON."""
@@ -161,7 +169,12 @@ class Theorem:
                 self._checked(Case(population, float(step_size), one, _everywhere(population)))
                 for one in self._chosen(reward)
             ]
-        return min(verdicts, key=lambda verdict: _ORDER.index(verdict.status))
+        worst = min(verdicts, key=lambda verdict: _ORDER.index(verdict.status))
+        return dataclasses.replace(worst, asked=_together(verdict.asked for verdict in verdicts))
+
+    def constructed(self, rng: np.random.Generator) -> Population | None:
+        """A population that asks what random ones seldom do, or None if they ask it all."""
+        return None
 
     def as_dict(self) -> dict:
         """Plain data for JSON: name, title, statement, formula (SymPy's notation), assumptions, source,
@@ -196,8 +209,9 @@ class Theorem:
             if self.any_reward:
                 case.rewards()
             return self._check(case)
-        except NotFiniteError as error:
-            return Verdict(self.name, VerdictStatus.NOT_FINITE, 0, {}, reason=str(error))
+        except (NotFiniteError, OverflowError) as error:
+            told = f"float64 overflows: {error}" if isinstance(error, OverflowError) else str(error)
+            return Verdict(self.name, VerdictStatus.NOT_FINITE, 0, {}, reason=told)
 
     def _check(self, case: Case) -> Verdict:
         applies, violated = case.applies, {}
@@ -213,8 +227,10 @@ class Theorem:
             return Verdict(self.name, VerdictStatus.VIOLATED, 0, violated)
         case = dataclasses.replace(case, applies=applies)
         worst, witness, unclear = 0.0, None, ""
+        asked: dict[str, Asked] = {}
         for claim in self.claims(case):
-            excess = claim.excess
+            excess, what, one = claim.excess, kind(claim.what), asked_of(claim, applies)
+            asked[what] = asked[what] | one if what in asked else one
             if excess.ndim:
                 excess = np.where(applies.reshape(-1, *[1] * (excess.ndim - 1)), excess, -np.inf)
             unclear = unclear or (f"{claim.what}: not a number" if np.isnan(excess).any() else "")
@@ -224,12 +240,20 @@ class Theorem:
                 witness = _witness(case, claim, np.unravel_index(int(excess.argmax()), excess.shape))
         told = (int(applies.sum()), violated, witness)
         if witness is not None:
-            return Verdict(self.name, VerdictStatus.FAILS, *told)
+            return Verdict(self.name, VerdictStatus.FAILS, *told, asked=asked)
         status = VerdictStatus.NOT_FINITE if unclear else VerdictStatus.HOLDS
-        return Verdict(self.name, status, *told, reason=unclear)
+        return Verdict(self.name, status, *told, reason=unclear, asked=asked)
 
 
 _ORDER = (VerdictStatus.FAILS, VerdictStatus.NOT_FINITE, VerdictStatus.HOLDS, VerdictStatus.VIOLATED)
+
+
+def _together(parts: Iterable[dict[str, Asked]]) -> dict[str, Asked]:
+    found: dict[str, Asked] = {}
+    for part in parts:
+        for what, one in part.items():
+            found[what] = found[what] | one if what in found else one
+    return found
 
 
 def _everywhere(population: Population) -> np.ndarray:

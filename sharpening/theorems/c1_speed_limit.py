@@ -12,6 +12,7 @@ from sharpening.simulation.vote_path import earliest_turn, vote_path
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step, fresh_drift, mode_shares
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
@@ -39,7 +40,7 @@ class SpeedLimit(Theorem):
         " kappa_s m, m_a the share of prompts with mode a. Two answers: with initial drift d = |m_1 - m_2|"
         " the share q follows the winner between Q_q and Q_q/d nats of drift, Q_q its quantile of gaps."
     )
-    source = "theory: C1"
+    source = "proved here"
     assumptions = (UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
 
     def formula(self):
@@ -69,15 +70,22 @@ class SpeedLimit(Theorem):
             "GRPO: the gap between mode and rival of mass 1-p grows at 2 sqrt(p(1-p))": sp.simplify(
                 grpo.subs(b, 1 - p) - 2 * std
             ),
-            "which is at most 1, at p = 1/2": (2 * std).subs(p, sp.Rational(1, 2)) - 1,
-            "a group of G: at most 2 sqrt(q(1-q)(G-1)/G) < 1": sp.simplify(
-                sampled**2 - 4 * q * (1 - q) * (g - 1) / g
+            "which is at most 1, and 1 at p = 1/2 only: 1 - its square is (1-2p)²": sp.expand(
+                1 - (2 * std) ** 2 - (1 - 2 * p) ** 2
             ),
-            "softmax gradient: p(1-p) + b p <= 2p(1-p) <= 1/2": (
-                sp.simplify((p * (1 - p) + b * p).subs(b, 1 - p).subs(p, sp.Rational(1, 2)))
-                - sp.Rational(1, 2)
+            "GRPO, any rival: b <= 1-p costs (1-p-b) p/std of it": sp.simplify(
+                2 * std - grpo - (1 - p - b) * p / std
+            ),
+            "a group of G: 1 - its square is 1/G + (1-1/G)(1-2q)² > 0": sp.simplify(
+                1 - sampled**2 - 1 / g - (1 - 1 / g) * (1 - 2 * q) ** 2
+            ),
+            "softmax gradient: 1/2 - (p(1-p) + b p) is (1-2p)²/2 + (1-p-b) p >= 0": sp.expand(
+                sp.Rational(1, 2) - p * (1 - p) - b * p - (1 - 2 * p) ** 2 / 2 - (1 - p - b) * p
             ),
         }
+
+    def constructed(self, rng):
+        return two_answers(rng)
 
     def claims(self, case: Case):
         population, weights, h = case.population, case.restricted().prompt_weights, case.step_size
@@ -102,7 +110,7 @@ class SpeedLimit(Theorem):
                 f"no mode with a gap above {k} step sizes has turned by step {k}",
                 np.where(held, kept, True),
                 1.0,
-            )
+            ).where(held)
         yield from self._path(case, weights)
 
     def _groups(self, case, start):

@@ -53,7 +53,7 @@ class Kernels(Theorem):
         " k random dimensions moves an entry by more than e |phi| |phi'| with probability at most 4 exp(-k"
         " (e²/4 - e³/6))."
     )
-    source = "theory: C4; Johnson and Lindenstrauss 1984 for (c)"
+    source = "proved here; Johnson and Lindenstrauss 1984 for (c)"
     assumptions = (WEIGHTED, FULL_SUPPORT, DISTINCT)
 
     def formula(self):

@@ -9,6 +9,7 @@ from sharpening.simulation.vote_path import adam_factors
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.coupled import FULL_SUPPORT, RIVAL
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, SoftmaxGradient
@@ -33,7 +34,7 @@ class AdamDrift(Theorem):
         " or GRPO dies as a power of t, slower than any r^t: rho_t tends to 1, as 1 - k/(2(1-beta_2)t) for S"
         " ~ t^(-k)."
     )
-    source = "theory: C5; Kingma and Ba 2015 for the optimizer"
+    source = "proved here; Kingma and Ba 2015 for the optimizer"
     assumptions = (UNIQUE_MODE, RIVAL, FULL_SUPPORT)
 
     def formula(self):
@@ -71,6 +72,9 @@ class AdamDrift(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         for update in (SoftmaxGradient(), GRPO(1.0, "group", 0.0)):
             sgd, adam, squares, factors = self._run(case, update)
@@ -80,16 +84,16 @@ class AdamDrift(Theorem):
                 f"{update.name}: while the gradient falls the drift is at most the first step's",
                 np.where(falling, np.sqrt(squares[:, -1]) * factors[:, -1], 0.0),
                 np.sqrt(squares[:, 0]),
-            )
+            ).where(falling)
             yield Claim.at_most(
                 f"{update.name}: and at least SGD's", np.where(falling, 1.0, factors[:, -1]), factors[:, -1]
-            )
+            ).where(falling)
             yield Claim.at_most(
                 f"{update.name}: Adam is never behind SGD",
                 np.where(falling & two, sgd, adam),
                 adam,
                 absolute=1e-9,
-            )
+            ).where(falling & two)
         decays = np.stack(
             [rate ** np.arange(LONG) for rate in RATES]
             + [np.arange(1.0, LONG + 1) ** (-k / 2) for k in POWERS]
@@ -99,7 +103,7 @@ class AdamDrift(Theorem):
             "never more than the first step, never less than SGD",
             max(drifts.max() - 1, (decays - drifts).max()),
             0.0,
-        )
+        ).about_constants()
         for r, rho in zip(RATES, drifts, strict=False):
             if r**2 > BETA2:
                 wanted = np.sqrt((1 - BETA2 / r**2) / (1 - BETA2))
@@ -108,7 +112,7 @@ class AdamDrift(Theorem):
                     rho[-1],
                     wanted,
                     absolute=1e-6,
-                )
+                ).about_constants()
             else:
                 wanted = r / np.sqrt(BETA2)
                 yield Claim.equal(
@@ -116,7 +120,7 @@ class AdamDrift(Theorem):
                     rho[-1] / rho[-2],
                     wanted,
                     absolute=1e-6,
-                )
+                ).about_constants()
         # mean and mean square of the memory
         lag, lag2 = BETA2 / (1 - BETA2), BETA2 * (1 + BETA2) / (1 - BETA2) ** 2
         for k, rho in zip(POWERS, drifts[len(RATES) :], strict=True):
@@ -127,7 +131,7 @@ class AdamDrift(Theorem):
                 rho[-1],
                 wanted,
                 absolute=3e-3,
-            )
+            ).about_constants()
 
     def _run(self, case: Case, update):
         """Log-odds of the mode under SGD and under scalar Adam, each prompt on its own, after STEPS steps;

@@ -13,6 +13,7 @@ from sharpening.simulation.vote_path import vote_path
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step, fresh_drift
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS
@@ -60,7 +61,7 @@ class Strategies(Theorem):
         " distinct answers are as many as s gives. Coupling corrects iff the winner has b_s > alpha, kills"
         " iff b_s < alpha: a rule that is wrong everywhere leaves accuracy 0 with every answer distinct."
     )
-    source = "theory: C6"
+    source = "proved here"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT, ALWAYS_ANSWERS)
 
     def formula(self):
@@ -93,6 +94,9 @@ class Strategies(Theorem):
                 sp.solve(share - (1 - share), share)[0] - sp.Rational(1, 2)
             ),
         }
+
+    def constructed(self, rng):
+        return two_answers(rng)
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
@@ -186,4 +190,4 @@ class Strategies(Theorem):
                 "coupling corrects iff the winner is right more often than the modes",
                 float(gain > 0),
                 float(base > case.restricted().alignment),
-            )
+            ).iff(base > case.restricted().alignment)

@@ -11,6 +11,7 @@ from sharpening.logspace import logistic, normalised
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_camps
 from sharpening.theorems.coupled import FULL_SUPPORT
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, NaturalGradient, SoftmaxGradient
@@ -81,7 +82,7 @@ class Coexistence(Theorem):
         " slope in u is the integral of -sign(y) phi(y) f'(y-u): a law with one peak is unstable at its"
         " balance, two confident groups are stable."
     )
-    source = "theory: C1, corrected: the law MCS = margin / drift needs a drift that does not change sign"
+    source = "proved here, corrected: the law MCS = margin / drift needs a drift that does not change sign"
     assumptions = (TWO_LABELS, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
 
     def formula(self):
@@ -114,6 +115,9 @@ class Coexistence(Theorem):
                 (phi(a) ** 2 / phi(b) ** 2) - (sp.cosh(b / 2) / sp.cosh(a / 2)) ** 2
             ),
         }
+
+    def constructed(self, rng):
+        return two_camps(rng)
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
@@ -159,7 +163,7 @@ class Coexistence(Theorem):
                 f"{name}: answer 1 takes all iff w/(1-w) > cosh((a+b)/2)^{power:g}",
                 float(taken),
                 float(edge > 0),
-            )
+            ).iff(edge > 0)
         for part in (0.3, 0.6):
             point = -a + part * (a + b)
             # log w/(1-w) that balances at the point

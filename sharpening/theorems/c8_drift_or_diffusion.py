@@ -67,7 +67,7 @@ class DriftOrDiffusion(Theorem):
         " Kolmogorov P(|log-odds - eta s m| >= R for an s <= t) <= eta² t v/R²: a margin above eta t |m| +"
         " eta sqrt(2 t v) has turned by step t with chance at most 1/2."
     )
-    source = "here; theory: D1, C4"
+    source = "proved here"
     assumptions = (WEIGHTED, FULL_SUPPORT)
 
     def formula(self):

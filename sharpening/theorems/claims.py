@@ -4,7 +4,7 @@ one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,8 @@ class Claim:
     """`found` equals `wanted` to within `slack`, or is at most `wanted` + `slack`.
 
     Shapes: (prompts, ...) for a claim about each prompt, () for one about the whole population. Equal
-    infinities agree; a NaN says nothing, for or against.
+    infinities agree; a NaN says nothing, for or against. `premise`, `side` and `constants` say what is asked: see
+    `where`, `iff` and `about_constants`.
     """
 
     what: str
@@ -23,6 +24,28 @@ class Claim:
     wanted: np.ndarray
     relation: str
     slack: np.ndarray
+    premise: np.ndarray | np.bool_ = np.True_
+    side: np.ndarray | None = None
+    constants: bool = False
+
+    def where(self, premise: ArrayLike) -> Claim:
+        """The same, of the prompts (or of the population) on which `premise` is met; of others it says nothing."""
+        return replace(self, premise=np.asarray(premise, bool))
+
+    def iff(self, side: ArrayLike) -> Claim:
+        """The same, told to be one of "iff": `side` is where the condition holds. A theorem that never saw both
+        sides was hardly asked.
+        """
+        return replace(self, side=np.asarray(side, bool))
+
+    def about_constants(self) -> Claim:
+        """The same, told to read nothing of the population: many populations ask it once."""
+        return replace(self, constants=True)
+
+    @classmethod
+    def failed(cls, what: str) -> Claim:
+        """One that is false: what had to be found was not there at all."""
+        return cls.equal(what, 0.0, 1.0)
 
     @classmethod
     def equal(
@@ -31,7 +54,7 @@ class Claim:
         found: ArrayLike,
         wanted: ArrayLike,
         *,
-        absolute: float = 1e-9,
+        absolute: ArrayLike = 1e-9,
         relative: float = 1e-10,
     ) -> Claim:
         """|found - wanted| <= absolute + relative * |wanted|."""
@@ -52,10 +75,10 @@ class Claim:
 
     @classmethod
     def _make(
-        cls, what: str, one: ArrayLike, other: ArrayLike, relation: str, absolute: float, relative: float
+        cls, what: str, one: ArrayLike, other: ArrayLike, relation: str, absolute: ArrayLike, relative: float
     ) -> Claim:
         found, wanted = np.broadcast_arrays(np.asarray(one, np.float64), np.asarray(other, np.float64))
-        slack = absolute + relative * np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
+        slack = np.asarray(absolute) + relative * np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
         return cls(what, found, wanted, relation, slack)
 
     @property
@@ -66,7 +89,8 @@ class Claim:
         with np.errstate(invalid="ignore"):
             gap = np.where(self.found == self.wanted, 0.0, self.found - self.wanted)
         gap = np.abs(gap) if self.relation == "equals" else gap
-        return gap - self.slack
+        premise = np.reshape(self.premise, self.premise.shape + (1,) * (gap.ndim - self.premise.ndim))
+        return np.where(premise, gap - self.slack, -np.inf)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sharpening.logspace import log_sum
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.f3_lone_dissenter import TWO_VOTABLE
 from sharpening.theorems.finite_votes import log_binomials, mode_vote_shares
 from sharpening.theorems.registry import register_theorem
@@ -59,7 +60,7 @@ class WrongMajority(Theorem):
         " - sqrt p_2)²)^N, p_1 and p_2 the two largest masses and K the answers that may win; for two answers"
         " it is P(Bin(N, p_1) < N/2) + P(Bin = N/2)/2."
     )
-    source = "theory: F1; Chernoff's bound"
+    source = "proved here; Chernoff's bound"
     assumptions = (HAS_LEADER, TWO_VOTABLE)
 
     def formula(self):
@@ -90,6 +91,9 @@ class WrongMajority(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         population = case.population
         votable, mode, rows = population.votable, population.mode, np.arange(population.num_prompts)
@@ -111,4 +115,4 @@ class WrongMajority(Theorem):
             exact = np.where(two, binomial_error(votable[rows, mode], others.max(axis=1), n), error)
             yield Claim.equal(
                 f"two answers: it is the binomial tail at N = {n}", error, exact, absolute=1e-13
-            )
+            ).where(two)

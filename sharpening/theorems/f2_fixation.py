@@ -13,6 +13,7 @@ from sharpening.rewards import get_reward
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.finite_votes import group_directions, log_binomials
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s6_four_speeds import TWO_ANSWERS
@@ -126,7 +127,7 @@ class Fixation(Theorem):
         " for N = 3, 2 for N = 4, 5/3 for N = 5); for N = 3 the error is below eta/8, and -(eta/24) x phi(x)"
         " to first order, x = L_0/sqrt(eta). Every sampled update has such a kappa."
     )
-    source = "theory: F2"
+    source = "proved here"
     assumptions = (UNIQUE_MODE, TWO_ANSWERS)
 
     def formula(self):
@@ -169,6 +170,9 @@ class Fixation(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         eta = case.step_size
         odds = np.where(case.applies, log_odds(case.population.log_probs, case.population.leaders), 1.0)
@@ -182,7 +186,7 @@ class Fixation(Theorem):
                     f"{update.name}: the log-odds move by +-1 unit step, 0 if all agree or tie (N = {n})",
                     error,
                     0.0,
-                )
+                ).about_constants()
             ratio = np.exp(np.clip(log_backward_ratio(odds, n), -700, 700))
             here, up, down = (wrong_fixation(odds + shift * eta, eta, n) for shift in (0, 1, -1))
             balance = (up + ratio * down) / (1 + ratio)
@@ -197,7 +201,7 @@ class Fixation(Theorem):
             )
             yield Claim.equal(
                 f"kappa is the mean margin (N = {n})", fixation_exponent(KLProx(), n), margin_of_a_tie(n)
-            )
+            ).about_constants()
         for n, width in ((3, eta), (4, eta / 2)):
             score, cell = odds / np.sqrt(width), (eta * eta) / width
             exact, normal = wrong_fixation(odds, eta, n), normal_fixation(odds, eta, margin_of_a_tie(n))

@@ -32,7 +32,7 @@ class LoneDissenter(Theorem):
         " majority reward is -(G-1)/sqrt(G) with the sample std (-sqrt(G-1) with the population std), however"
         " rare its answer is: normalisation keeps the signal from dying near consensus."
     )
-    source = "theory: F3"
+    source = "proved here"
     assumptions = (TWO_VOTABLE,)
 
     def formula(self):
@@ -77,4 +77,4 @@ class LoneDissenter(Theorem):
         exact = np.asarray(update.direction(shares, np.asarray(case.reward.exact(shares))))[0, 1] * GROUPS[-1]
         yield Claim.equal(
             f"advantage at share 1/{GROUPS[-1]} with the population std", exact, -np.sqrt(GROUPS[-1] - 1)
-        )
+        ).about_constants()

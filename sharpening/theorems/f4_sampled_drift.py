@@ -10,6 +10,7 @@ from sharpening.logspace import log_logistic
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import few_answers
 from sharpening.theorems.finite_votes import SHORT_LIST, group_directions, group_weights, log_binomials
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
@@ -66,7 +67,7 @@ class SampledDrift(Theorem):
         " (softmax gradient) and P(N/2 < n < N) - P(0 < n < N/2) (KL-prox, natural gradient), odd in the"
         " log-odds; two rollouts teach nothing."
     )
-    source = "theory: F; here for more than two answers"
+    source = "proved here, for more than two answers"
     assumptions = (HAS_LEADER, SHORT_LIST)
 
     def formula(self):
@@ -82,7 +83,10 @@ class SampledDrift(Theorem):
         top = sum(x * y for x, y in zip(f, s, strict=True))
         pairs = sum(f[0] * f[b] * (s[0] - s[b]) for b in range(3))
         p, odds = sp.symbols("p L", positive=True)
-        drift = 3 * p**2 * (1 - p) - 3 * p * (1 - p) ** 2
+        groups = [(sp.binomial(3, n) * p**n * (1 - p) ** (3 - n), sp.Rational(n, 3)) for n in range(4)]
+        sign = lambda share: sp.sign(share - sp.Rational(1, 2))  # noqa: E731
+        drift = sum(law * sign(share) for law, share in groups if 0 < share < 1)
+        softmax = sum(law * sign(share) * 2 * share * (1 - share) for law, share in groups)
         x, y, z = sp.symbols("x y z", positive=True)
         c, i, j = 5, 3, 1
         six = (
@@ -103,11 +107,14 @@ class SampledDrift(Theorem):
             "3 rollouts, two answers, KL-prox: the drift is 3p(1-p)(2p-1)": sp.expand(
                 drift - 3 * p * (1 - p) * (2 * p - 1)
             ),
-            "softmax gradient: 4/9 of it": sp.expand(
-                2 * sp.Rational(2, 9) * drift - sp.Rational(4, 9) * drift
+            "softmax gradient: 4/9 of it, all four groups listed": sp.expand(
+                softmax - sp.Rational(4, 9) * drift
             ),
             "and odd about 1/2": sp.expand(drift + drift.subs(p, 1 - p)),
         }
+
+    def constructed(self, rng):
+        return few_answers(rng)
 
     def claims(self, case: Case):
         population, rows = case.population, np.arange(case.population.num_prompts)
@@ -139,4 +146,6 @@ class SampledDrift(Theorem):
                     continue
                 wanted = odds_drift(odds, n, softmax=update.name == "softmax_gradient")
                 found = np.where(two, drift[rows, mode] - drift[rows, second], wanted)
-                yield Claim.equal(f"{told} moves the log-odds of two answers", found, wanted, absolute=1e-12)
+                yield Claim.equal(
+                    f"{told} moves the log-odds of two answers", found, wanted, absolute=1e-12
+                ).where(two)

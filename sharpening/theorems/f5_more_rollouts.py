@@ -9,6 +9,7 @@ import numpy as np
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import few_answers
 from sharpening.theorems.finite_votes import SHORT_LIST, count_vectors, group_weights, mode_vote_shares
 from sharpening.theorems.registry import register_theorem
 
@@ -99,6 +100,9 @@ class MoreRollouts(Theorem):
                 t * a / (t * (t + 1)) - a / (t + 1)
             ),
         }
+
+    def constructed(self, rng):
+        return few_answers(rng)
 
     def claims(self, case: Case):
         population = case.population

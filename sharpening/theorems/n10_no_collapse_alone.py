@@ -13,7 +13,7 @@ from sharpening.theorems.assumptions import LABELLED, ONE_CORRECT, UNIQUE_MODE, 
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT, RIVAL
-from sharpening.theorems.numerics import path
+from sharpening.theorems.numerics import beyond, path
 from sharpening.theorems.registry import register_theorem
 from sharpening.trajectory import Trajectory
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
@@ -36,7 +36,7 @@ class NoCollapseAlone(Theorem):
         " shared drift to one wrong answer is enough."
     )
     source = (
-        "theory: U5; against the reading of He et al. 2026, Theorem 1, as an explanation of their collapse"
+        "proved here; against the reading of He et al. 2026, Theorem 1, as an explanation of their collapse"
         " step"
     )
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, WEIGHTED, RIVAL, FULL_SUPPORT)
@@ -90,7 +90,9 @@ class NoCollapseAlone(Theorem):
         population, weights = case.population, case.restricted().prompt_weights
         base = np.where(population.votable.max(axis=0) > -np.inf, weights @ population.correct, np.inf)
         worst = int(base.argmin())
-        pushed = population.log_probs + CONSENSUS * (np.arange(population.num_answers) == worst)
+        pushed = population.log_probs + beyond(population.log_probs, CONSENSUS) * (
+            np.arange(population.num_answers) == worst
+        )
         ends = [measure(policy)["reward_accuracy"] for policy in (population.log_probs, normalised(pushed))]
         curve = np.array([float(weights @ ends[0])] + 2 * [float(weights @ ends[1])])
         run = Trajectory(np.arange(3), {"reward_accuracy": curve}, 0.0)

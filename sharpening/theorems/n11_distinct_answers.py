@@ -13,6 +13,7 @@ from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.coupled import FULL_SUPPORT
+from sharpening.theorems.numerics import beyond
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS
 
@@ -36,7 +37,7 @@ class DistinctAnswers(Theorem):
         " prompt that it turned has spent -log pi_0(rule) > its budget. The converse fails too: fewer"
         " distinct answers need not be collapse, where one answer is right for all."
     )
-    source = "theory: C6; seen on SmolLM2-135M-Instruct ('the capital of France is France')"
+    source = "proved here; seen on SmolLM2-135M-Instruct ('the capital of France is France')"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT, ALWAYS_ANSWERS)
 
     def formula(self):
@@ -77,7 +78,9 @@ class DistinctAnswers(Theorem):
         weights = used.prompt_weights
         right = weights @ used.correct
         rule = int(right.argmin())
-        end = normalised(start + np.asarray(kernel.reach(FAR * np.eye(strategies)[rule])))
+        end = normalised(
+            start + np.asarray(kernel.reach(beyond(used.log_probs, FAR) * np.eye(strategies)[rule]))
+        )
         before, after = exact_metrics(start, truth, start), exact_metrics(end, truth, start)
         yield Claim.equal(
             "as many distinct answers as prompts before", float(before["distinct_answers"]), prompts

@@ -32,7 +32,7 @@ class NoSafeSize(Theorem):
         " critical at any D, and the critical size is linear in the batch and in kappa_p/kappa_s. A prior"
         " whose modes are evenly spread has no critical size in the mean field."
     )
-    source = "theory: C2; against reading He et al. 2026's sizes as universal"
+    source = "proved here; against reading He et al. 2026's sizes as universal"
     assumptions = (UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
 
     def formula(self):
@@ -45,10 +45,15 @@ class NoSafeSize(Theorem):
         import sympy as sp
 
         kp, ks, b, spread, d, scale = sp.symbols("kappa_p kappa_s B m_spread D s", positive=True)
-        size = kp * b / (ks * spread)
+        growth = kp * b / d - ks * spread  # of the narrowest gap, a step (C2)
+        size = sp.solve(growth, d)[0]
         return {
-            "kappa_s/kappa_p scaled by D*/D makes D critical": sp.simplify(size.subs(ks, ks * size / d) - d),
-            "D* is linear in the batch": sp.simplify(size.subs(b, scale * b) - scale * size),
+            "at any D, kappa_s = s kappa_p B/(D m_spread) makes the gap grow at kappa_p B/D times 1 - s": sp.simplify(
+                growth.subs(ks, scale * kp * b / (d * spread)) - kp * b / d * (1 - scale)
+            ),
+            "where the growth vanishes D is linear in the batch": sp.simplify(
+                size.subs(b, scale * b) - scale * size
+            ),
         }
 
     def claims(self, case: Case):

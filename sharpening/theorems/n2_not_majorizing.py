@@ -10,6 +10,7 @@ from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import few_answers
 from sharpening.theorems.numerics import log_tails
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
@@ -87,6 +88,9 @@ class NotMajorizing(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return few_answers(rng)
+
     def claims(self, case: Case):
         log_probs, rows = case.population.log_probs, np.arange(case.population.num_prompts)
         rarest, gap = _rarest(log_probs)
@@ -116,5 +120,7 @@ class NotMajorizing(Theorem):
         )
         then = np.asarray(KLProx(10.0).step(EXAMPLE, EXAMPLE_REWARDS))
         entropy = exact_metrics(then)["entropy"][0] - exact_metrics(EXAMPLE)["entropy"][0]
-        yield Claim.at_most("the example's entropy rises", np.float64(-entropy), -0.005)
-        yield Claim.at_most("while its mode gains", np.float64(EXAMPLE[0, 0] - then[0, 0]), -0.03)
+        yield Claim.at_most("the example's entropy rises", np.float64(-entropy), -0.005).about_constants()
+        yield Claim.at_most(
+            "while its mode gains", np.float64(EXAMPLE[0, 0] - then[0, 0]), -0.03
+        ).about_constants()

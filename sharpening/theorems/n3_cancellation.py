@@ -52,7 +52,7 @@ class Cancellation(Theorem):
         " the loser although S5 forbids it. Rewards taken relative to their maximum first give every"
         " advantage to full relative precision down to masses of 1e-300."
     )
-    source = "theory: S5, numerics"
+    source = "proved here, numerics"
     rewards = ("majority", "trajectory-entropy")
     any_reward = True
 

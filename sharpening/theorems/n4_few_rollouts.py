@@ -10,6 +10,7 @@ from sharpening.logspace import log_logistic, log_odds
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.f2_fixation import log_backward_ratio, wrong_fixation
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s6_four_speeds import TWO_ANSWERS
@@ -46,7 +47,7 @@ class FewRollouts(Theorem):
         " .041 for N = 3, 8 and 64. The chance falls along odd N (checked for 3, 5, 9) and vanishes as the"
         " step does (F2): the claim holds in those limits only."
     )
-    source = "against He et al. 2026, Theorem 1, assumptions A1 and A2, read for finite groups; theory: F2"
+    source = "against He et al. 2026, Theorem 1, assumptions A1 and A2, read for finite groups; proved here"
     assumptions = (UNIQUE_MODE, TWO_ANSWERS)
 
     def formula(self):
@@ -70,6 +71,9 @@ class FewRollouts(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         eta = case.step_size
         odds = np.where(case.applies, log_odds(case.population.log_probs, case.population.leaders), 1.0)
@@ -89,4 +93,6 @@ class FewRollouts(Theorem):
         mass, beta = EXAMPLE
         for n, told in EXAMPLE_CHANCES.items():
             found = wrong_fixation(np.log([mass / (1 - mass)]), 1 / beta, n)[0]
-            yield Claim.equal(f"from (.6, .4), beta = 1, N = {n}", found, told, absolute=6e-4)
+            yield Claim.equal(
+                f"from (.6, .4), beta = 1, N = {n}", found, told, absolute=6e-4
+            ).about_constants()

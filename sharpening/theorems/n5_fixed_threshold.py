@@ -11,11 +11,14 @@ from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import LABELLED, WEIGHTED
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import rare_answers
 from sharpening.theorems.registry import register_theorem
 
 HAS_TRUTH = Assumption(
     "a correct answer", "the prompt has at least one", lambda case: case.population.labels.any(axis=1)
 )
+
+MOST = 16  # answers, and the commonest, of which a model that gives nothing else is scored
 
 
 @register_theorem
@@ -32,7 +35,7 @@ class FixedThreshold(Theorem):
         " correct answer among K, some b_a >= 1/K: with at most 100 answers there is a total collapse that"
         " the 1 % rule never sees, while the rule relative to the floor max b_a does."
     )
-    source = "against He et al. 2026, definition of the Model Collapse Step; theory: C3"
+    source = "against He et al. 2026, definition of the Model Collapse Step; proved here"
     assumptions = (LABELLED, HAS_TRUTH, WEIGHTED)
 
     def formula(self):
@@ -57,6 +60,9 @@ class FixedThreshold(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return rare_answers(rng)
+
     def claims(self, case: Case):
         population = case.restricted()
         weights = population.prompt_weights
@@ -73,7 +79,7 @@ class FixedThreshold(Theorem):
                 "reward_accuracy"
             ]
         )
-        for answer in range(votable):
+        for answer in np.unique([int(base.argmax()), *range(min(votable, MOST))]):
             gone = np.where(np.arange(population.num_answers) == answer, 0.0, -np.inf) * np.ones(
                 (population.num_prompts, 1)
             )
@@ -91,7 +97,7 @@ class FixedThreshold(Theorem):
             "the 1 % rule fires on the commonest answer iff 1 % exceeds its base rate",
             fires,
             float(base.max() < 0.01),
-        )
+        ).iff(base.max() < 0.01)
         if before > floor + 1e-9:
             curve = np.array([before, base.max()])
             sees = relative.holds(curve, relative.threshold(curve, floor))

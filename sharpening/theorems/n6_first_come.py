@@ -12,6 +12,7 @@ from sharpening.rewards import get_reward
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import few_answers
 from sharpening.theorems.finite_votes import SHORT_LIST, sampled_answers
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
@@ -83,6 +84,9 @@ class FirstCome(Theorem):
             "shared, both earn 1/2: no advantage": mean - (mean + mean) / 2,
         }
 
+    def constructed(self, rng):
+        return few_answers(rng)
+
     def claims(self, case: Case):
         population, h = case.population, case.step_size
         log_probs, shared = population.log_probs, case.reward
@@ -92,7 +96,7 @@ class FirstCome(Theorem):
         yield Claim.equal("the shared vote does not see the order of the rollouts", same, 0.0)
         alone = vote(answers).num_leaders == 1
         agree = np.abs(first_come_rewards(answers) - np.asarray(shared.group(answers))).max(axis=1)
-        yield Claim.equal("without a tie both rules agree", np.where(alone, agree, 0.0), 0.0)
+        yield Claim.equal("without a tie both rules agree", np.where(alone, agree, 0.0), 0.0).where(alone)
         count, update = population.num_answers, KLProx(1 / h)
         pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), axis=-1).reshape(
             -1, 2
@@ -113,16 +117,16 @@ class FirstCome(Theorem):
             lead_lost(0.6, 1.0, STEPS),
             0.464,
             absolute=6e-4,
-        )
+        ).about_constants()
         tie, right = np.array([[0, 1]]), np.array([[True, False]])
         yield Claim.equal(
             "a tie of right and wrong has label accuracy 1/2",
             group_metrics(tie, right)["label_accuracy"][0],
             0.5,
-        )
+        ).about_constants()
         yield Claim.equal(
             "by order it is 1 or 0", first_come_rewards(np.array([[0, 1], [1, 0]]))[:, 0].sum(), 2.0
-        )
+        ).about_constants()
         yield Claim.equal(
             "the shipped majority reward shares", np.float64(np.ptp(get_reward("majority").group(tie))), 0.0
-        )
+        ).about_constants()

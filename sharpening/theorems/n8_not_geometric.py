@@ -41,7 +41,7 @@ class NotGeometric(Theorem):
         " 1/(1/sqrt(1-p_0) + eta k e^eta)²: for any number of answers and any step size the ratio of"
         " successive 1 - p_k tends to 1."
     )
-    source = "against He et al. 2026, Theorem 1, applied to GRPO; theory: S6 for two answers"
+    source = "against He et al. 2026, Theorem 1, applied to GRPO; proved here for two answers"
     assumptions = (UNIQUE_MODE,)
 
     def formula(self):

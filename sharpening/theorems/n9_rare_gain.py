@@ -52,7 +52,7 @@ class RareGain(Theorem):
         " N = 3), up to 2 N e: the tail gains, though infinitely many rollouts would leave it falling. The"
         " softmax gradient and GRPO have no such bias (F4)."
     )
-    source = "here; theory: F"
+    source = "proved here"
     assumptions = (HAS_LEADER,)
 
     def formula(self):

@@ -22,6 +22,12 @@ def log_tails(log_probs: np.ndarray) -> np.ndarray:
     return np.stack(tails, axis=1) if tails else np.zeros((len(log_probs), 0))
 
 
+def beyond(log_probs: np.ndarray, least: float) -> float:
+    """A shift in nats that takes any possible answer to consensus, at least `least`: masses go down to any depth."""
+    possible = log_probs[log_probs > -np.inf]
+    return max(least, 100.0 - 2.0 * float(possible.min(initial=0.0)))
+
+
 def take_step(
     update: ExactStep, reward: Reward, log_probs: np.ndarray, *, correct=None, reference=None, no_answer=None
 ) -> np.ndarray:

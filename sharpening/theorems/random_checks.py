@@ -5,15 +5,16 @@ down to 1e-300.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from sharpening.coupling import CompoundSymmetric, NoCoupling
 from sharpening.errors import InputError
 from sharpening.population import Population
-from sharpening.theorems.base import Verdict, VerdictStatus
+from sharpening.theorems.base import Theorem, Verdict, VerdictStatus
 from sharpening.theorems.claims import Witness
+from sharpening.theorems.counts import ClaimCount, counted
 from sharpening.theorems.registry import get_theorem, list_theorems
 
 PROMPTS, SIZES, LARGE, LARGE_EVERY = 16, (2, 5), 64, 16
@@ -26,7 +27,7 @@ class TheoremReport:
     """One theorem on many random populations: in how many it held, in how many no prompt met its assumptions,
     in how many it failed, in how many a number was not finite (`not_finite`); `prompts`: on how many prompts
     it was tried in all; `witness`: of the first failure, found in population `failed_case`; `derivation`:
-    what SymPy was asked, and whether it came out.
+    what SymPy was asked, and whether it came out; `claims`: how often each claim was asked.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TheoremReport:
     witness: Witness | None = None
     failed_case: int | None = None
     not_finite: int = 0
+    claims: dict[str, ClaimCount] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -101,6 +103,14 @@ def _random_logits(rng: np.random.Generator, num_answers: int) -> np.ndarray:
     return np.where(logits > -np.inf, np.maximum(logits, floor), logits)
 
 
+def theorem_population(theorem: Theorem, seed: int, case: int = 0) -> Population:
+    """Population number `case` on which `check_theorems` tries this theorem: a random one, and in every other case
+    one that the theorem constructs, if it does.
+    """
+    made = theorem.constructed(np.random.default_rng((seed, case, 2))) if case % 4 > 1 else None
+    return random_population(seed, case) if made is None else made
+
+
 def check_theorems(
     names: Sequence[str] | None = None,
     *,
@@ -108,7 +118,7 @@ def check_theorems(
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> list[TheoremReport]:
-    """Every named theorem (default: all) on the same `cases` random populations, with its derivation in
+    """Every named theorem (default: all) on `cases` populations (`theorem_population`), with its derivation in
     SymPy.
 
     `advance` is called after each theorem on each population. The same seed gives the same report. Raises:
@@ -119,9 +129,9 @@ def check_theorems(
     theorems = list_theorems() if not names else [get_theorem(name) for name in dict.fromkeys(names)]
     verdicts: dict[str, list[Verdict]] = {theorem.name: [] for theorem in theorems}
     for case in range(cases):
-        population = random_population(seed, case)
         step_size = float(np.random.default_rng((seed, case, 1)).choice(STEP_SIZES))
         for theorem in theorems:
+            population = theorem_population(theorem, seed, case)
             verdicts[theorem.name].append(theorem.check(population, step_size=step_size))
             if advance is not None:
                 advance()
@@ -144,4 +154,5 @@ def _report(theorem, verdicts) -> TheoremReport:
         None if first is None else verdicts[first].witness,
         first,
         count(VerdictStatus.NOT_FINITE),
+        counted(verdict.asked for verdict in verdicts),
     )

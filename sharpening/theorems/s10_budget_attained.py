@@ -45,7 +45,7 @@ class BudgetAttained(Theorem):
         " budget exactly, with every smaller value passed on the way. With m exactly tied modes it is -log(m"
         " pi_0(mode)), log m nats less, and no comonotone path exceeds that."
     )
-    source = "theory: S9, its tightness"
+    source = "proved here, its tightness"
     assumptions = (HAS_LEADER,)
 
     def formula(self):

@@ -183,7 +183,7 @@ class BudgetTestLevel(Theorem):
         " the false-alarm rate is at most the level for every pi_t with KL(pi_t || pi_0) <= -log max pi_0, so"
         " for every sharpening path (S9), whatever the number of answers."
     )
-    source = "theory: S9, its finite-sample test; Clopper and Pearson 1934"
+    source = "proved here, its finite-sample test; Clopper and Pearson 1934"
     assumptions = (HAS_LEADER,)
 
     def formula(self):

@@ -29,7 +29,7 @@ class OneMap(Theorem):
         " both discretise the replicator equation pi' = pi (r - mean r) exactly at fixed rewards: n steps of"
         " size eta are one of size n eta. The softmax gradient is the same direction times pi."
     )
-    source = "theory: S, update rules"
+    source = "proved here, update rules"
     rewards = ("majority", "trajectory-entropy")
     any_reward = True
 

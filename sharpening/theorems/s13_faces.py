@@ -29,7 +29,7 @@ class Faces(Theorem):
         " reward can teach an answer that the policy cannot give, none forgets one for good in finite time,"
         " and pass@k as k grows keeps the share of prompts that it had."
     )
-    source = "theory: S; the boundary faces of the replicator equation are invariant"
+    source = "proved here; the boundary faces of the replicator equation are invariant"
     rewards = ("majority", "trajectory-entropy")
     any_reward = True
 
@@ -45,13 +45,17 @@ class Faces(Theorem):
         pi, r = sp.symbols("pi r", positive=True)
         other, eta = sp.symbols("rho eta", positive=True)
         step = pi * sp.exp(eta * r) / (pi * sp.exp(eta * r) + other)
-        flow = pi * (r - (pi * r + (1 - pi) * 0))
+        masses, rewards = sp.symbols("pi_0:3", positive=True), sp.symbols("r_0:3", real=True)
+        raised = [x * sp.exp(eta * y) for x, y in zip(masses, rewards, strict=True)]
+        new = [one / sum(raised) for one in raised]
+        moved = sp.log(new[0] / new[1]) - sp.log(masses[0] / masses[1]) - eta * (rewards[0] - rewards[1])
         return {
-            "a step takes mass 0 to 0": step.subs(pi, 0),
+            "a step adds eta (r_a - r_b) to log pi_a/pi_b, a finite number, so neither mass becomes 0 (3 answers)": (
+                sp.simplify(sp.expand_log(moved, force=True))
+            ),
             "and is a bijection: the step of size -eta undoes it, so mass > 0 stays > 0": sp.simplify(
                 step * sp.exp(-eta * r) / (step * sp.exp(-eta * r) + (1 - step)) - pi / (pi + other)
             ),
-            "a face is a rest set of the flow: its outward speed is 0 there": flow.subs(pi, 0),
         }
 
     def claims(self, case: Case):

@@ -65,7 +65,7 @@ class PassAtK(Theorem):
         " it from k* on; k* is finite iff a misaligned prompt can give a correct answer. Where giving no"
         " answer outweighs the mode this fails for policy gradients: rare answers, right or wrong, can gain."
     )
-    source = "theory: U1 for pass@1; pass@k crossings as reported for RLVR"
+    source = "proved here for pass@1; pass@k crossings as reported for RLVR"
     assumptions = (LABELLED, UNIQUE_MODE, HEARD_MODE, WEIGHTED)
 
     def formula(self):
@@ -113,7 +113,7 @@ class PassAtK(Theorem):
                 prompts = "an aligned" if what == "wrong" else "a misaligned"
                 yield Claim.at_most(
                     f"{what} answers do not gain on {prompts} prompt under {update.name}", lost, 0.0
-                )
+                ).where(where & (had > -np.inf))
         weights = np.where(case.applies, population.prompt_weights, 0.0)
         weights = weights / weights.sum()
         alpha = float(weights @ aligned)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from sharpening.logspace import log_odds
-from sharpening.theorems.assumptions import UNIQUE_MODE
+from sharpening.theorems.assumptions import RESOLVED_STEP, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.numerics import path
@@ -31,7 +31,7 @@ class LogitLaw(Theorem):
         " answers never change."
     )
     source = "He et al. 2026, Theorem 1 (exact form)"
-    assumptions = (UNIQUE_MODE,)
+    assumptions = (UNIQUE_MODE, RESOLVED_STEP)
 
     def formula(self):
         import sympy as sp
@@ -70,7 +70,7 @@ class LogitLaw(Theorem):
                 spread = np.where(others.sum(axis=1) > 1, _spread(shift), 0.0)
                 yield Claim.equal(
                     f"log-ratios of the other answers have not changed at step {k}", spread, 0.0
-                )
+                ).where(others.sum(axis=1) > 1)
 
 
 def _spread(shift: np.ndarray) -> np.ndarray:

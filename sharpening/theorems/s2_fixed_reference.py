@@ -22,7 +22,7 @@ class FixedReference(Theorem):
         " answer's log-odds exactly 1/beta above the prior's, and stays there at every later step: no"
         " collapse. Compare S1."
     )
-    source = "theory: S2"
+    source = "proved here"
     assumptions = (UNIQUE_MODE,)
 
     def formula(self):

@@ -51,7 +51,7 @@ class Majorization(Theorem):
         " of any size gives a policy that majorizes pi: every Schur-concave diversity falls, and the mode's"
         " mass never does. S1 and S3 are special cases."
     )
-    source = "theory: S4"
+    source = "proved here"
     assumptions = (COMONOTONE,)
     rewards = ("majority", "trajectory-entropy")
     any_reward = True

@@ -24,7 +24,7 @@ class SoftmaxMajorizes(Theorem):
         " (r_a - mean r), or one GRPO step, of any size gives a policy that majorizes pi; the mode's mass"
         " never falls."
     )
-    source = "theory: S5; proof in sharpening.updates.SoftmaxGradient"
+    source = "proved here, in sharpening.updates.SoftmaxGradient"
     assumptions = (COMONOTONE,)
     rewards = ("majority", "trajectory-entropy")
     any_reward = True

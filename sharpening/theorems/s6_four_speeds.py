@@ -8,6 +8,7 @@ from sharpening.logspace import log_logistic, log_odds
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
@@ -111,7 +112,7 @@ class FourSpeeds(Theorem):
         " sqrt(p_0), and there it stays. Softmax gradient: p' = 2p²(1-p)², 1-p ~ 1/(2t). GRPO: p' ="
         " 2(p(1-p))^(3/2), 1-p ~ 1/t²."
     )
-    source = "theory: S6"
+    source = "proved here"
     assumptions = (UNIQUE_MODE, TWO_ANSWERS)
 
     def formula(self):
@@ -163,6 +164,9 @@ class FourSpeeds(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         population = case.population
         start, leader = population.log_probs, population.leaders
@@ -190,14 +194,16 @@ class FourSpeeds(Theorem):
                     f"{what}, in logs, at time {time:g}",
                     np.where(moving, found, 0.0),
                     np.where(moving, wanted, 0.0),
-                )
+                ).where(moving)
+                if not (then[case.applies] == np.inf).any():
+                    continue
                 still = np.asarray(
                     update.step(vertex, np.asarray(case.reward.exact(vertex, no_answer=population.no_answer)))
                 )
                 done = np.where((then == np.inf)[:, None] & (now != still), 1.0, 0.0).sum(axis=1)
                 yield Claim.equal(
                     f"{what}, and a policy at consensus stays there, at time {time:g}", done, 0.0
-                )
+                ).where(then == np.inf)
         end = consensus_time(odds)
         for factor in (1.0, 1.5, 1e6):
             yield Claim.equal(

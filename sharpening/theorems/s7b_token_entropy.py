@@ -10,6 +10,7 @@ from sharpening.logspace import log_logistic, normalised
 from sharpening.theorems.assumptions import HAS_LEADER
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.numerics import log_tails
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.s7a_self_certainty import complex_step
@@ -58,7 +59,7 @@ class TokenEntropyFlow(Theorem):
         " need not keep the order of the losers: of two answers below e^(-1-H) the rarer one gains on the"
         " other."
     )
-    source = "theory: S7; EM-RL and RENT for the reward"
+    source = "proved here; EM-RL and RENT for the reward"
     assumptions = (HAS_LEADER,)
 
     def formula(self):
@@ -91,6 +92,9 @@ class TokenEntropyFlow(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         log_probs, h = case.population.log_probs, case.step_size
         direction = token_entropy_direction(log_probs)
@@ -107,7 +111,7 @@ class TokenEntropyFlow(Theorem):
         first = log_probs == log_probs.max(axis=1, keepdims=True)
         yield Claim.equal(
             "no answer's logit rises faster than the mode's", np.where(first, direction, leading), leading
-        )
+        ).where((~first & (log_probs > -np.inf)).any(axis=1))
         entropy = _entropy(log_probs)
         low = log_probs < -1 - entropy[:, None]
         order = np.argsort(log_probs, axis=1)
@@ -116,11 +120,11 @@ class TokenEntropyFlow(Theorem):
             "below e^(-1-H) the rarer answer gains on the likelier",
             ordered[:, 1:],
             np.maximum(ordered[:, :-1], -1e9),
-        )
+        ).where(low.sum(axis=1) > 1)
         if log_probs.shape[1] == 2:
             odds = np.where(np.isfinite(log_probs).all(axis=1), log_probs[:, 0] - log_probs[:, 1], 0.0)
             both = log_logistic(odds) + log_logistic(-odds)
             rate = np.where(odds != 0, direction[:, 0] - direction[:, 1], 0.0)
             yield Claim.equal(
                 "two answers: L' = 2p(1-p)L", rate, 2 * odds * np.exp(both), absolute=1e-15, relative=1e-9
-            )
+            ).where(odds != 0)

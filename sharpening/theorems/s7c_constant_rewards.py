@@ -47,7 +47,7 @@ class ConstantRewards(Theorem):
         " gradient, softmax gradient and GRPO do not move at all. On sequences they do: a first token gains"
         " when what follows it is more certain, also against the mode."
     )
-    source = "theory: S7"
+    source = "proved here"
     assumptions = (HAS_LEADER,)
     rewards = ("self-certainty", "token-entropy")
 
@@ -101,4 +101,6 @@ class ConstantRewards(Theorem):
         )
         uneven = np.ptp(np.maximum(log_probs, -700.0), axis=1) > 1e-3
         gain = np.where(uneven, direction[:, -1] - direction[:, 0], 1.0)
-        yield Claim.at_most("and strictly so unless the policy is uniform", 1e-12, gain, absolute=0.0)
+        yield Claim.at_most("and strictly so unless the policy is uniform", 1e-12, gain, absolute=0.0).where(
+            uneven
+        )

@@ -13,6 +13,7 @@ from sharpening.rewards.semantic_clusters import SemanticClustersReward
 from sharpening.theorems.assumptions import UNIQUE_MODE
 from sharpening.theorems.base import Assumption, Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import weak_modes
 from sharpening.theorems.numerics import take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
@@ -59,7 +60,7 @@ class HeaviestCluster(Theorem):
         " two. So with the mode alone in its cluster and mass below 1/2, the mode loses all its mass; ratios"
         " inside the other cluster stay."
     )
-    source = "theory: S8; EMPO for the reward"
+    source = "proved here; EMPO for the reward"
     assumptions = (UNIQUE_MODE, MINORITY_MODE)
 
     def formula(self):
@@ -84,6 +85,9 @@ class HeaviestCluster(Theorem):
             ),
             "the only rest point between 0 and 1 is P = 1/2": sp.solve(2 * p - 1, p)[0] - sp.Rational(1, 2),
         }
+
+    def constructed(self, rng):
+        return weak_modes(rng)
 
     def claims(self, case: Case):
         population, beta = case.population, 1 / case.step_size

@@ -26,7 +26,7 @@ class KLBudget(Theorem):
         " gradient, softmax gradient and GRPO: a prompt whose KL exceeds its prior's min-entropy has left"
         " sharpening, and no label is needed to say so."
     )
-    source = "theory: S9"
+    source = "proved here"
     assumptions = (COMONOTONE,)
     rewards = ("majority", "trajectory-entropy")
     any_reward = True
@@ -68,4 +68,4 @@ class KLBudget(Theorem):
                 spent = np.where(sharpening, relative_entropy(now, start), 0.0)
                 yield Claim.at_most(
                     f"KL at step {k} of {update.name} is within the budget", spent, budget, absolute=1e-9
-                )
+                ).where(sharpening)

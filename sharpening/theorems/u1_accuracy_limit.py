@@ -39,7 +39,7 @@ class AccuracyLimit(Theorem):
         " the modes, whose log-odds fall by 1/(m beta) a step. So training helps in the long run iff alpha >"
         " Accuracy(0)."
     )
-    source = "theory: U1"
+    source = "proved here"
     assumptions = (LABELLED, HAS_LEADER, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
 
     def formula(self):

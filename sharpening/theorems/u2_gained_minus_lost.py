@@ -49,7 +49,7 @@ class GainedMinusLost(Theorem):
         " Accuracy(0) = E[tau (s - pi_c)], where tau in 0..1 is the share of the mass off the modes that has"
         " moved onto them, and s = 1 if aligned, 0 if not (of m tied leaders, the correct share)."
     )
-    source = "theory: U2, extended here to every time and to ties"
+    source = "proved here, extended to every time and to ties"
     assumptions = (LABELLED, HAS_LEADER, WEIGHTED, UNCOUPLED)
 
     def formula(self):

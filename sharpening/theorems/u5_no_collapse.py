@@ -37,7 +37,7 @@ class NoCollapse(Theorem):
         " alpha. It takes coupling (part C) or sampling noise to collapse. A tie of three or more with one"
         " correct answer ends above its share of alpha, so the mode must be unique."
     )
-    source = "theory: U5; the limit of He et al. 2026, Theorem 1"
+    source = "proved here; the limit of He et al. 2026, Theorem 1"
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
 
     def formula(self):

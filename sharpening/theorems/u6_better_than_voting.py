@@ -11,6 +11,7 @@ from sharpening.metrics import exact_metrics
 from sharpening.theorems.assumptions import HAS_LEADER, LABELLED, RESOLVED_MODE, UNCOUPLED, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.u2_gained_minus_lost import correct_share
@@ -54,7 +55,7 @@ class BetterThanVoting(Theorem):
         " prompts that can answer right at all. (d) With two answers maj@N of odd N moves monotonically to"
         " its end."
     )
-    source = "theory: U1, U6; (d) Condorcet's jury theorem"
+    source = "proved here; (d) Condorcet's jury theorem"
     assumptions = (LABELLED, HAS_LEADER, RESOLVED_MODE, WEIGHTED, UNCOUPLED)
 
     def formula(self):
@@ -92,6 +93,9 @@ class BetterThanVoting(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
         start, correct, leaders = population.log_probs, population.labels, population.leaders
@@ -108,29 +112,33 @@ class BetterThanVoting(Theorem):
         vote = exact_metrics(start, correct, no_answer=population.no_answer)["label_accuracy"]
         yield Claim.at_most(
             "(a) an aligned prompt is never lowered", np.where(s == 1, before - now, 0.0), 0.0
-        )
+        ).where(s == 1)
         yield Claim.at_most(
             "(a) a misaligned prompt is never raised", np.where(s == 0, now - before, 0.0), 0.0
-        )
+        ).where(s == 0)
         alpha, accuracy = float(weights @ s), float(weights @ before)
         gain = float(weights @ (last - before))
         if abs(alpha - accuracy) > 1e-9:
             yield Claim.equal(
                 "(a) training helps iff alpha > Accuracy(0)", float(gain > 0), float(alpha > accuracy)
-            )
+            ).iff(alpha > accuracy)
         yield Claim.equal("(b) the end is the unlimited vote of the untrained model", last, vote)
         unique = leaders.sum(axis=1) == 1
         earlier = np.zeros(len(s))
         for k in DRAWS:
             ended = pass_at(end, correct, k)
-            yield Claim.equal(f"(c) pass@{k} ends at 1 if aligned, 0 if not", np.where(unique, ended, s), s)
+            yield (
+                Claim.equal(f"(c) pass@{k} ends at 1 if aligned, 0 if not", np.where(unique, ended, s), s)
+                .where(unique)
+                .iff(s == 1)
+            )
             initial = pass_at(start, correct, k)
             yield Claim.at_most(f"(c) pass@k of the untrained model rises up to k = {k}", earlier, initial)
             yield Claim.at_most(
                 f"(c) no misaligned prompt ends above its pass@{k}",
                 np.where(unique & (s == 0), ended - initial, 0.0),
                 0.0,
-            )
+            ).where(unique & (s == 0))
             earlier = initial
         two = ((start > -np.inf).sum(axis=1) == 2) & (population.no_answer is None)
         odds = log_mass(start, correct) - log_mass(start, ~correct) if two.any() else np.zeros(len(s))
@@ -143,4 +151,4 @@ class BetterThanVoting(Theorem):
                 -direction * (more - fewer),
                 0.0,
                 absolute=1e-12,
-            )
+            ).where(decided & (odds != 0))

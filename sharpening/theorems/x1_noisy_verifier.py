@@ -77,7 +77,7 @@ class NoisyVerifier(Theorem):
         " J pi_c (1-pi_c)/(r(1-r)) times a positive number, r = FPR + J pi_c the acceptance rate: J = 0 moves"
         " nothing, J < 0 ends at the wrong answers."
     )
-    source = "theory: X1; RLVεR for the setting"
+    source = "proved here; RLVεR for the setting"
     assumptions = (LABELLED, OPEN, ALWAYS_ANSWERS)
 
     def formula(self):
@@ -153,8 +153,10 @@ class NoisyVerifier(Theorem):
                 f"random verdicts in groups of {GROUP}: the pull has the sign of J {told}",
                 np.where(j == 0, 1.0, fair),
                 1.0,
-            )
-            yield Claim.at_most(f"and none where J = 0 {told}", np.abs(pull) * (j == 0), 0.0, absolute=1e-12)
+            ).where((j != 0) & (np.abs(signal) > 1e-12))
+            yield Claim.at_most(
+                f"and none where J = 0 {told}", np.abs(pull) * (j == 0), 0.0, absolute=1e-12
+            ).where(np.asarray(j == 0))
 
 
 def _shares(log_probs, side) -> np.ndarray:

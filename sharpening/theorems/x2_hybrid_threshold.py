@@ -9,12 +9,13 @@ from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import CORRECT_POSSIBLE, LABELLED, MISALIGNED, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import misaligned
 from sharpening.theorems.numerics import path, take_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 from sharpening.verification.thresholds import hybrid_threshold, youden
 
-VERIFIERS = ((1.0, 0.0), (0.9, 0.3), (0.55, 0.5))
+PERFECT, LEAST_J = (1.0, 0.0), 0.05
 OFFSET, STEPS = 0.01, 2
 
 
@@ -30,7 +31,7 @@ class HybridThreshold(Theorem):
         " equality. A perfect verifier needs weight above 1/2; equivalently, verifying a uniform share q of"
         " the rollouts rescues iff q > 1/(1+J)."
     )
-    source = "theory: X2"
+    source = "proved here"
     assumptions = (LABELLED, UNIQUE_MODE, MISALIGNED, CORRECT_POSSIBLE)
 
     def formula(self):
@@ -53,6 +54,9 @@ class HybridThreshold(Theorem):
             "as a share of verified rollouts: q = 1/(1+J)": by_share - 1 / (1 + j),
         }
 
+    def constructed(self, rng):
+        return misaligned(rng)
+
     def claims(self, case: Case):
         population, h = case.population, case.step_size
         start, correct, mode = population.log_probs, population.labels, population.leaders
@@ -60,9 +64,11 @@ class HybridThreshold(Theorem):
         ratio = lambda log_probs: log_mass(log_probs, correct) - log_mass(log_probs, mode)  # noqa: E731
         finite = start[case.applies]
         depth = 60.0 - 2 * float(finite[finite > -np.inf].min())
-        for tpr, fpr in VERIFIERS:
+        rng = case.rng()
+        good = float(rng.uniform(LEAST_J, 1.0))
+        for tpr, fpr in (PERFECT, (good, float(rng.uniform(0.0, good - LEAST_J)))):
             j, threshold = youden(tpr, fpr), hybrid_threshold(tpr, fpr)
-            told = f"TPR {tpr}, FPR {fpr}"
+            told = f"TPR {tpr:.3f}, FPR {fpr:.3f}"
             for weight in (threshold * (1 - OFFSET), threshold, threshold * (1 + OFFSET)):
                 after = take_step(KLProx(1 / h), HybridReward(tpr, fpr, weight), start, **labels)
                 drift = h * ((1 - weight) * j - weight)

@@ -17,9 +17,20 @@ from sharpening.theorems.x1_noisy_verifier import OPEN
 from sharpening.updates import KLProx
 from sharpening.verification.closed_form import certified_plan, wrong_answers_before
 from sharpening.verification.sequential_test import SequentialTest
-from sharpening.verification.thresholds import uniform_share
 
-TESTS = ((0.9, 0.1, 0.05, 0.05), (0.8, 0.4, 0.2, 0.1), (0.6, 0.0, 0.05, 0.05), (1.0, 0.4, 0.01, 0.05))
+FIRST, LEAST_J = (0.9, 0.1, 0.05, 0.05), 0.2
+
+
+def drawn_tests(rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
+    """(TPR, FPR, a, b): one in which nothing is certain, one without false positives, one without misses."""
+    tpr = rng.uniform(LEAST_J + 0.05, 0.95)
+    rates = [
+        (tpr, rng.uniform(0.02, tpr - LEAST_J)),
+        (rng.uniform(LEAST_J, 0.95), 0.0),
+        (1.0, rng.uniform(0.02, 0.8)),
+    ]
+    levels = [rng.uniform(0.01, 0.2, size=2) for _ in rates]
+    return [(float(t), float(f), float(a), float(b)) for (t, f), (a, b) in zip(rates, levels, strict=True)]
 
 
 @register_theorem
@@ -40,7 +51,7 @@ class CertifiedLabels(Theorem):
         " call: O(log 1/a) calls a prompt, where the uniform share of X2 needs more than G/(1+J) at every"
         " visit."
     )
-    source = "theory: X3; Wald 1945, Wald and Wolfowitz 1948"
+    source = "proved here; Wald 1945, Wald and Wolfowitz 1948"
     assumptions = (LABELLED, OPEN, WEIGHTED)
 
     def formula(self):
@@ -52,7 +63,7 @@ class CertifiedLabels(Theorem):
     def derivation(self):
         import sympy as sp
 
-        p, q, a, n, j = sp.symbols("TPR FPR a n J", positive=True)
+        p, q, a, n = sp.symbols("TPR FPR a n", positive=True)
         k = sp.Symbol("k", positive=True)
         right, wrong = p**k * (1 - p) ** (n - k), q**k * (1 - q) ** (n - k)
         walk = k * sp.log(p / q) + (n - k) * sp.log((1 - p) / (1 - q))
@@ -71,18 +82,15 @@ class CertifiedLabels(Theorem):
             "and m more costs at most a: the left falls by a (1-a)^m (1-b) <= a": sp.expand(
                 ((1 - a) ** m - (1 - a) ** (m + 1)) * (1 - n) - a * (1 - a) ** m * (1 - n)
             ),
-            "uniform: G/(1+J) calls a visit at least": (
-                sp.solve(sp.Symbol("q") * (1 + j) - 1, sp.Symbol("q"))[0] - 1 / (1 + j)
-            ),
         }
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
         ahead = np.where(case.applies, wrong_answers_before(population), 0.0)
-        for tpr, fpr, a, b in TESTS:
+        for tpr, fpr, a, b in drawn_tests(case.rng()):
             test = SequentialTest(tpr, fpr, a, b)
             right, wrong = test.characteristics(True), test.characteristics(False)
-            told = f"(TPR {tpr}, FPR {fpr}, a {a}, b {b})"
+            told = f"(TPR {tpr:.3f}, FPR {fpr:.3f}, a {a:.3f}, b {b:.3f})"
             yield Claim.at_most(f"a wrong answer is accepted at most at rate a {told}", wrong.accepted, a)
             yield Claim.at_most(f"a right answer is rejected at most at rate b {told}", 1 - right.accepted, b)
             for told_, one, is_right in (("right", right, True), ("wrong", wrong, False)):
@@ -103,18 +111,10 @@ class CertifiedLabels(Theorem):
                 f"a prompt is certified right with probability 1 - m a - b {told}",
                 1 - ahead * a - b,
                 one_right,
-            )
-            yield Claim.at_most(
-                f"uniform share of X2 is above one half of every group {told}", 0.5, uniform_share(tpr, fpr)
-            )
-        tested = SequentialTest(*TESTS[0])
+            ).where(1 - ahead * a - b > 0)
+        tested = SequentialTest(*FIRST)
         plan = certified_plan(
-            *TESTS[0][:2],
-            1.0,
-            ahead[case.applies],
-            num_prompts=1,
-            weights=weights[case.applies],
-            error=TESTS[0][2],
+            *FIRST[:2], 1.0, ahead[case.applies], num_prompts=1, weights=weights[case.applies], error=FIRST[2]
         )
         truth, wrong = tested.characteristics(True), tested.characteristics(False)
         order = np.arange(int(ahead.max(initial=0)) + 1)[:, None]

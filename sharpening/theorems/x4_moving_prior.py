@@ -82,7 +82,7 @@ class MovingPrior(Theorem):
         " the data iff mu (1-2q) < 1/2 (GRPO: < 1): labels alone (q = 0) must weigh more than half of the"
         " vote."
     )
-    source = "theory: X4"
+    source = "proved here"
     assumptions = (UNIQUE_MODE, TWO_VOTABLE)
 
     def formula(self):
@@ -154,7 +154,7 @@ class MovingPrior(Theorem):
                     f"labels drive a wrong majority below one half iff mu > {limit} {told}",
                     np.sign(push[rows, mode] - push[rows, taught]),
                     np.sign(limit - mu),
-                )
+                ).about_constants()
 
 
 def _force(case: Case, update, law: np.ndarray, log_probs: np.ndarray, strength: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from sharpening.rewards.hybrid import HybridReward
 from sharpening.theorems.assumptions import CORRECT_POSSIBLE, LABELLED, MISALIGNED, UNIQUE_MODE
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.numerics import path
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
@@ -35,7 +36,7 @@ class HalfAVerifier(Theorem):
         " have the same threshold 1/2. With more, softmax gradient may first let the wrong mode gain although"
         " the truth has the larger reward."
     )
-    source = "theory: X2, corollary"
+    source = "proved here, corollary"
     assumptions = (LABELLED, UNIQUE_MODE, MISALIGNED, CORRECT_POSSIBLE)
 
     def formula(self):
@@ -65,6 +66,9 @@ class HalfAVerifier(Theorem):
             ),
         }
 
+    def constructed(self, rng):
+        return two_answers(rng)
+
     def claims(self, case: Case):
         population = case.population
         start, correct, mode = population.log_probs, population.labels, population.leaders
@@ -77,8 +81,10 @@ class HalfAVerifier(Theorem):
                 0.5 - (tpr - fpr < 1) * 1e-12,
                 absolute=0,
                 relative=0,
-            )
-            yield Claim.equal("share and weight are complements", uniform_share(tpr, fpr), 1 - threshold)
+            ).about_constants()
+            yield Claim.equal(
+                "share and weight are complements", uniform_share(tpr, fpr), 1 - threshold
+            ).about_constants()
         ratio = lambda log_probs: log_mass(log_probs, correct) - log_mass(log_probs, mode)  # noqa: E731
         far = 60.0 - 2 * float(start[case.applies][start[case.applies] > -np.inf].min())
         half = HybridReward(1.0, 0.0, 0.5)
@@ -107,8 +113,9 @@ class HalfAVerifier(Theorem):
                 ).sum(axis=1)
                 sign = np.where(np.abs(drift) > 1e-300, np.sign(drift), 0.0)
                 expected = np.sign(np.round(0.5 - weight, 9)) if weight != 0.5 else 0.0
+                told = (sign != 0) | (weight == 0.5)
                 yield Claim.equal(
                     f"two answers, lambda = {weight}: the truth gains iff lambda < 1/2 ({update.name})",
-                    np.where(two & (sign != 0), sign, expected),
+                    np.where(two & told, sign, expected),
                     expected,
-                )
+                ).where(two & told)

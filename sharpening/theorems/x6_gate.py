@@ -36,7 +36,7 @@ class Gate(Theorem):
         " stays bounded, where X2's uniform share pays at every step. Every prompt with a reachable truth is"
         " kept on the right side iff gamma exceeds the mass of the most confident wrong mode."
     )
-    source = "theory: X3, gating rule"
+    source = "proved here, gating rule"
     assumptions = (LABELLED, ONE_CORRECT, UNIQUE_MODE, OPEN, ALWAYS_ANSWERS)
 
     def formula(self):
@@ -87,7 +87,7 @@ class Gate(Theorem):
                 f"verified steps are ceil(beta (logit gamma - logit pi_c)/J) {told}",
                 np.where(near, 0, verified),
                 np.where(near | spared, 0, needed),
-            )
+            ).where(~near & ~spared)
             rescued = aligned | ~spared
             end = normalised(now + 4 * depth * (now == now.max(axis=1, keepdims=True)))
             yield Claim.equal(
@@ -95,7 +95,7 @@ class Gate(Theorem):
                 np.exp(log_mass(end, correct)),
                 rescued.astype(float),
                 absolute=1e-6,
-            )
+            ).iff(rescued)
 
 
 def _gated_step(now, correct, checked, tpr, fpr, h) -> np.ndarray:

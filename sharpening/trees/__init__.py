@@ -1,5 +1,5 @@
 """Policies over sequences of tokens: where certainty rewards act at all, and where length and repetition
-collapse (theory: S7).
+collapse (theorems S7a to S7c).
 """
 
 from sharpening.trees.objectives import Objective

@@ -1,4 +1,4 @@
-"""Certainty as an objective: differentiated itself, instead of held fixed as a reward (theory: S7)."""
+"""Certainty as an objective: differentiated itself, instead of held fixed as a reward (theorems S7a to S7c)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Objective:
     - sampling: which nodes are visited, P(n) pi_v (Q(n, v) - V(n)): the policy gradient of the reward of the
       same name.
 
-    At one node the first is theory's S7, z_a' = pi_a - 1/K and z_a' = pi_a (log pi_a + H), and the second is
-    0: every sample has the same reward. Raises: InputError for unknown names. Source: theory S7; EM-FT
+    At one node the first is theorems S7a to S7c, z_a' = pi_a - 1/K and z_a' = pi_a (log pi_a + H), and the second is
+    0: every sample has the same reward. Raises: InputError for unknown names. Source: theorems S7a to S7c; EM-FT
     (Agarwal et al. 2025) differentiates the tokens.
     """
 

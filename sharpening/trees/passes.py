@@ -1,5 +1,5 @@
 """Passes along the levels of a token tree, in log space: down to the leaves, up from them, and the gradient
-between (theory: S7).
+between (theorems S7a to S7c).
 
 Node policies are (prompts, nodes, vocab) log-probabilities, leaf arrays (prompts, leaves), in the order of
 `TreeShape`. Each pass costs one visit of every (node, token).

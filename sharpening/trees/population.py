@@ -79,7 +79,7 @@ class TreePopulation:
 
     Training moves z_x = z0_x + v_x[ties] + u[ties], v_x private to a prompt, u shared by all; so a tree of
     one level without ties is the flat `Population`. Raises: InputError where a shape or value breaks this.
-    Source: theory S7, C6; He et al. 2026.
+    Source: theorems S7a to S7c, C6; He et al. 2026.
     """
 
     shape: TreeShape

@@ -73,7 +73,7 @@ def train_tree(
     (True, True)
 
     Raises: InputError for unknown names, sizes that do not fit, an update on sequences for a tree with ties,
-    a reward that needs labels the tree lacks, or one without an exact form on sequences. Source: theory S7;
+    a reward that needs labels the tree lacks, or one without an exact form on sequences. Source: theorems S7a to S7c;
     He et al. 2026, failure modes.
     """
     if not isinstance(tree, TreePopulation):

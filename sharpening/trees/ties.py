@@ -35,7 +35,7 @@ def by_run_length(shape: TreeShape, cap: int) -> np.ndarray:
 
     The context is how often the last content token has been repeated, 0 (empty prefix), 1, ..., `cap` or
     more. In each context the parameters are: repeat the last token, whichever it is; one for each other
-    content token; end. A rule that many prompts can share although it gives each another sequence (theory:
+    content token; end. A rule that many prompts can share although it gives each another sequence (theorem
     C6). Raises: InputError for cap < 1.
     """
     if cap < 1:

@@ -1,5 +1,5 @@
-"""Rewards against their mean, in exact and in group form, with the cancellation at consensus removed (theory:
-S5, numerics).
+"""Rewards against their mean, in exact and in group form, with the cancellation at consensus removed (theorem
+N3).
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class GRPO(ScoreKLTerm):
 
     Groups use the sample standard deviation (ddof = 1), as TRL does; the exact form uses the policy's own.
     scale = "none" leaves the advantage unscaled ("Dr. GRPO") and is SoftmaxGradient. A lone dissenter among G
-    rollouts gets A = -(G-1)/sqrt(G) however rare it is (theory: F3). Two answers, majority reward, eps = 0,
-    continuous time: p' = 2 (p(1-p))^{3/2}, so 1 - p ~ 1/t^2 (theory: S6).
+    rollouts gets A = -(G-1)/sqrt(G) however rare it is (theorem F3). Two answers, majority reward, eps = 0,
+    continuous time: p' = 2 (p(1-p))^{3/2}, so 1 - p ~ 1/t^2 (theorem S6).
 
     `beta` > 0 pulls towards a reference, the initial policy unless `sync_ref_model`: see `KLTerm` and `ScoreKLTerm`.
     With scale = "group" the pull is beta (std + eps) per unit of reward, so rest is at the policy that solves

@@ -20,9 +20,9 @@ from sharpening.updates.policy import Policy
 class KLProx(ExactStep):
     """pi_{k+1}(a) proportional to pi_ref(a) exp(r(a) / beta).
 
-    `reference` = "previous" takes pi_ref = pi_k (theory: S1; He et al. 2026, Theorem 1: the logit of the
+    `reference` = "previous" takes pi_ref = pi_k (theorem S1; He et al. 2026, Theorem 1: the logit of the
     majority answer grows by 1/beta a step, without end). `reference` = "initial" keeps pi_ref = pi_0 for ever
-    (theory: S2: it stops 1/beta above the prior). `beta`: reward per nat, > 0; large beta = small steps.
+    (theorem S2: it stops 1/beta above the prior). `beta`: reward per nat, > 0; large beta = small steps.
     Raises: InputError for a bad beta or reference.
     """
 

@@ -26,7 +26,7 @@ class NaturalGradient(KLTerm):
     """Delta z_a = learning_rate * (r_a - mean r), divided by (std r + eps) if scale = "group".
 
     As a policy it equals KLProx with beta = 1/learning_rate when scale = "none". Two answers, majority
-    reward, continuous time (theory: S6): logit p_t = logit p_0 + t; with scale = "group" and eps = 0, p_t =
+    reward, continuous time (theorem S6): logit p_t = logit p_0 + t; with scale = "group" and eps = 0, p_t =
     sin^2(t/2 + arcsin sqrt(p_0)), consensus in finite time.
 
     `beta` > 0 adds - beta (log pi_a/pi_ref_a - KL), the natural gradient of - beta KL(pi || pi_ref), known exactly also

@@ -20,13 +20,13 @@ class SoftmaxGradient(ScoreKLTerm):
     """Delta z_a = learning_rate * pi_a (r_a - mean r), the gradient of E_pi[r] at fixed rewards; with `beta` > 0 of
     E_pi[r] - beta KL(pi || pi_ref), pi_ref the initial policy unless `sync_ref_model` (`ScoreKLTerm`).
 
-    If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theory:
+    If r is comonotone with pi, one step of any size majorizes pi, so the mode's mass never falls (theorem
     S5). Proof: let S hold the k largest pi, and Delta be the step. If some answer outside S has r >= mean r,
     then r >= mean r on all of S and every Delta on S is at least every Delta outside. Else all Delta outside
     are <= 0, while the pi-mean of Delta over S is >= 0: pi^2 (r - mean r) >= pi* pi (r - mean r) term by
     term, pi* the mass where r crosses its mean, and the sum of pi (r - mean r) over S is >= 0; by Jensen the
     pi-mean of e^Delta over S is >= 1. Either way S gains. The same holds after division by the standard
-    deviation (GRPO). Two answers, majority reward, continuous time (theory: S6): p' = 2 p^2 (1-p)^2, so 1 - p
+    deviation (GRPO). Two answers, majority reward, continuous time (theorem S6): p' = 2 p^2 (1-p)^2, so 1 - p
     ~ 1/(2t).
     """
 

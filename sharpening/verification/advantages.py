@@ -1,5 +1,5 @@
 """What a verification schedule pays, as the mean field of GRPO sees it, with settings that JAX may trace
-(theory: X1-X3, X6).
+(theorem X1-X3, X6).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ScheduledAdvantage(Reward):
 
     A group divides by the noise of its verdicts, so a verifier with a small J moves a policy slowly. The
     registered hybrid rewards give the mean alone: divided by the std of the mean, a verifier with J = 0.05
-    would look as strong as a perfect one. Source: theory X1.
+    would look as strong as a perfect one. Source: theorem X1.
     """
 
     def __init__(self, hybrid: Reward, intrinsic: Reward):

@@ -1,5 +1,5 @@
-"""Adaptive verification: which prompts, which rollouts, which steps; against the uniform share of theory X2
-(theory: X3, X6).
+"""Adaptive verification: which prompts, which rollouts, which steps; against the uniform share of theorem X2
+(theorems X3, X6).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def certified_plan(
     aligned; infinity: the truth is never proposed); `weights` their shares. Answers are tested in order until
     one is accepted; a prompt whose truth was rejected, or never proposed, gets no label, and no reward: it
     costs what was called and counts as not right. Raises: InputError as `SequentialTest`, for a negative
-    count or cost, or no prompts. Source: theory X3.
+    count or cost, or no prompts. Source: theorem X3.
 
     >>> plan = certified_plan(0.9, 0.1, 1.0, [0, 1], num_prompts=100)
     >>> round(plan.calls_per_prompt, 2), round(plan.right, 4), round(plan.error_bound, 4)
@@ -150,7 +150,7 @@ def compare_schedules(
     error level `error`; "informed" knows which prompts are misaligned and verifies those until the truth
     leads: no plan can know that, it is there for scale. Steps are KL-prox steps with `beta`; calls are
     independent given the answer. Raises: InputError for J <= 0, a population without labels or with several
-    correct answers, or sizes as in `uniform_plan`. Source: theory X3.
+    correct answers, or sizes as in `uniform_plan`. Source: theorem X3.
     """
     if population.correct is None or not (population.correct.sum(axis=1) == 1).all():
         raise InputError(

@@ -1,5 +1,5 @@
 """A coupled population trained under a verification schedule: its trajectory and its expected verifier calls,
-in the mean field (theory: X, C1).
+in the mean field (theorems X, C1).
 
 Each family of schedules has one parameter, which is traced by JAX: one compilation serves every value of it
 and every verifier.
@@ -42,10 +42,10 @@ from sharpening.verification.sequential_test import SequentialTest
 from sharpening.verification.thresholds import youden
 
 FAMILIES = {
-    "uniform": "share of every prompt's rollouts that is verified, 0..1 (theory: X2)",
-    "gated": "a prompt is verified while its majority answer has less than this mass, 0..1 (theory: X6)",
-    "periodic": "every how many steps all rollouts are verified, an integer >= 1 (theory: X2)",
-    "certified": "share of prompts with one label certified before training, 0..1 (theory: X3)",
+    "uniform": "share of every prompt's rollouts that is verified, 0..1 (theorem X2)",
+    "gated": "a prompt is verified while its majority answer has less than this mass, 0..1 (theorem X6)",
+    "periodic": "every how many steps all rollouts are verified, an integer >= 1 (theorem X2)",
+    "certified": "share of prompts with one label certified before training, 0..1 (theorem X3)",
 }
 """The families of schedules, and what the one parameter of each means."""
 ORDER_SEED = 0  # of the order in which prompts are certified: a larger share contains a smaller one
@@ -83,7 +83,7 @@ def run_schedule(
 
     `family`: one of FAMILIES, which says what `parameter` means; what is not verified is paid by the
     intrinsic `reward`. Groups are infinite, and divided by the std of single rollouts' rewards, verdicts 0 or
-    1 (theory X1); a share means whole ones of the `rollouts` in each group, and one more in some.
+    1 (theorem X1); a share means whole ones of the `rollouts` in each group, and one more in some.
     "certified": sequential tests at level `error`, in the order of the initial votes. `learning_rate`: on
     answer logits. Without `dataset_size` prompts are fresh and only what they share moves; with it the
     population stands for a data set of that many prompts, each visited prompts_per_step/dataset_size times a
@@ -91,7 +91,7 @@ def run_schedule(
     steps of the verified share; "certified" pays once for each distinct prompt.
 
     Raises: InputError for an unknown family, a parameter or rate outside its range, a population without
-    labels, a reward that reads labels, or sizes as in `simulate`. Source: theory X1-X3, X6, C1.
+    labels, a reward that reads labels, or sizes as in `simulate`. Source: theorem X1-X3, X6, C1.
     """
     settings = Settings(num_steps, "mean_field", prompts_per_step, rollouts, None, eval_every, optimizer)
     intrinsic = _intrinsic(reward)
@@ -187,7 +187,7 @@ def certified_labels(
 
     Answers are tested in the order of their mass until one is accepted; a prompt whose truth (its best
     correct answer) is rejected gets no label, so rows sum to at most 1. Raises: InputError for J <= 0 or no
-    labels. Source: theory X3, `certified_plan`.
+    labels. Source: theorem X3, `certified_plan`.
     """
     truth, wrong = _characteristics(tpr, fpr, error)
     votable, correct = population.votable, population.labels

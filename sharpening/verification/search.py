@@ -65,7 +65,7 @@ def cheapest_schedule(
     "no_signal": the criterion is met before training.
 
     Raises: InputError for rates outside 0..1, a negative cost, a criterion that a simulation cannot evaluate,
-    and as `run_schedule`. Source: theory X2, X3, X6, C1.
+    and as `run_schedule`. Source: theorems X2, X3, X6, C1.
 
     >>> from sharpening.coupling import CompoundSymmetric
     >>> prior = Population.synthetic(0, 64, 10, coupling=CompoundSymmetric(1.0, 1.0))

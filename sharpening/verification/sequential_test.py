@@ -41,7 +41,7 @@ class SequentialTest:
     A = log(1/false_accept), B = log(1/false_reject). Then P(accept | wrong) <= false_accept and P(reject |
     right) <= false_reject, whatever the rates, and no test with these errors needs fewer calls than
     `least_calls`; the SPRT is within one overshoot of it. Raises: InputError for J <= 0 or errors outside (0,
-    1/2]. Source: Wald 1945; Wald and Wolfowitz 1948 for optimality; theory X3.
+    1/2]. Source: Wald 1945; Wald and Wolfowitz 1948 for optimality; theorem X3.
     """
 
     tpr: float

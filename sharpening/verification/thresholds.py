@@ -1,7 +1,7 @@
 """Economics of external and hybrid rewards: how much verification keeps a wrong majority from winning, and
 what it costs.
 
-Uniform plans verify the same share of every prompt's rollouts at every step; the adaptive ones (theory: X3,
+Uniform plans verify the same share of every prompt's rollouts at every step; the adaptive ones (theorem X3,
 X6) are in `sharpening.verification.closed_form`.
 """
 
@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 def youden(tpr: float, fpr: float) -> float:
     """J = tpr - fpr, in -1..1: the drift of the correct answer's log-odds under the verifier has its sign
-    (theory: X1).
+    (theorem X1).
 
     `tpr`, `fpr`: how often the verifier accepts a right and a wrong answer. Raises: InputError outside 0..1.
     """
@@ -53,7 +53,7 @@ def hybrid_threshold(tpr: float, fpr: float) -> float:
     """lambda* = J/(1+J), in 0..1/2: (1-lambda) verifier + lambda majority rescues a misaligned prompt iff
     lambda < lambda*.
 
-    Raises: InputError for rates outside 0..1, or J <= 0 (then no lambda rescues). Source: theory X2.
+    Raises: InputError for rates outside 0..1, or J <= 0 (then no lambda rescues). Source: theorem X2.
     """
     j = _useful(tpr, fpr)
     return j / (1 + j)
@@ -63,7 +63,7 @@ def uniform_share(tpr: float, fpr: float) -> float:
     """q* = 1/(1+J), in 1/2..1: verifying a uniform share q of the rollouts rescues a misaligned prompt iff q
     > q*.
 
-    The other rollouts are rewarded by the majority vote. Raises: as `hybrid_threshold`. Source: theory X2.
+    The other rollouts are rewarded by the majority vote. Raises: as `hybrid_threshold`. Source: theorem X2.
     """
     return 1 / (1 + _useful(tpr, fpr))
 
@@ -135,7 +135,7 @@ def uniform_plan(
     is decided.
 
     It never needs more than all of them. Raises: as `hybrid_threshold` and `verification_cost`. Source:
-    theory X2.
+    theorem X2.
 
     >>> plan = uniform_plan(0.9, 0.1, 0.01)
     >>> plan.verified_rollouts, plan.calls, plan.cost
@@ -167,7 +167,7 @@ def gated_steps(log_odds, gate: float, tpr: float, fpr: float, *, beta: float = 
 
     `log_odds`: logit of the correct answer's mass, nats; the prompt is rewarded by the verifier until that
     mass reaches `gate`, in [1/2, 1), then by the vote; KL-prox with `beta`. Wrong modes that start above the
-    gate are never verified (theory X6). Raises: InputError for J <= 0, a gate outside [1/2, 1) or beta <= 0.
+    gate are never verified (theorem X6). Raises: InputError for J <= 0, a gate outside [1/2, 1) or beta <= 0.
     """
     j = _useful(tpr, fpr)
     if not 0.5 <= gate < 1:
@@ -211,7 +211,7 @@ def check_threshold(
     default: the misaligned prompts of a synthetic one. The total step is large enough for the slower of the
     two to end: the log-ratio of truth and majority drifts by q (1 + J) - 1 per unit step. Raises: InputError
     for rates as in `hybrid_threshold`, an offset outside 0..1 (exclusive), or a population whose prompts do
-    not fit. Source: theory X2.
+    not fit. Source: theorem X2.
     """
 
     from sharpening.population import Population

@@ -271,7 +271,7 @@ class TestSearch:
 
     @pytest.mark.parametrize("tpr, fpr", [(1.0, 0.0), (0.8, 0.2)])
     def test_prompts_on_their_own_need_the_share_of_theory(self, tpr, fpr):
-        """Two answers, all modes wrong, no coupling: accuracy rises iff the share exceeds 1/(1+J) (theory X2,
+        """Two answers, all modes wrong, no coupling: accuracy rises iff the share exceeds 1/(1+J) (theorem X2,
         X5).
         """
         mode = np.linspace(0.52, 0.9, 12)

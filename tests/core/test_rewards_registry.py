@@ -145,7 +145,7 @@ def test_exact_is_the_limit_of_groups(spec):
     """|group - exact| <= 6 sigma + 20/N for N rollouts: sigma by the delta method, 20/N for what is quadratic in the frequencies.
 
     Frequencies are far from ties and from the gates (0.5 and 0.7): the chance that 3,000 rollouts elect
-    another leader or pass a gate is below 1e-6 (theory F1), so false alarms are below 1e-5 for all rewards
+    another leader or pass a gate is below 1e-6 (theorem F1), so false alarms are below 1e-5 for all rewards
     and answers together.
     """
     base = random_policies(2, faces=False)

@@ -202,7 +202,7 @@ class TestAssumptions:
         tried = {(name, assumption) for name, _, assumption in BROKEN} | {
             (name, "comonotone reward") for name in ("S4", "S5", "S9")
         }
-        shared = {"weight", "an answer", "resolved mode"}
+        shared = {"weight", "an answer", "resolved mode", "resolved step", "resolved powers"}
         missing = {
             (name, one.name)
             for name in NAMES

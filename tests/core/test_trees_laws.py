@@ -1,5 +1,5 @@
 """What certainty rewards do to sequences: length collapse, repetition collapse, and where neither appears
-(theory: S7; He et al. 2026).
+(theorem S7; He et al. 2026).
 
 Laws of KL-prox steps are checked in NumPy on the masses of sequences, which is what `LeafStep` does
 (test_trees_flat.py).

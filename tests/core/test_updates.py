@@ -147,7 +147,7 @@ def test_s5_needs_comonotone_rewards(make, step_size):
 
 
 def closed_forms():
-    """Name, update, F with F(p_t) = F(p_0) + t for two answers and majority reward (theory: S6)."""
+    """Name, update, F with F(p_t) = F(p_0) + t for two answers and majority reward (theorem S6)."""
     logit = lambda p: np.log(p / (1 - p))  # noqa: E731
     return {
         "natural": (lambda h: NaturalGradient(h), logit),
