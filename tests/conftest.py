@@ -47,6 +47,14 @@ def pytest_configure(config):
     one_thread()
 
 
+LONGEST = ("test_corpus.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes a minute in one piece begins first, so that no worker is left with it while the others are done."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def one_thread():
     """Torch reads OMP_NUM_THREADS when it loads; where a plugin loaded it earlier, say it again."""
     if "torch" in sys.modules:
