@@ -21,7 +21,7 @@ from llm_bridge import RunSettings, load_calibration
 from llm_bridge.forecast.calibration.survival import DATED
 from llm_bridge.forecast.calibration.voice import safe_learning_rate
 from sharpening.collapse import CRITERIA
-from studies.blind_priors import BLIND_PRIORS, SECOND_PRIORS, build_blind_prior
+from studies.blind_priors import BLIND_PRIORS, EVERY_PRIOR, SECOND_PRIORS, build_blind_prior
 from studies.fitting import reading_of
 from studies.probing import SEED, probe_record
 from studies.study import Run, made_with, measured_record, task_of
@@ -43,9 +43,6 @@ METRICS = (
 )
 
 
-RECIPES = BLIND_PRIORS | SECOND_PRIORS
-
-
 def order(priors=BLIND_PRIORS) -> list[str]:
     """The priors in the order in which they are measured: shuffled once, so that a part is like the whole."""
     return random.Random(0).sample(list(priors), len(priors))
@@ -64,24 +61,33 @@ def probe_file(name: str, folder: Path) -> Path:
 
 def features(name: str, folder: Path) -> dict:
     """The probe of a prior as in the ground truth, with one pilot as a forecast has it; nothing else is trained."""
-    run = Run(name, str(build_blind_prior(name, folder)), RECIPES[name].task, replace(SETTINGS, seed=SEED))
+    run = Run(
+        name, str(build_blind_prior(name, folder)), EVERY_PRIOR[name].task, replace(SETTINGS, seed=SEED)
+    )
     return probe_record(run, (), task_of(run.task), probe_file(name, folder), pilots=1)
+
+
+def probes(folder: Path, names) -> dict[str, dict]:
+    """Name to probe of those priors that are probed."""
+    files = {name: probe_file(name, folder) for name in names}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+
+
+def blind_run(name: str, label: str, folder: Path, **changes) -> Run:
+    """A run of a prior under `folder`; changes: of SETTINGS."""
+    settings = replace(SETTINGS, **changes)
+    return Run(label, str(folder / "priors" / name), EVERY_PRIOR[name].task, settings)
 
 
 def runs(folder: Path, names=None) -> list[Run]:
     """Every run of the priors that are probed: rate by rate and seed by seed, with a few under a KL penalty."""
-    probed = {
-        name: rates(json.loads(probe_file(name, folder).read_text()))
-        for name in names or order()
-        if probe_file(name, folder).is_file()
-    }
+    probed = {name: rates(probe) for name, probe in probes(folder, names or order()).items()}
 
     def run(name, rank, seed, **changes):
         label = f"{name} R/{STEPS_OF_RADIUS[rank]}" + "".join(
             f" {key} {value}" for key, value in changes.items()
         )
-        settings = replace(SETTINGS, learning_rate=probed[name][rank], seed=seed, **changes)
-        return Run(label, str(folder / "priors" / name), RECIPES[name].task, settings)
+        return blind_run(name, label, folder, learning_rate=probed[name][rank], seed=seed, **changes)
 
     found = []
     for seed in SEEDS:
@@ -106,17 +112,7 @@ def safe_rate(probe: dict) -> float | None:
 
 def second_runs(folder: Path, names=None) -> list[Run]:
     """Every run of the second round: a prior at R/80, at R/20 and at its safe rate, then the same with another seed."""
-    probed = {
-        name: json.loads(probe_file(name, folder).read_text())
-        for name in names or order(SECOND_PRIORS)
-        if probe_file(name, folder).is_file()
-    }
-
-    def run(name, label, rate, seed):
-        settings = replace(SETTINGS, learning_rate=rate, seed=seed)
-        return Run(f"{name} {label}", str(folder / "priors" / name), RECIPES[name].task, settings)
-
-    found = []
+    probed, found = probes(folder, names or order(SECOND_PRIORS)), []
     for seed in SEEDS:
         for label in ("R/80", "R/20", "safe"):
             for name, probe in probed.items():
@@ -127,7 +123,7 @@ def second_runs(folder: Path, names=None) -> list[Run]:
                     else rates(probe)[{"R/20": 0, "R/80": 1}[label]]
                 )
                 if rate is not None:
-                    found.append(run(name, label, rate, seed))
+                    found.append(blind_run(name, f"{name} {label}", folder, learning_rate=rate, seed=seed))
     return found
 
 

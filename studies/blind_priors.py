@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_bridge.models.recipes import Recipe
 from studies.blind_tasks import BLIND_TASKS
-from studies.blind_tasks2 import SECOND_TASKS
+from studies.blind_tasks2 import EVERY_TASK, SECOND_TASKS
 
 ARCHITECTURES = ("llama", "qwen3", "gpt2", "gemma3", "mistral", "gpt_neox", "olmo2", "phi", "stablelm")
 SECOND_ARCHITECTURES = ("qwen2", "opt", "gemma", "granite", "starcoder2", "cohere", "nemotron", "smollm3")
@@ -51,7 +51,7 @@ def _recipe(number: int, task: str, quality: str, architectures=ARCHITECTURES, *
         "width": WIDTHS[number % len(WIDTHS)],
         "batch_size": BATCH,
         "learning_rate": 3e-3,
-        "letters": (BLIND_TASKS | SECOND_TASKS)[task].letters,
+        "letters": EVERY_TASK[task].letters,
         "seed": number,
     }
     return Recipe(**made | taught | changes)
@@ -92,6 +92,7 @@ def _second() -> list[Recipe]:
 
 
 SECOND_PRIORS = {recipe.name: recipe for recipe in _second()}
+EVERY_PRIOR = BLIND_PRIORS | SECOND_PRIORS
 
 
 def teach(recipe, task, problem, source, rng) -> str:
@@ -150,8 +151,8 @@ def build_blind_prior(name: str, folder: Path, progress=None) -> Path:
     """The folder of a prior below `folder`, pre-trained there unless it already is."""
     from llm_bridge.zoo.pretraining import build_model
 
-    recipe, target = (BLIND_PRIORS | SECOND_PRIORS)[name], Path(folder) / "priors" / name
+    recipe, target = EVERY_PRIOR[name], Path(folder) / "priors" / name
     if not (target / "prior.json").is_file():
-        task = (BLIND_TASKS | SECOND_TASKS)[recipe.task]()
+        task = EVERY_TASK[recipe.task]()
         build_model(recipe, target, progress, task=task, teach=teach, fresh=fresh_blind_model)
     return target

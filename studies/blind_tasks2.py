@@ -9,7 +9,7 @@ from itertools import product
 
 from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.tasks.base import Problem
-from studies.blind_tasks import BlindTask, NumberTask
+from studies.blind_tasks import BLIND_TASKS, BlindTask, NumberTask
 
 ROMAN = ((100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 
@@ -297,3 +297,5 @@ SECOND_TASKS = {
         SignedSum,
     )
 }
+
+EVERY_TASK = BLIND_TASKS | SECOND_TASKS

@@ -155,12 +155,11 @@ def load_result(name: str) -> dict:
 def task_of(name: str):
     """A task of the studies alone, or a built-in one."""
     from llm_bridge import get_task
-    from studies.blind_tasks import BLIND_TASKS
-    from studies.blind_tasks2 import SECOND_TASKS
+    from studies.blind_tasks2 import EVERY_TASK
     from studies.continents import Continents
     from studies.known_capitals import KnownCapitals
 
-    own = BLIND_TASKS | SECOND_TASKS | {task.name: task for task in (KnownCapitals, Continents)}
+    own = EVERY_TASK | {task.name: task for task in (KnownCapitals, Continents)}
     return own[name]() if name in own else get_task(name)
 
 

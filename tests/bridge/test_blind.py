@@ -12,14 +12,15 @@ from studies.blind import BLIND, rates, runs, times
 from studies.blind_priors import ARCHITECTURES, BLIND_PRIORS, QUALITIES, fresh_blind_model
 from studies.blind_score import blind_groups
 from studies.blind_tasks import BLIND_TASKS
+from studies.blind_tasks2 import EVERY_TASK
 from studies.priors import PRIORS
 from studies.study import load_result
 
 
-@pytest.mark.parametrize("name", BLIND_TASKS)
+@pytest.mark.parametrize("name", EVERY_TASK)
 class TestTasks:
     def test_a_solution_is_read_as_the_answer_and_a_misconception_as_another(self, name):
-        task = BLIND_TASKS[name]()
+        task = EVERY_TASK[name]()
         wrong = [(problem, task.mistaken(problem)) for problem in task.problems]
         assert all(task.extract(task.solution(problem)) == problem.answer for problem in task.problems)
         told = [task.extract(text) != problem.answer for problem, text in wrong if text is not None]
@@ -29,7 +30,7 @@ class TestTasks:
     def test_every_text_is_spelt_in_characters_that_the_tokenizer_knows_once(self, name):
         from llm_bridge.zoo.pretraining import character_tokenizer
 
-        task = BLIND_TASKS[name]()
+        task = EVERY_TASK[name]()
         tokenizer = character_tokenizer(task.letters)
         known = tokenizer.get_vocab()
         assert sorted(known.values()) == list(range(len(known)))
