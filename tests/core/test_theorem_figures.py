@@ -35,6 +35,7 @@ UPDATES = (KLProx, NaturalGradient, SoftmaxGradient, GRPO)
 CLOSEST = 1 / 7
 # no update's direction is drawn
 NO_UPDATE = {
+    "S18",
     "S7a",
     "S7b",
     "S11",

@@ -40,6 +40,8 @@ from sharpening.theorems import (
     s11_budget_test,
     s14_ties,
     s16_pass_at_k,
+    s17_entropy_and_reward,
+    s18_coverage,
 )
 from sharpening.theorems.s8_heaviest_cluster import ClusterReward
 
@@ -169,6 +171,12 @@ MUTATIONS = [
     ("S15", "softmax gradient without a baseline", patch(SoftmaxGradient, "policy_direction", lambda self, p, r, ref=None: p.probs * r)),
     ("S16", "pass@1 for pass@k", patch(s16_pass_at_k, "pass_at_k", lambda log_wrong, k: -np.expm1(log_wrong / k))),
     ("S16", "wrong sign", scaled(KLProx, -1.0)),
+    ("S17", "wrong sign", scaled(KLProx, -1.0)),
+    ("S17", "losers without entropy", patch(s17_entropy_and_reward, "entropy_of_losers", lambda z, mode: np.zeros(len(z)))),
+    ("S17", "rate per nat, not per e^H", patch(s17_entropy_and_reward, "exchange_rate", lambda odds, rest, gain: gain / (odds + rest))),
+    ("S18", "union bound for the exact chance", patch(s18_coverage, "misses", lambda rest, n: np.maximum(1 + n * np.expm1(rest), 0.0))),
+    ("S18", "one rollout too few", wrapped(s18_coverage, "rollouts_needed", lambda n: n - 1)),
+    ("S18", "coverage of the losers", patch(s18_coverage, "coverage", lambda log_mode, weights: 1.0)),
     ("S16", "crossing one octave late", wrapped(s16_pass_at_k, "crossing", lambda k: 1e9 * k)),
     ("F1", "masses without square roots", patch(f1_wrong_majority, "log_chernoff", unrooted)),
     ("F1", "ties not shared", patch(f1_wrong_majority, "binomial_error", whole_ties)),

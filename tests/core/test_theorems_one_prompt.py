@@ -21,7 +21,7 @@ from sharpening import (
 from sharpening.testing import populations
 
 NAMES = (
-    [f"S{n}" for n in ("6", "7a", "7b", "7c", "8", "9", *range(10, 17))]
+    [f"S{n}" for n in ("6", "7a", "7b", "7c", "8", "9", *range(10, 19))]
     + ["F1", "F2", "F4", "F5"]
     + [f"N{n}" for n in range(1, 10)]
 )
@@ -87,6 +87,12 @@ BROKEN = [
     ("S16", UNLABELLED, "labels"),
     ("S16", from_probs([[0.4, 0.4, 0.2]], [[True, False, False]]), "unique mode"),
     ("S16", from_probs([[0.2, 0.1, 0.7]], [[True, False, False]], no_answer=2), "heard mode"),
+    ("S17", UNLABELLED, "labels"),
+    ("S17", from_probs([[0.4, 0.4, 0.2]], [[True, False, False]]), "unique mode"),
+    ("S17", from_probs([[0.2, 0.1, 0.7]], [[True, False, False]], no_answer=2), "heard mode"),
+    ("S17", from_probs([[1.0, 0.0]], [[True, False]]), "a rival"),
+    ("S18", TIED, "unique mode"),
+    ("S18", from_probs([[1e-300, 1e-301, 1.0]], no_answer=2), "countable rollouts"),
     ("F1", from_probs([[0.3, 0.0, 0.7]], no_answer=2), "a rival"),
     *[(name, TIED, "unique mode") for name in ("F2", "N1", "N2", "N4", "N8")],
     *[(name, UNLABELLED, "two answers") for name in ("F2", "N4")],

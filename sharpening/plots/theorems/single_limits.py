@@ -1,16 +1,18 @@
-"""Figures of one prompt and of many: the test for leaving the budget, and pass@k (S11, S16)."""
+"""Figures of one prompt and of many: the test for leaving the budget, and pass@k (S11, S16 to S18)."""
 
 from functools import partial
 
 import numpy as np
 
-from sharpening.logspace import log_mass
+from sharpening.logspace import log_mass, log_odds, logistic
 from sharpening.plots.theorems.canvas import draws
 from sharpening.plots.theorems.walks import policy, walk
 from sharpening.population import Population
 from sharpening.theorems.numerics import relative_entropy
 from sharpening.theorems.s11_budget_test import alarm_rate
 from sharpening.theorems.s16_pass_at_k import crossing, pass_at_k
+from sharpening.theorems.s17_entropy_and_reward import entropy_on_the_path
+from sharpening.theorems.s18_coverage import coverage, misses
 from sharpening.updates import KLProx
 
 DRAWINGS: dict[str, tuple] = {}
@@ -66,3 +68,42 @@ def pass_at_k_sold(panel):
     panel.holds("at most", before[k < least], alpha)
     panel.mark(least, f"k* = {least:g}", low=True)
     panel.dress("answers drawn k", "pass@k, share of prompts", legend="lower right", ylim=(0.0, 1.03))
+
+
+@draws(
+    "S17",
+    "Accuracy against the exponential of entropy along KL-prox on majority votes: exact curves, no straight"
+    " lines; on a misaligned prompt accuracy is lost with entropy.",
+)
+def entropy_and_reward(panel):
+    odds, rest = np.linspace(-0.9, 12.0, 80), np.log(4.0)
+    entropy = np.exp(entropy_on_the_path(odds, np.full(odds.shape, rest)))
+    for colour, (told, aligned) in enumerate((("aligned", True), ("misaligned", False))):
+        start = policy(0.3, 0.175, 0.175, 0.175, 0.175)
+        truth = np.arange(5) == (0 if aligned else 1)
+        steps = walk(KLProx(2.0), start, 20)
+        points = np.array([np.exp(one[0][truth].sum()) for one in steps])
+        along = np.array([log_odds(one, np.arange(5)[None] == 0)[0] for one in steps])
+        curve = lambda x, aligned=aligned: logistic(x) if aligned else logistic(-x) / 4  # noqa: E731
+        panel.line(entropy, curve(odds), f"{told} (curve and points)", colour)
+        panel.holds("equals", points, curve(along), 1e-9)
+        panel.points(np.exp(entropy_on_the_path(along, np.full(along.shape, rest))), points, None, colour)
+        panel.holds("at least", np.diff(points) * (1 if aligned else -1), 0.0)
+    panel.dress("exp of entropy", "accuracy", legend="upper right", ylim=(-0.03, 1.03))
+
+
+@draws(
+    "S18",
+    "Chance that the best of N rollouts by the policy's own log-probability is not the mode, averaged over a"
+    " population, and its bound by the coverage C_cov/(e N).",
+)
+def coverage_bound(panel):
+    panel.logs(x=True, y=True)
+    population, n = Population.synthetic(3, 64, 8, strength=0.6), 2.0 ** np.arange(0, 7)
+    weights, mode = population.prompt_weights, population.leaders
+    missed = np.array([weights @ misses(log_mass(population.log_probs, ~mode), one) for one in n])
+    bound = coverage(log_mass(population.log_probs, mode), weights) / (np.e * n)
+    panel.line(n, missed, "missed on average", 0)
+    panel.line(n, bound, "C_cov/(e N)", 1)
+    panel.holds("at most", missed, bound)
+    panel.dress("rollouts N", "chance of missing the mode", legend="lower left")
