@@ -1,21 +1,23 @@
 """The monitor in two real processes (gloo, on the CPU): they see the same, stop at one step, and survive a process
 that fails.
 
-What has not been run here: `accelerate launch` itself, FSDP1, DeepSpeed, tensor parallelism, NCCL, several
-machines. accelerate leaves FSDP out on a CPU; `two_processes.trainer` sets its state so that its own FSDP2 code runs
-all the same.
+What has not been run here: FSDP1, DeepSpeed, tensor parallelism, NCCL, several machines. accelerate leaves FSDP out
+on a CPU; `two_processes.trainer` sets its state so that its own FSDP2 code runs all the same.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trl
 from two_processes import SECONDS
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 OFTEN = ("ddp-stops", "fsdp-stops", "fsdp-fails_once")
 SELDOM = (
     "ddp-fails_once",
@@ -126,3 +128,21 @@ class TestSeldom:
         first, second = seldom["fsdp-lora-stops"]
         assert first == second and first["rows"][0]["kl"] < 0.3
         failed_once(seldom["fsdp-lora-fails_once"])
+
+
+@pytest.mark.thorough
+def test_accelerate_launches_the_example_with_the_config_that_comes_with_trl(tmp_path):
+    config = Path(trl.__file__).parent / "accelerate_configs" / "multi_gpu.yaml"
+    options = ["--config_file", config, "--num_processes", 2, "--mixed_precision", "no"]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *map(str, options)]
+        + [str(ROOT / "docs/examples/grpo_with_monitor.py")],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = re.findall(r"collapsed at step (\d+) \(mode_retention\), stopped at step (\d+) of 60", done.stdout)
+    assert len(told) == 2 and len(set(told)) == 1
