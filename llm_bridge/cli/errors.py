@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from llm_bridge.console.launch import process, wants_one_process
 from llm_bridge.console.printable import printable
 from sharpening.errors import InputError
 
@@ -67,6 +68,11 @@ class Group(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> NoReturn:
+        words = list(sys.argv[1:] if args is None else args)
+        if process()[0]:
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # the first process tells  # noqa: SIM115
+        if alone := wants_one_process(words):
+            sys.exit(complain(_one_process(alone)))
         try:
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except (typer.Abort, KeyboardInterrupt):
@@ -81,9 +87,18 @@ class Group(TyperGroup):
         sys.exit(status if isinstance(status, int) else 0)
 
 
+def _one_process(command: str) -> str:
+    return (
+        f"{process()[1]} processes were started, and `sharpening {command}` runs in one. Start it without the launcher;"
+        " `sharpening measure` can be shared."
+    )
+
+
 def _tell(error: Exception) -> int:
     if isinstance(error, InputError):
-        return complain(str(error))
+        return complain(
+            str(error), everywhere="torch" in sys.modules and not vars(error).get("told_by_first", False)
+        )
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         extra = _EXTRA_OF.get(error.name, "llm")
         return complain(
@@ -111,7 +126,8 @@ def _tell_fault(error: Exception) -> int:
     where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
     complain(
         f"This is a fault of sharpening, not a result: {type(error).__name__}{where}: {str(error)[:500]}. Set"
-        f" {TRACEBACK}=1 to see where it arose, and report it with the input that caused it."
+        f" {TRACEBACK}=1 to see where it arose, and report it with the input that caused it.",
+        everywhere=True,
     )
     return FAULT
 
@@ -122,7 +138,12 @@ def _tell_usage(error) -> int:
     return complain(f"{error.format_message().rstrip('.')}. See `{path} --help`.")
 
 
-def complain(paragraph: str) -> int:
-    """Print one paragraph on standard error; the exit status for bad input."""
-    print("Error: " + printable(" ".join(paragraph.split())), file=sys.stderr)
+def complain(paragraph: str, everywhere: bool = False) -> int:
+    """Print one paragraph on standard error; the exit status for bad input. Of several processes only the first
+    does, unless `everywhere`.
+    """
+    rank = process()[0]
+    name, stream = ("Error", sys.stderr) if not rank else (f"Error in process {rank}", sys.__stderr__)
+    if everywhere or not rank:
+        print(f"{name}: " + printable(" ".join(paragraph.split())), file=stream)
     return BAD_INPUT

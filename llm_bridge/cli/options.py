@@ -25,6 +25,7 @@ from llm_bridge.cli.trl_run import (
     several_rewards,
     with_trl_fields,
 )
+from llm_bridge.console.launch import process
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
 
@@ -174,7 +175,11 @@ class Request:
         """
         form = getattr(self.task, "form", {})
         return chosen or folder_of(
-            [self.model, *self.source, self.settings.as_dict(), *([form] if form else [])],
+            [
+                *(self.model, *self.source, self.settings.as_dict()),
+                *([form] if form else []),
+                *([process()[1]] if process()[1] > 1 else []),
+            ],
             slug(self.model),
             slug(self.source[0]),
         )

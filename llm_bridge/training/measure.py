@@ -39,6 +39,7 @@ from llm_bridge.training.run_folder import (
     write_results,
 )
 from llm_bridge.training.settings import RunSettings
+from llm_bridge.training.team import Team
 from llm_bridge.training.trainer import grpo_trainer, reads_reference, run_reward, schedule
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
@@ -67,6 +68,7 @@ def measure(
 ) -> Measurement:
     """Train `model` on `task` with any registered reward, and measure the curve on fixed prompts.
 
+    Started by a launcher, the processes share the prompts of every step by data parallelism, and the first one writes.
     Resumes by itself if `output_dir` holds an unfinished run of the same model, task and settings, to the
     same curve, from the newest checkpoint that is as it was written; a finished one is read back. With
     `stop_on_collapse` the run ends once `settings.criterion` is met instead of going on to `max_steps`. Only
@@ -80,10 +82,11 @@ def measure(
     output_dir, progress = Path(output_dir), progress or NullProgress()
     check_reward(settings.parsed_reward, task)
     check_stop(task, settings)
+    team = Team.of(settings)
     task = for_tokenizer(task, load_tokenizer(model))
     identity = run_identity(model, task, settings, stop_on_collapse)
-    check_owner(output_dir, identity)
-    if (done := finished(output_dir)) is not None:
+    team.first_does(lambda: check_owner(output_dir, identity))
+    if (done := team.first_does(lambda: finished(output_dir))) is not None:
         return Measurement(
             model,
             task.name,
@@ -97,32 +100,42 @@ def measure(
     loaded = load_model(model)
     prepared(task, loaded, settings, [*train, *evaluation])
     reference = frozen_copy(loaded.model) if reads_reference(settings.reward) else None
-    reward = run_reward(task, settings, train, reference)
+    reward = run_reward(task, settings, train, reference, seed=team.seed(settings.seed))
     reward.attach(lambda: loaded.model, loaded.tokenizer)
-    with lock(output_dir):
-        claim(output_dir, identity)
-        run = _Run(output_dir, identity, loaded, task, settings, reward, train)
-        found = run.measure(evaluation, reference, progress, stop_on_collapse)
-        if not found.interrupted:
+    with contextlib.ExitStack() as held:
+
+        def take():
+            held.enter_context(lock(output_dir))
+            claim(output_dir, identity)
+
+        def finish():
             write_results(output_dir, found.trajectory, found.cost)
             if not keep_checkpoints:
                 run.checkpoints.remove_all()
+
+        team.first_does(take)
+        run = _Run(output_dir, identity, loaded, task, settings, reward, train, team)
+        found = run.measure(evaluation, reference, progress, stop_on_collapse)
+        if not found.interrupted:
+            team.first_does(finish)
     return found
 
 
 class _Run:
     """One sitting of a run, in a folder that is its own."""
 
-    def __init__(self, output_dir, identity, loaded, task, settings, reward, train):
+    def __init__(self, output_dir, identity, loaded, task, settings, reward, train, team):
         self.output_dir, self.identity, self.loaded = output_dir, identity, loaded
-        self.task, self.settings, self.reward = task, settings, reward
+        self.task, self.settings, self.reward, self.team = task, settings, reward, team
         self.checkpoints = Checkpoints(output_dir, identity_digest(identity))
-        self.trainer, self.counter = grpo_trainer(loaded, task, settings, train, output_dir, reward)
+        self.trainer, self.counter = grpo_trainer(
+            loaded, task, settings, train, output_dir, reward, team=team
+        )
 
     def measure(self, evaluation, reference, progress, stop_on_collapse) -> Measurement:
         """Train from the newest whole checkpoint, or from the start, to the end or an interruption."""
         settings, started = self.settings, time.monotonic()
-        whole = self.checkpoints.last_whole()
+        whole = self.team.first_does(self.checkpoints.last_whole)
         spent = self._seconds_spent(whole)
         evaluator = self._evaluator(evaluation)
         monitor = CollapseMonitor(
@@ -145,6 +158,7 @@ class _Run:
             self.counter,
             lambda: spent + time.monotonic() - started,
             updates_per_generation(self.trainer.args),
+            self.team,
         )
         self.trainer.add_callback(monitor)
         self.trainer.add_callback(guard)
@@ -152,16 +166,15 @@ class _Run:
             ended = False
             if whole is not None:
                 step, folder = whole
-                write_json(self.output_dir / STATE_FILE, read_json(folder / STATE_FILE), indent=None)
-                self.counter.restore(folder, step, self.loaded.model)
+                seen = self.output_dir / STATE_FILE
+                self.team.first_does(lambda: write_json(seen, read_json(folder / STATE_FILE), indent=None))
+                self.counter.restore(folder, step, self.loaded.model, self.team)
                 bar.advance(step)
                 ended = monitor.restore(step)
             if not ended:
                 self.trainer.train(resume_from_checkpoint=str(whole[1]) if whole else None)
         bar.close()
         cost = self._cost(evaluator) | {"seconds": round(spent + time.monotonic() - started, 1)}
-        if self.reward.asks_a_verifier:
-            cost["verifier_calls"] = self.counter.calls
         return Measurement(
             self.loaded.name,
             self.task.name,
@@ -198,11 +211,17 @@ class _Run:
         )
 
     def _cost(self, evaluator):
-        return {
-            "generated_tokens": self.counter.generated + evaluator.generated_tokens,
-            "forward_tokens": self.counter.forward + evaluator.forward_tokens,
-            "backward_tokens": self.counter.backward,
-        }
+        counter = self.counter
+        generated, forward, backward, calls = self.team.sums(
+            (
+                counter.generated + evaluator.generated_tokens,
+                counter.forward + evaluator.forward_tokens,
+                counter.backward,
+                counter.calls,
+            )
+        )
+        cost = {"generated_tokens": generated, "forward_tokens": forward, "backward_tokens": backward}
+        return cost | ({"verifier_calls": calls} if self.reward.asks_a_verifier else {})
 
     def _seconds_spent(self, whole) -> float:
         """Seconds of earlier sittings: what the folder says, or else what the checkpoint says."""
@@ -225,7 +244,7 @@ class _Run:
                 reason = unwritable(self.output_dir) or first_line(error)
             if reason is None:
                 raise
-            if guard.saving is not None:
+            if guard.saving is not None and self.team.first:
                 self.checkpoints.discard(guard.saving)
             raise InputError(
                 "output",
@@ -267,16 +286,17 @@ def unwritable(folder: Path) -> str | None:
 
 
 class _Guard(TrainerCallback):
-    """Shows progress, completes and seals each checkpoint, and turns the first Ctrl-C or SIGTERM into a
-    checkpoint and a clean stop.
+    """Shows progress, completes and seals each checkpoint, and turns the first Ctrl-C or SIGTERM, in any of the
+    processes, into a checkpoint and a clean stop.
 
     updates: optimizer updates that learn from one generation. A checkpoint between them would lose completions that
     were drawn and not yet learnt from, so it waits for the last of them.
     """
 
-    def __init__(self, bar, output_dir, checkpoints, counter, seconds, updates=1):
+    def __init__(self, bar, output_dir, checkpoints, counter, seconds, updates, team):
         self.bar, self.output_dir, self.checkpoints = bar, output_dir, checkpoints
-        self.counter, self.seconds, self.updates = counter, seconds, updates
+        self.counter, self.seconds, self.updates, self.team = counter, seconds, updates, team
+        self.asked: set[int] = set()
         self.interrupted, self.previous, self.saving = False, {}, None
         self.due = False
 
@@ -290,12 +310,14 @@ class _Guard(TrainerCallback):
             signal.signal(kind, signal.SIG_DFL if handler is None else handler)
 
     def _ask(self, signum, frame):
-        if self.interrupted:
+        # A launcher hands on a Ctrl-C that this process has had already, as SIGTERM.
+        if signum in self.asked or (self.asked and self.team.count == 1):
             raise KeyboardInterrupt
-        self.interrupted = True
+        self.asked.add(signum)
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.advance()
+        self.interrupted = self.team.any(bool(self.asked))
         self.due = self.due or control.should_save or self.interrupted
         control.should_save = self.due and state.global_step % self.updates == 0
         if self.interrupted and control.should_save:
@@ -303,17 +325,24 @@ class _Guard(TrainerCallback):
         if control.should_save:
             self.due = False
             self.saving = state.global_step
-            self.checkpoints.begin(state.global_step)
+            self.team.first_does(lambda: self._begin(state.global_step))
         return control
 
+    def _begin(self, step: int) -> None:
+        self.checkpoints.begin(step)
+
     def on_save(self, args, state, control, **kwargs):
-        step, seconds = state.global_step, self.seconds()
-        # Beside TRL's files: the evaluations so far, what was spent, and what the reward remembers.
-        folder = self.output_dir / f"checkpoint-{step}"
-        self.counter.save(folder, step)
+        # Once all have handed in what they spent, their files are written too.
+        spent = self.team.sums(self.counter.spent)
+        self.team.first_does(lambda: self._seal(state.global_step, spent))
+        self.saving = None
+        return control
+
+    def _seal(self, step: int, spent: list[int]) -> None:
+        """Beside TRL's files: the evaluations so far, what was spent, and what the reward remembers."""
+        folder, seconds = self.output_dir / f"checkpoint-{step}", self.seconds()
+        self.counter.save(folder, step, spent)
         shutil.copyfile(self.output_dir / STATE_FILE, folder / STATE_FILE)
         write_json(folder / SECONDS, seconds)
         self.checkpoints.seal(step)
         write_json(self.output_dir / SECONDS, seconds)
-        self.saving = None
-        return control

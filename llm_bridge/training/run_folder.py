@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from llm_bridge.console.launch import process
 from sharpening.errors import InputError
 from sharpening.trajectory import Trajectory, write_json
 
@@ -58,6 +59,7 @@ def run_identity(model: str, task, settings, stop_on_collapse: bool = False) -> 
         "stop_on_collapse": stop_on_collapse,
         **model_digests(model),
         **({"judge": model_digests(judge)["weights"]} if judge else {}),
+        **({"processes": process()[1]} if process()[1] > 1 else {}),
         "version": package,
     }
 

@@ -20,6 +20,7 @@ from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks.rephrasing import with_rephrasings
 from llm_bridge.training.reward_function import TaskReward, task_reward
 from llm_bridge.training.settings import RunSettings
+from llm_bridge.training.team import Team
 from llm_bridge.training.trl_fields import ADAPTER, BATCH
 from sharpening.errors import InputError
 from sharpening.rewards import get_reward
@@ -54,8 +55,8 @@ def schedule(task, settings: RunSettings):
     ) if settings.asks_rephrasings else train, evaluation
 
 
-def run_reward(task, settings, train, reference=None):
-    """The reward function of a run; `attach` it to the model before the first call."""
+def run_reward(task, settings, train, reference=None, seed=None):
+    """The reward function of a run; `attach` it to the model before the first call. seed: if not the run's own."""
     return task_reward(
         settings.parsed_reward,
         task,
@@ -63,21 +64,22 @@ def run_reward(task, settings, train, reference=None):
         lambda row: train[row],
         temperature=settings.temperature,
         max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
+        seed=settings.seed if seed is None else seed,
         reference=reference,
         mask_truncated_completions=settings.mask_truncated_completions,
         train_rollouts=settings.train_rollouts,
     )
 
 
-def grpo_config(loaded, task, settings, output_dir, *, saves=True):
+def grpo_config(loaded, task, settings, output_dir, *, saves=True, processes=1):
     """TRL's configuration of the run: settings by their short names, and `settings.config` as it stands.
 
-    A batch that free memory does not hold at once is learnt from in parts, by gradient accumulation.
+    A batch that free memory does not hold at once is learnt from in parts, by gradient accumulation; `processes` share
+    it evenly.
     """
     from trl import GRPOConfig
 
-    size = settings.prompts_per_step * settings.rollouts
+    size = settings.prompts_per_step * settings.rollouts // processes
     length = settings.max_new_tokens or task.max_new_tokens
     given = {name: value for name, value in settings.config.items() if name in _fields(GRPOConfig)}
     batch = {}
@@ -130,7 +132,8 @@ def check_devices() -> None:
             "CUDA_VISIBLE_DEVICES",
             os.environ.get("CUDA_VISIBLE_DEVICES"),
             f"{count} GPUs are visible, and one process uses one",
-            "Set CUDA_VISIBLE_DEVICES=0, or train several with `accelerate launch` and a script of your own",
+            f"Set CUDA_VISIBLE_DEVICES=0, or share a measurement among them with accelerate launch --multi_gpu"
+            f" --num_processes {count} -m llm_bridge.cli measure ...",
         )
 
 
@@ -154,7 +157,7 @@ def reads_reference(spec: str) -> bool:
     return bool({"reference_log_probs", "voters"} & set(get_reward(spec).card.needs))
 
 
-def more_rewards(loaded, task, settings, train) -> list:
+def more_rewards(loaded, task, settings, train, seed) -> list:
     """The reward functions beside the first one, as `settings.config["reward_funcs"]` names them."""
     found = []
     for name in settings.config.get("reward_funcs", ())[1:]:
@@ -162,7 +165,7 @@ def more_rewards(loaded, task, settings, train) -> list:
             found.append(imported_reward(name))
             continue
         reference = frozen_copy(loaded.model) if reads_reference(name) else None
-        function = run_reward(task, replace(settings, reward=name, config={}), train, reference)
+        function = run_reward(task, replace(settings, reward=name, config={}), train, reference, seed)
         function.attach(lambda: loaded.model, loaded.tokenizer)
         found.append(function)
     return found
@@ -185,16 +188,18 @@ def imported_reward(path: str):
         sys.path.remove(os.getcwd())
 
 
-def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True):
+def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, saves=True, team=None):
     """A GRPOTrainer as `settings` say, and the counter of what its rollouts and its reward cost; `reward` as
     `run_reward` makes it.
 
-    `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints.
+    `counter.heard(step, drawn)`, if set, is told every step's rollouts. saves=False keeps no checkpoints. team: the
+    processes that share the run.
     """
     from trl import GRPOTrainer
 
     check_devices()
-    config = grpo_config(loaded, task, settings, output_dir, saves=saves)
+    team = team or Team()
+    config = grpo_config(loaded, task, settings, output_dir, saves=saves, processes=team.count)
     if getattr(task, "stop", ()) and not sampled_plainly(config):
         raise InputError(
             "stop",
@@ -206,8 +211,9 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         needed = frozen_copy(loaded.model) if reads_reference(settings.reward) else None
         reward = run_reward(task, settings, train, needed)
         reward.attach(lambda: loaded.model, loaded.tokenizer)
-    counter = OwnRollouts(task, settings, reward, train)
-    more = more_rewards(loaded, task, settings, train)
+    seed = team.seed(settings.seed)
+    counter = OwnRollouts(task, settings, reward, train, seed)
+    more = more_rewards(loaded, task, settings, train, seed)
     rows = Dataset.from_list([_row(problem, i, bool(more)) for i, problem in enumerate(train)])
     trainer = GRPOTrainer(
         model=loaded.model,
@@ -249,7 +255,7 @@ class OwnRollouts:
 
     __name__ = "rollouts"
 
-    def __init__(self, task, settings, reward, train=()):
+    def __init__(self, task, settings, reward, train=(), seed=None):
         # A data set keeps of a rendered chat its text alone.
         self.rendered = {str(problem.prompt): problem.prompt for problem in train}
         self.settings, self.length, self.reward = (
@@ -257,6 +263,7 @@ class OwnRollouts:
             settings.max_new_tokens or task.max_new_tokens,
             reward,
         )
+        self.seed = settings.seed if seed is None else seed
         self.drawn = self.run = self.backward = 0
         self.before = (0, 0, 0)
         self.heard = lambda step, drawn: None
@@ -276,9 +283,17 @@ class OwnRollouts:
         """Answers that a verifier was asked about."""
         return self.before[2] + self.reward.verifier_calls
 
-    def restore(self, folder: Path, step: int, model):
-        """Go back to what had been spent, and to what the reward remembered, at `step`."""
-        generated, forward, self.backward, calls = json.loads((folder / TOKENS).read_text())
+    @property
+    def spent(self) -> tuple[int, int, int, int]:
+        """Tokens generated, run forward and backward, and answers that a verifier was asked about."""
+        return self.generated, self.forward, self.backward, self.calls
+
+    def restore(self, folder: Path, step: int, model, team):
+        """Go back to what had been spent, which the first process counts for all, and to what the reward remembered, at
+        `step`.
+        """
+        spent = json.loads((folder / TOKENS).read_text()) if team.first else (0, 0, 0, 0)
+        generated, forward, self.backward, calls = spent
         self.before, self.drawn, self.run = (generated, forward, calls), 0, 0
         self.reward.signals.restore(folder, step, model)
 
@@ -293,7 +308,7 @@ class OwnRollouts:
             rollouts=group,
             max_new_tokens=self.length,
             temperature=self.settings.temperature,
-            generator=seeded(self.settings.seed, 3, step),
+            generator=seeded(self.seed, 3, step),
         )
         ids = [ids for row in drawn.token_ids for ids in row]
         repeated = [prompt for prompt in drawn.prompt_ids for _ in range(group)]
@@ -315,7 +330,7 @@ class OwnRollouts:
         self.backward += positions
         return {"prompt_ids": prompt_ids, "completion_ids": ids, "logprobs": None}
 
-    def save(self, folder: Path, step: int):
-        """Write down what had been spent after `step`, and what the reward remembers."""
-        write_json(folder / TOKENS, (self.generated, self.forward, self.backward, self.calls))
+    def save(self, folder: Path, step: int, spent):
+        """Write down what all processes had spent after `step`, and what the reward remembers."""
+        write_json(folder / TOKENS, spent)
         self.reward.signals.save(folder, step)

@@ -8,6 +8,7 @@ import difflib
 import io
 import re
 
+from llm_bridge.console.launch import process
 from sharpening.errors import InputError
 
 SHORT = {
@@ -56,8 +57,8 @@ REFUSED = {
     "load_in_4bit": "weights in 4 bits need a loader of their own",
     "trust_remote_code": "code that comes with a model is never run",
     "reward_model_name_or_path": "rewards of this command are named with --reward",
-    "deepspeed": "a run of this command has one process and whole weights",
-    "fsdp": "a run of this command has one process and whole weights",
+    "deepspeed": "a run of this command has whole weights in every process",
+    "fsdp": "a run of this command has whole weights in every process",
     "resume_from_checkpoint": "a run is resumed by giving the same command again",
     "dataset_streaming": "prompts are chosen from the whole data set",
 }
@@ -165,7 +166,7 @@ def short_settings(given: dict, argument: str) -> tuple[dict, dict, list[str]]:
     """(settings of RunSettings by their short names, the other fields, those that are not used here).
 
     Where a field of BATCH is given, prompts_per_step follows from them as TRL counts: completions of a
-    micro-batch × gradient_accumulation_steps over num_generations.
+    micro-batch × gradient_accumulation_steps × processes over num_generations.
     """
     short = {SHORT[name]: value for name, value in given.items() if name in SHORT}
     if short.get("max_steps", 0) <= 0:
@@ -190,6 +191,6 @@ def short_settings(given: dict, argument: str) -> tuple[dict, dict, list[str]]:
                 f"a step must hold whole groups of num_generations = {group} completions",
                 "Choose a batch that num_generations divides",
             )
-        short["prompts_per_step"] = size * parts // group
+        short["prompts_per_step"] = size * parts // group * process()[1]
         rest |= {BATCH[0]: size, BATCH[1]: parts}
     return short, rest, [name for name in given if name in OURS]

@@ -16,9 +16,11 @@ import pytest
 import trl
 from two_processes import SECONDS
 
+from llm_bridge.training.team import Team
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-OFTEN = ("ddp-stops", "fsdp-stops", "fsdp-fails_once")
+OFTEN = ("ddp-stops", "fsdp-stops", "fsdp-fails_once", "measured")
 SELDOM = (
     "ddp-fails_once",
     "ddp-fails_at_first",
@@ -100,6 +102,48 @@ def failed_once(pair):
 
 def test_a_process_that_fails_costs_one_evaluation_and_no_hang(often):
     failed_once(often["fsdp-fails_once"])
+
+
+class TestOurOwnRun:
+    def test_one_curve_for_both_and_one_writer(self, often):
+        first, second = often["measured"]
+        assert first == second
+        whole = first["whole0"]
+        assert whole["steps"] == [0, 2, 4, 6] and not whole["interrupted"]
+        assert {"trajectory.json", "cost.json", "finished.json"} <= set(whole["files"])
+        assert whole["curve"]["kl"][-1] > 2 * whole["curve"]["kl"][0]
+
+    def test_both_ranks_work_is_in_the_cost(self, often):
+        # 6 steps of 4 prompts, each completion at least two tokens; backward goes over the prompt, too
+        assert often["measured"][0]["whole0"]["cost"]["backward_tokens"] >= 6 * 4 * 4 * 2
+
+    def test_a_signal_to_one_of_them_stops_both_and_the_run_goes_on_to_the_same_curve(self, often):
+        for told in often["measured"]:
+            assert told["broken1"]["interrupted"] and told["broken1"]["steps"][-1] < 6
+            assert told["broken2"]["curve"] == told["whole0"]["curve"]
+            assert told["broken2"]["cost"] == told["whole0"]["cost"]
+
+    def test_each_draws_its_own_and_the_first_as_one_process_does(self):
+        seeds = [Team(rank, 4).seed(7) for rank in range(4)]
+        assert seeds[0] == Team().seed(7) == 7 and len(set(seeds)) == 4
+
+    def test_prompts_that_cannot_be_shared_out_are_refused(self, often):
+        for told in often["measured"]:
+            assert "`prompts_per_step` is 3" in told["refused"] and "multiple of 2" in told["refused"]
+
+
+@pytest.mark.parametrize("command", ["forecast", "compare", "monitor"])
+def test_commands_of_one_process_say_so_once(command):
+    environment = os.environ | {"WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
+    for rank, expected in (("0", f"`sharpening {command}` runs in one"), ("1", "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "llm_bridge.cli", command, "addition-weak"],
+            env=environment | {"RANK": rank},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2 and expected in done.stderr and done.stdout == ""
+        assert expected or not done.stderr
 
 
 @pytest.mark.thorough

@@ -141,12 +141,60 @@ def undisturbed(folder, **kind):
     return found | {"rows": watch.rows}
 
 
+class _Kills:
+    """Progress that sends this process a signal at its n-th step."""
+
+    def __init__(self, rank: int, step: int):
+        self.left = step if int(os.environ["RANK"]) == rank else None
+
+    def start(self, description, total=None):
+        return self
+
+    def say(self, sentence):
+        pass
+
+    def advance(self, n=1):
+        if self.left is not None:
+            self.left -= n
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self):
+        pass
+
+
+def measured(folder, **_):
+    """A run of our own, whole; the same broken off by a signal to the second process, and gone on with; and one whose
+    prompts cannot be shared out.
+    """
+    from llm_bridge import RunSettings, get_task, measure
+    from sharpening import InputError
+
+    task = get_task("addition")
+    settings = RunSettings(max_steps=6, eval_every=2, prompts_per_step=4, eval_prompts=6, rollouts=4)
+    found = {}
+    for name, progress in (("whole", None), ("broken", _Kills(1, 3)), ("broken", None)):
+        run = measure("addition-uncertain", task, settings, output_dir=folder / name, progress=progress)
+        found[f"{name}{len(found)}"] = {
+            "curve": {key: values.tolist() for key, values in run.trajectory.metrics.items()},
+            "steps": run.trajectory.step.tolist(),
+            "cost": {key: value for key, value in run.cost.items() if key != "seconds"},
+            "interrupted": run.interrupted,
+            "files": sorted(path.name for path in (folder / name).iterdir()),
+        }
+    try:
+        measure("addition-uncertain", task, RunSettings(prompts_per_step=3), output_dir=folder / "odd")
+    except InputError as error:
+        found["refused"] = str(error)
+    return found
+
+
 SHARDED = {"sharded": True}
 SCENARIOS = {
     f"{name}-{work.__name__}": (work, kind)
     for name, kind in (("ddp", {}), ("fsdp", SHARDED), ("fsdp-lora", SHARDED | {"lora": True}))
     for work in (stops, fails_once, fails_at_first, strict, undisturbed)
-}
+} | {"measured": (measured, {})}
 
 
 def process(name: str, rank: int, port: int, folder: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from llm_bridge.cli.options import OutputOption, Request, run_command
+from llm_bridge.console.launch import process
 
 ORDER = 20
 
@@ -23,8 +24,11 @@ def measure(request: Request, output: OutputOption = None):
     with request.outputs.reserved(), interruptible(folder):
         request.check(folder)
         found = run_measurement(request, folder)
-        request.deliver(
-            measurement_document(found), lambda console: print_measurement(console, found), measurement=found
-        )
+        if process()[0] == 0:
+            request.deliver(
+                measurement_document(found),
+                lambda console: print_measurement(console, found),
+                measurement=found,
+            )
         if found.interrupted:
             raise KeyboardInterrupt
