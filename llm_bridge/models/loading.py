@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_bridge.models.names import MODEL_FIX, check_model_name, first_line, locate_model
@@ -74,9 +75,12 @@ def load_model(name: str) -> LoadedModel:
         options |= {"trust_remote_code": False, "dtype": torch.float32, "output_loading_info": True}
         if "gguf_file" not in options:
             options["use_safetensors"] = True
+        else:
+            options |= unpacked()
         # Asked for its report, `from_pretrained` gives a pair, which its own annotation leaves out.
         loaded = AutoModelForCausalLM.from_pretrained(source, **options)
         model, report = cast(tuple[PreTrainedModel, dict], loaded)
+        without_quantizer(model)
     except Exception as error:
         raise _not_loaded(name, error) from error
     if "gguf_file" not in options:
@@ -85,6 +89,19 @@ def load_model(name: str) -> LoadedModel:
     model.eval()
     check_soundness(name, model, tokenizer)
     return LoadedModel(name=name, model=model, tokenizer=tokenizer)
+
+
+def unpacked() -> dict:
+    """What `from_pretrained` is told, so that every weight of a GGUF file becomes a plain one."""
+    config = getattr(transformers, "GgufConfig", None)  # without it they always do
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
+
+
+def without_quantizer(model: PreTrainedModel) -> None:
+    """Forget that plain weights came out of a quantised file: else a trainer refuses them, and they cannot be saved."""
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:
+        quantizer.remove_quantization_config(model)
 
 
 def load_tokenizer(name: str):

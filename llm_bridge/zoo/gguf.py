@@ -6,15 +6,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.models.loading import unpacked, without_quantizer
 from sharpening.errors import InputError
 
 
 @quiet_libraries()
 def import_gguf(file: Path, output_dir: Path) -> Path:
     """Dequantise `file` into float32 safetensors with its tokenizer; returns the folder.
-
-    A model loaded from GGUF keeps the quantizer's hooks and cannot be saved, so its state goes into a fresh
-    model of the same config.
 
     Raises:
         InputError: no such file, one that is no GGUF model, or a folder that already holds a model.
@@ -30,7 +28,7 @@ def import_gguf(file: Path, output_dir: Path) -> Path:
         )
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
-            str(file.parent), gguf_file=file.name, dtype=torch.float32
+            str(file.parent), gguf_file=file.name, dtype=torch.float32, **unpacked()
         )
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
     except ImportError:
@@ -42,19 +40,10 @@ def import_gguf(file: Path, output_dir: Path) -> Path:
             f"it cannot be read as a GGUF language model ({error})",
             "Give another .gguf file",
         ) from error
-    config = type(loaded.config)(
-        **{
-            key: value
-            for key, value in loaded.config.to_dict().items()
-            if key not in ("quantization_config", "_name_or_path")
-        }
-    )
-    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    fresh.load_state_dict(loaded.state_dict())
-    fresh.generation_config = loaded.generation_config
+    without_quantizer(loaded)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     output_dir.mkdir(parents=True, exist_ok=True)
-    fresh.save_pretrained(output_dir)
+    loaded.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
     return output_dir
