@@ -83,6 +83,10 @@ class CompoundSymmetric:
             raise InputError("prompts_per_step", prompts_per_step, "a batch has at least one prompt")
         return dataclasses.replace(self, private=self.private / prompts_per_step)
 
+    def tempered(self, temperature: float) -> CompoundSymmetric:
+        """The same kernel between logits divided by `temperature`: both strengths / temperature²."""
+        return CompoundSymmetric(self.private / temperature**2, self.shared / temperature**2)
+
     @property
     def ratio(self) -> float:
         """shared / private: how strongly prompts pull on each other (inf without a private part)."""
@@ -120,6 +124,10 @@ class NoCoupling:
     def for_batch(self, prompts_per_step: int) -> NoCoupling:
         """As `CompoundSymmetric.for_batch`."""
         return NoCoupling(CompoundSymmetric(self.private, 0.0).for_batch(prompts_per_step).private)
+
+    def tempered(self, temperature: float) -> NoCoupling:
+        """As `CompoundSymmetric.tempered`."""
+        return NoCoupling(self.private / temperature**2)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -227,6 +235,10 @@ class LowRankPlusDiagonal:
         return LowRankPlusDiagonal(
             self.features, CompoundSymmetric(self.private).for_batch(prompts_per_step).private
         )
+
+    def tempered(self, temperature: float) -> LowRankPlusDiagonal:
+        """As `CompoundSymmetric.tempered`: features / temperature, private / temperature²."""
+        return LowRankPlusDiagonal(self.features / temperature, self.private / temperature**2)
 
     @property
     def shared(self) -> float:

@@ -293,6 +293,23 @@ class Population:
             questions=cut(self.questions),
         )
 
+    def tempered(self, temperature: float) -> Population:
+        """The same model read at another sampling temperature: policies pi^(1/T), normalised, and the kernel between
+        logits divided by T.
+
+        Formula: w = z/T, pi_T = softmax(w). A gradient with respect to w is T times that with respect to z, and a
+        step of z is T times that of w: so K_w = K/T² (private and shared / T², features / T). Gradient updates
+        (`GRPO`, `SoftmaxGradient`) on `population.tempered(T)` are therefore those of TRL, which divides logits by T
+        where it samples and where it takes log-probabilities. 1 gives the population itself. Raises: InputError
+        unless T is a finite number > 0.
+        """
+        check_temperature(temperature)
+        if temperature == 1:
+            return self
+        return self.replace(
+            log_probs=normalised(self.log_probs / temperature), coupling=self.coupling.tempered(temperature)
+        )
+
     @property
     def num_prompts(self) -> int:
         """Number of prompts."""
@@ -400,6 +417,17 @@ class Population:
                 "Give `correct` or `truth`",
             )
         return self.correct
+
+
+def check_temperature(value: object) -> None:
+    """InputError unless `value` is a temperature: a finite number > 0."""
+    if (
+        not isinstance(value, (int, float, np.number))
+        or isinstance(value, bool)
+        or not (np.isfinite(value) and value > 0)
+    ):
+        rule = "what logits are divided by is a finite number > 0"
+        raise InputError("temperature", value, rule, "Use 1 for the policy as it is")
 
 
 def _checked_questions(questions, num_prompts: int) -> np.ndarray:

@@ -110,4 +110,11 @@ def _value(key: str, text: str, default: object, parse_reward):
             raise InputError(
                 key, text, "it is a whole number" if isinstance(default, int) else "it is a number"
             ) from None
+    if default is None:  # a number that may be left out
+        if text.lower() == "none":
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(key, text, "it is a number, or none") from None
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text

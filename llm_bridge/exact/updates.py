@@ -34,6 +34,7 @@ from sharpening.rewards.asking import exact_rewards
 from sharpening.simulation.precision import precision_context
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient, Update
 from sharpening.updates.kl_term import check_initial_reference
+from sharpening.updates.reuse import check_fresh_rollouts
 
 CUTOFF = 1e-13
 TOLERANCE, MAX_FITS = 1e-13, 30
@@ -65,6 +66,7 @@ class ExactTraining:
         if not isinstance(update, (SoftmaxGradient, GRPO, NaturalGradient, KLProx)):
             raise InputError("update", update, "it is SoftmaxGradient, GRPO, NaturalGradient or KLProx")
         check_initial_reference(update, "exact training")
+        check_fresh_rollouts(update, "exact training")
         self._by_score = isinstance(update, (SoftmaxGradient, GRPO))
         if optimizer not in ("sgd", "adam") or (optimizer == "adam" and not self._by_score):
             raise InputError("optimizer", optimizer, 'it is "sgd", or "adam" for SoftmaxGradient and GRPO')

@@ -50,6 +50,7 @@ def apply(plan: Plan, arrays: Arrays, coupling) -> bool:
         and plan.trained * arrays.log_probs.shape[1] >= LARGE
         and not plan.adam
         and not plan.anchored
+        and plan.iterations == 1
         and isinstance(coupling, (NoCoupling, CompoundSymmetric))
         and not {"previous_log_probs", "questions"} & set(plan.reward.card.needs)
         and [device.platform for device in arrays.log_probs.devices()] == ["cpu"]

@@ -53,8 +53,13 @@ class Seen(NamedTuple):
     questions: Integer[Any, " prompts"] | None = None
 
 
-def exact_direction(plan: Plan, update, policy: Policy, seen: Seen) -> Float[Any, "prompts answers"]:
-    """dz/dt under the exact reward, (prompts, answers)."""
+def exact_direction(
+    plan: Plan, update, policy: Policy, seen: Seen, old: Policy | None = None
+) -> Float[Any, "prompts answers"]:
+    """dz/dt under the exact reward, (prompts, answers); `old`: the policy that rewards and advantages are of, if not
+    the present one.
+    """
+    paid = policy if old is None else old
     signals = _wanted(
         plan,
         reference_log_probs=lambda: seen.initial,
@@ -63,19 +68,29 @@ def exact_direction(plan: Plan, update, policy: Policy, seen: Seen) -> Float[Any
         step=lambda: seen.step,
     )
     signals = {name.removesuffix("_log_probs"): value for name, value in signals.items()}
-    rewards = exact_rewards(plan.reward, policy.log_probs, seen.correct, no_answer=plan.no_answer, **signals)
-    rewards = _loud(plan, rewards, policy.log_probs, seen.step)
+    rewards = exact_rewards(plan.reward, paid.log_probs, seen.correct, no_answer=plan.no_answer, **signals)
+    rewards = _loud(plan, rewards, paid.log_probs, seen.step)
+    if old is not None:
+        return update.reused_direction(policy, old, rewards, seen.anchor)
     if hasattr(update, "policy_direction"):
         return update.policy_direction(policy, rewards, seen.anchor)
     return update.direction(policy.log_probs, rewards, seen.anchor)
 
 
 def sampled_direction(
-    plan: Plan, update, uniform: Float[Any, "prompts rollouts"], policy: Policy, seen: Seen
+    plan: Plan,
+    update,
+    uniform: Float[Any, "prompts rollouts"],
+    policy: Policy,
+    seen: Seen,
+    old: Policy | None = None,
 ) -> Float[Any, "prompts answers"]:
-    """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts)."""
-    log_probs = policy.log_probs
-    columns = sample_columns(uniform, policy.probs)
+    """The same from one group of rollouts a prompt, drawn with `uniform` (prompts, rollouts) from the policy, or from
+    `old`.
+    """
+    paid = policy if old is None else old
+    log_probs = paid.log_probs
+    columns = sample_columns(uniform, paid.probs)
     answers = columns if plan.no_answer is None else jnp.where(columns == plan.no_answer, NO_ANSWER, columns)
     of_drawn = lambda array: None if array is None else jnp.take_along_axis(array, columns, axis=1)  # noqa: E731
     signals = _wanted(
@@ -89,6 +104,8 @@ def sampled_direction(
     )
     rewards = group_rewards(plan.reward, answers, of_drawn(seen.correct), **signals)
     rewards = _loud(plan, rewards, log_probs, seen.step)
+    if old is not None:
+        return update.reused_group_direction(policy, old, columns, rewards, seen.anchor)
     if hasattr(update, "policy_group_direction"):
         return update.policy_group_direction(policy, columns, rewards, seen.anchor)
     return update.group_direction(log_probs, columns, rewards, seen.anchor)

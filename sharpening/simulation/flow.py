@@ -19,6 +19,7 @@ from sharpening.simulation.precision import precision_context
 from sharpening.simulation.settings import check_hashable
 from sharpening.updates import Update
 from sharpening.updates.kl_term import check_initial_reference
+from sharpening.updates.reuse import check_fresh_rollouts
 
 # nats per unit of time: losers that fall so fast, and hold less than its inverse, are 2e-12 or less before
 # the end of their path
@@ -109,6 +110,7 @@ def _checked(population: Population, reward: Reward, update: Update, times) -> n
             "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
         )
     check_initial_reference(update, "a flow")
+    check_fresh_rollouts(update, "a flow")
     if not isinstance(population.coupling, NoCoupling):
         raise InputError(
             "population", population.coupling, "a flow is that of one prompt", "Use coupling=NoCoupling()"

@@ -34,6 +34,11 @@ class Point:
     settings: Settings
     key: Any
 
+    @property
+    def tempered(self) -> Population:
+        """The population at the run's temperature."""
+        return self.population.tempered(self.settings.temperature)
+
 
 def grid_points(grid: Grid) -> list[dict[str, Any]]:
     """The settings of every run, {name: value} each: all combinations of {name: values}, the last name changing

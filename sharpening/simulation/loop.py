@@ -65,7 +65,9 @@ def _run_one(
         coupling.rest(arrays.log_probs.shape[1], dtype),
     )
     before = parts if "previous_log_probs" in plan.reward.card.needs else None
-    state = State(*parts, zero, zero, before, parts if plan.anchored else None)
+    state = State(
+        *parts, zero, zero, before, parts if plan.anchored else None, parts if plan.iterations > 1 else None
+    )
 
     def train(step, state):
         return training_step(plan, arrays, update, coupling, schedule, state, step, key)

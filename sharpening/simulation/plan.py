@@ -19,6 +19,7 @@ class Plan:
     `full`: every answer is possible for every prompt, so that none is masked. `rephrasings`: prompts that are
     drawn together, as wordings of one question. `watch`: report rewards that are not finite (`blame`).
     `filled`: evaluations repeat the last one where the run ends early (`sweep`).
+    `iterations`: how many updates a batch serves (`ReusedBatch.num_iterations`).
     `anchored`: the policy that the update's KL term pulls towards follows the policy (`KLTerm.sync_ref_model`).
     """
 
@@ -35,6 +36,7 @@ class Plan:
     watch: bool = False
     anchored: bool = False
     filled: bool = False
+    iterations: int = 1
 
 
 class Sizes(NamedTuple):
@@ -67,7 +69,7 @@ class State(NamedTuple):
 
     `before`: (v, u) one update earlier, for rewards that compare with the previous policy; None for the
     others. `anchor`: (v, u) of the reference of the update's KL term, where that moves; None where it is the initial
-    policy.
+    policy. `old`: (v, u) of the policy that gave the present batch; None where every update has a fresh one.
     """
 
     private: jax.Array
@@ -76,3 +78,4 @@ class State(NamedTuple):
     first_square: jax.Array
     before: tuple[jax.Array, jax.Array] | None = None
     anchor: tuple[jax.Array, jax.Array] | None = None
+    old: tuple[jax.Array, jax.Array] | None = None

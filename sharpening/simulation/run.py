@@ -44,6 +44,7 @@ def simulate(
     eval_every: int = 1,
     optimizer: str = "sgd",
     precision: str = "float64",
+    temperature: float = 1.0,
     devices: Sequence[jax.Device] | None = None,
 ) -> Trajectory:
     """Train a population and return its metrics at steps 0, eval_every, 2 eval_every, ..., num_steps.
@@ -80,6 +81,9 @@ def simulate(
     gets cannot depend on the other rows of the arrays they are given (large populations come in blocks of
     prompts).
 
+    `temperature` T divides logits where rollouts are drawn and where gradients are taken, as TRL does: the run of
+    `population.tempered(T)`, whose metrics these are; gradient updates only.
+
     `devices`: JAX devices that share the prompts, the same number each (`jax.sharding`); None: the default
     one. Sums over prompts then come in another order: float64 curves agree to about 1e-12, as long as that
     does not break a tie.
@@ -103,7 +107,15 @@ def simulate(
     JAX. Source: theorems C.
     """
     settings = Settings(
-        num_steps, method, prompts_per_step, rollouts, dataset_size, eval_every, optimizer, precision
+        num_steps,
+        method,
+        prompts_per_step,
+        rollouts,
+        dataset_size,
+        eval_every,
+        optimizer,
+        precision,
+        temperature,
     )
     return _simulate(population, reward, update, [0 if key is None else key], 1, settings, devices)[0]
 
@@ -150,15 +162,16 @@ def _simulate(
     update = get_update(update)
     settings.check(population, reward, update)
     settings.warn_if_still(population.coupling)
+    tempered = population.tempered(settings.temperature)
     plan = settings.plan(population, reward, update)
     steps = evaluation_steps(settings.num_steps, settings.eval_every)
     with precision_context(settings.precision):
-        arrays = share_out(population, settings.precision, devices)
+        arrays = share_out(tempered, settings.precision, devices)
         stacked = jnp.stack([as_key(key) for key in keys])
         schedules = settings.schedules(population, stacked, plan.rephrasings)
         moving = None if plan.update is not None else update
-        parts = (arrays, moving, population.coupling)
-        if blocks.apply(plan, arrays, population.coupling):
+        parts = (arrays, moving, tempered.coupling)
+        if blocks.apply(plan, arrays, tempered.coupling):
             alone = run_blocks(plan, *parts, steps, settings.precision)
             curves = {name: np.repeat(values, len(keys), axis=0) for name, values in alone.items()}
         else:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from sharpening.errors import InputError
-from sharpening.population import Population
+from sharpening.population import Population, check_temperature
 from sharpening.rewards import Reward
 from sharpening.rewards.asking import check_form, check_labelled
 from sharpening.simulation.plan import Plan
@@ -48,6 +48,7 @@ class Settings:
     eval_every: int = 1
     optimizer: str = "sgd"
     precision: str = "float64"
+    temperature: float = 1.0
 
     def __post_init__(self):
         for name, least in (("num_steps", 1), ("prompts_per_step", 1), ("rollouts", 2), ("eval_every", 1)):
@@ -55,6 +56,8 @@ class Settings:
             if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
                 raise InputError(name, value, f"it is an integer >= {least}")
             object.__setattr__(self, name, int(value))
+        check_temperature(self.temperature)
+        object.__setattr__(self, "temperature", float(self.temperature))
         for name, known in (
             ("method", METHODS),
             ("optimizer", OPTIMIZERS),
@@ -75,6 +78,7 @@ class Settings:
             raise InputError(
                 "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
             )
+        self._check_update(reward, update)
         check_form(reward, "group" if self.method == "sampled" else "exact")
         check_hashable(reward)
         check_labelled("population", reward, population.correct)
@@ -104,6 +108,18 @@ class Settings:
             raise InputError("dataset_size", size, rule, "Use a larger population or a smaller dataset_size")
         if not (population.prompt_weights[:size].sum() > 0 and population.prompt_weights[size:].sum() > 0):
             raise InputError("dataset_size", size, "trained and evaluated prompts both need some weight")
+
+    def _check_update(self, reward: Reward, update: Update) -> None:
+        if self.temperature != 1 and not getattr(update, "follows_logits", False):
+            rule = (
+                f"{update.name} is a step of the policy, not a gradient with respect to logits that T divides"
+            )
+            fix = "Use grpo or softmax_gradient, or simulate population.tempered(temperature) with the step you mean"
+            raise InputError("temperature", self.temperature, rule, fix)
+        updates = getattr(update, "num_iterations", 1)
+        if updates > 1 and "previous_log_probs" in reward.card.needs:
+            rule = f"{reward.name} compares with the policy one update earlier, and a batch is paid once"
+            raise InputError("num_iterations", updates, rule, "Use num_iterations=1")
 
     def stands_still(self, coupling) -> bool:
         """Whether no evaluated policy can move: prompts are fresh, and none moves another."""
@@ -163,6 +179,7 @@ class Settings:
             full=bool(np.isfinite(population.log_probs).all()),
             rephrasings=rephrasings(population, reward),
             anchored=getattr(update, "moves_reference", False),
+            iterations=getattr(update, "num_iterations", 1),
         )
 
 

@@ -47,10 +47,16 @@ def training_step(
     key: jax.Array,
 ) -> State:
     """The state after step `step` (counted from 0): draw prompts (`draw_prompts`), find their directions,
-    move v and u.
+    move v and u. Where a batch serves several updates they draw the same numbers, from the policy at the first.
     """
     n, update = plan.trained, update if plan.update is None else plan.update
-    index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, step, key, arrays.sizes)
+    batch = step // plan.iterations
+    index, weights, uniform = draw_prompts(plan, arrays.weights, schedule, batch, key, arrays.sizes)
+    if state.old is not None:
+        first, moved = step % plan.iterations == 0, (state.private, state.shared)
+        state = state._replace(
+            old=jax.tree.map(lambda new, old: jnp.where(first, new, old), moved, state.old)
+        )
     initial, correct, questions = (
         arrays.log_probs[index],
         _take(arrays.correct, index),
@@ -62,19 +68,20 @@ def training_step(
         return Policy.from_logits(logits, plan.full)
 
     now = policy(state.private, state.shared)
+    old = None if state.old is None else policy(*state.old)
     previous = None if state.before is None else policy(*state.before).log_probs
     seen = Seen(
         correct=correct,
         initial=initial,
         anchor=initial if state.anchor is None else policy(*state.anchor).log_probs,
         previous=previous,
-        step=step,
+        step=batch * plan.iterations,
         questions=questions,
     )
     if plan.method == "sampled":
-        directions = sampled_direction(plan, update, uniform, now, seen)
+        directions = sampled_direction(plan, update, uniform, now, seen, old)
     else:
-        directions = exact_direction(plan, update, now, seen)
+        directions = exact_direction(plan, update, now, seen, old)
     scale = jnp.asarray(update.step_size, directions.dtype)
     if plan.adam:
         factor, state = _adam_scale(state, directions, weights, step)

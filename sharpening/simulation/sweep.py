@@ -50,7 +50,7 @@ def sweep(
     themselves. `common`: keyword arguments for every run.
 
     Compiled once for all values of numbers that the loop takes as arguments: `num_steps`, `eval_every`, `dataset_size`,
-    `prompts_per_step`, `key`, `learning_rate`, `beta`, `private`, `shared` and others of their kind. Each
+    `prompts_per_step`, `key`, `temperature`, `learning_rate`, `beta`, `private`, `shared` and others of their kind. Each
     `reward`, `rollouts`, `method`, `optimizer`, `precision` and setting that is a name or a switch compiles for
     itself; so does data set against fresh prompts. In the exact and the mean-field method a run costs what one of the
     grid's largest `dataset_size` does. Exact runs of large populations go one by one through `simulate`.
@@ -111,8 +111,11 @@ def _run_group(group: list[_Run]):
     varied = len({run.plan.prompts_per_step for run in group}) > 1
     precision = group[0].point.settings.precision
     with precision_context(precision):
-        arrays = share_out(group[0].point.population, precision, None)
-        large = blocks.apply(plan, arrays, group[0].point.population.coupling)
+        arrays = {
+            one.settings.temperature: share_out(one.tempered, precision, None)
+            for one in {run.point.settings.temperature: run.point for run in group}.values()
+        }
+        large = blocks.apply(plan, next(iter(arrays.values())), group[0].point.population.coupling)
     for run, own in zip(group, steps, strict=True):
         if large:
             yield run, _alone(run.point)
@@ -122,7 +125,8 @@ def _run_group(group: list[_Run]):
                 jnp.asarray(run.plan.trained, jnp.int32) if _is_part(run) else None,
                 jnp.asarray(run.plan.prompts_per_step, jnp.int32) if varied else None,
             )
-            yield run, _one(run, plan, arrays._replace(sizes=sizes), own, most)
+            mine = arrays[run.point.settings.temperature]._replace(sizes=sizes)
+            yield run, _one(run, plan, mine, own, most)
 
 
 def _alone(point: Point) -> Trajectory:
@@ -141,7 +145,7 @@ def _one(run: _Run, plan: Plan, arrays: Arrays, steps: np.ndarray, most: tuple[i
     if schedules is not None:
         missing = plan.prompts_per_step // plan.rephrasings - schedules.shape[2]
         schedules = np.pad(schedules, ((0, 0), (0, most[1] - schedules.shape[1]), (0, missing)))
-    parts = (arrays, None if plan.update is not None else run.update, point.population.coupling)
+    parts = (arrays, None if plan.update is not None else run.update, point.tempered.coupling)
     curves = run_loop(plan, *parts, filled, key, schedules, together=1)
     told = {name: np.asarray(rows, np.float64)[:, : len(steps)] for name, rows in curves.items()}
     again = lambda: watched_again(plan, parts, steps, key, schedules, told)  # noqa: E731

@@ -17,6 +17,7 @@ from sharpening.trees.plan import Policies, TreePlan
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient, Update
 from sharpening.updates.advantages import divide_by_std, exact_advantages, exact_std, group_advantages
 from sharpening.updates.kl_term import check_initial_reference
+from sharpening.updates.reuse import check_fresh_rollouts
 
 LOSS_TYPES = ("sum", "grpo", "dapo", "dr_grpo")
 
@@ -60,6 +61,7 @@ class TreeGradient:
             raise InputError(
                 "beta", self.update.beta, rule, "Use LeafStep(NaturalGradient(beta=...)), or beta=0"
             )
+        check_fresh_rollouts(self.update, "the gradient through tokens")
         if self.loss_type not in LOSS_TYPES:
             raise InputError("loss_type", self.loss_type, f"known ones are {', '.join(LOSS_TYPES)}")
 
@@ -119,6 +121,7 @@ class LeafStep:
 
     def __post_init__(self):
         check_initial_reference(self.update, "an update on sequences")
+        check_fresh_rollouts(self.update, "an update on sequences")
 
     def _written_back(
         self, plan: TreePlan, now: Policies, leaves: jax.Array, directions: jax.Array

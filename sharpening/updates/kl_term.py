@@ -126,16 +126,32 @@ class ScoreKLTerm(KLTerm):
 
     use_bias_correction_kl: bool = True
 
-    def _minus_kl(self, direction, policy: Policy, reference):
-        """The direction with - beta grad KL, unchanged where there is no term."""
+    @property
+    def follows_logits(self) -> bool:
+        """True: its direction is a gradient with respect to logits, so that a temperature scales it."""
+        return True
+
+    def _minus_kl(self, direction, policy: Policy, reference, old: Policy | None = None):
+        """The direction with - beta grad KL, unchanged where there is no term; `old`: whose rollouts the estimator's
+        expectation is over, if not the policy's own (the correction makes them count as the policy's).
+        """
         if not self.has_kl:
             return direction
-        gradient = reverse_kl_gradient if self.use_bias_correction_kl else forward_kl_gradient
-        return direction - self.beta * gradient(policy, reference)
+        if self.use_bias_correction_kl:
+            return direction - self.beta * reverse_kl_gradient(policy, reference)
+        if old is None:
+            return direction - self.beta * forward_kl_gradient(policy, reference)
+        pulls = old.probs * sampled_kl_scores(log_ratio(policy.log_probs, reference), False)
+        return direction - self.beta * (pulls - policy.probs * row_sum(pulls))
 
-    def _minus_sampled_kl(self, advantages, policy: Policy, answers, reference):
-        """The advantages with - beta times the estimator of each rollout, unchanged where there is no term."""
+    def _minus_sampled_kl(self, advantages, policy: Policy, answers, reference, ratios=None):
+        """The advantages with - beta times the estimator of each rollout, unchanged where there is no term; `ratios`
+        pi/pi_old of the rollouts, if another policy gave them.
+        """
         if not self.has_kl:
             return advantages
         gaps = jnp.take_along_axis(log_ratio(policy.log_probs, reference), answers, axis=-1)
-        return advantages - self.beta * sampled_kl_scores(gaps, self.use_bias_correction_kl)
+        scores = sampled_kl_scores(gaps, self.use_bias_correction_kl)
+        if ratios is not None and self.use_bias_correction_kl:
+            scores = ratios * scores
+        return advantages - self.beta * scores

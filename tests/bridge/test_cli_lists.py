@@ -80,6 +80,14 @@ class TestSimulate:
         assert document["curve"]["step"] == [0, 10, 20] and "relative" in document["collapse"]
         assert document["settings"]["answers"] == 8
 
+    def test_temperature_and_updates_on_one_batch(self):
+        words = ["--temperature", 0.5, "--update", "grpo(num_iterations=2, epsilon_high=0.28)"]
+        document = json.loads(invoke(*self.SMALL, *words, "--json", "-").stdout)
+        assert document["settings"]["temperature"] == 0.5
+        for refused in (["--temperature", 0], ["--temperature", 2, "--update", "kl_prox"]):
+            assert_refused(invoke(*self.SMALL, *refused), "temperature")
+        assert_refused(invoke(*self.SMALL, "--update", "grpo(epsilon_high=high)"), "epsilon_high", "high")
+
     def test_the_seed_decides(self):
         one, again, other = (invoke(*self.SMALL, "--seed", seed, "--json", "-").stdout for seed in (0, 0, 1))
         assert one == again and json.loads(one)["curve"] != json.loads(other)["curve"]

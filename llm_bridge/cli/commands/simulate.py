@@ -69,6 +69,14 @@ def simulate(
             TRAINING,
         ),
     ] = None,
+    temperature: Annotated[
+        float,
+        _option(
+            "--temperature",
+            "What logits are divided by, in sampling and in gradients; metrics are those at this temperature.",
+            TRAINING,
+        ),
+    ] = 1.0,
     optimizer: Annotated[str, _option("--optimizer", "sgd or adam.", TRAINING)] = "sgd",
     steps: Annotated[int, _option("--steps", "Optimizer steps.", TRAINING)] = 400,
     eval_every: Annotated[int, _option("--eval-every", "Evaluate every so many steps.", TRAINING)] = 10,
@@ -136,7 +144,15 @@ def _run(settings: dict, update):
         alignment=settings["alignment"],
         coupling=coupling,
     )
-    names = ("method", "prompts_per_step", "rollouts", "dataset_size", "optimizer", "eval_every")
+    names = (
+        "method",
+        "prompts_per_step",
+        "rollouts",
+        "dataset_size",
+        "temperature",
+        "optimizer",
+        "eval_every",
+    )
     return run(
         population,
         get_reward(settings["reward"]),
