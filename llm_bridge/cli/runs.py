@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def run_forecast(
-    request: Request, pilots: int = 1, voices: bool = False, calibration: Path | None = None
+    request: Request,
+    pilots: int = 1,
+    voices: bool = False,
+    calibration: Path | None = None,
+    engine: str = "transformers",
 ) -> ModelForecast:
     """Forecast with progress on standard error; a report always shows the voices of theory. calibration: a
     file of `sharpening calibrate`, if not the shipped one.
@@ -46,6 +50,7 @@ def run_forecast(
             request.settings,
             pilots=pilots,
             voices=voices or request.outputs.report is not None,
+            engine=engine,
             progress=progress,
             **own,
         )

@@ -29,6 +29,7 @@ from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.unseen import size_kind, unseen_told, votes_kind, widened
 from llm_bridge.forecast.words import advice, calibrated_verdict, constant_end, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
+from llm_bridge.sampling.engine import check_engine
 from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.planned import config_told
 from llm_bridge.training.prepare import prepared
@@ -59,6 +60,7 @@ def forecast_model(
     pilots: int = 1,
     voices: bool = False,
     calibration: Path = SHIPPED,
+    engine: str = "transformers",
     progress=None,
 ) -> ModelForecast:
     """What `settings` will do to `model` on `task`, before any training.
@@ -66,7 +68,8 @@ def forecast_model(
     pilots: throwaway copies that are run, with seeds of their own, and averaged. One is noisy; three cost
     little where the run is long. voices: also ask the voices of theory, for comparison; where a pilot speaks
     they change nothing, and cost up to two fifths of a forecast. calibration: the file that dates what pilots
-    see, the shipped one or one that `sharpening calibrate` wrote.
+    see, the shipped one or one that `sharpening calibrate` wrote. engine: "vllm" draws the answers of the unchanged model
+    with vLLM, in this process, before anything else; weight noise, gradients and pilots change weights and stay here.
 
     Raises:
         InputError: a calibration that does not speak about such a run; pilots below 1, or several for a
@@ -75,6 +78,14 @@ def forecast_model(
     """
     progress = progress or NullProgress()
     _check(task, settings, pilots)
+    check_engine(engine, model)
+    if engine != "transformers" and settings.config:
+        raise InputError(
+            "engine",
+            engine,
+            "a run by TRL's own fields is probed through TRL's own trainer",
+            "Leave --engine, or --config and --set, out",
+        )
     fitted = None
     if settings.reward in CALIBRATED or Path(calibration) != SHIPPED:
         fitted = check_calibration(Path(calibration), settings.reward, task.labelled)
@@ -98,6 +109,7 @@ def forecast_model(
             noise_prompts=NOISE_PROMPTS,
             draws=1,
             noise=COARSE_NOISE,
+            engine=engine,
         )
         run = []
         if settings.reward in CALIBRATED:

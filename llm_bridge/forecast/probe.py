@@ -14,6 +14,7 @@ from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
 from llm_bridge.forecast.prior import Prior, population_and_prior
 from llm_bridge.sampling.cost import Cost
+from llm_bridge.sampling.engine import initial_rollouts
 from llm_bridge.sampling.greedy import greedy_answers, share_kept
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
@@ -89,11 +90,13 @@ def probe_model(
     noise_prompts: int | None = None,
     draws: int = 3,
     noise=NOISE,
+    engine: str = "transformers",
 ) -> Probe:
     """Rollouts and weight noise (`draws` of each size in `noise`, 0 first) on evaluation prompts of `task`,
     gradients on training prompts.
 
-    No weight is changed. Noise is tried on `noise_prompts` of them (None: all).
+    No weight is changed. Noise is tried on `noise_prompts` of them (None: all). engine: what draws the rollouts of the
+    unchanged model (`llm_bridge.sampling.engine`).
 
     Where the gradients would need more than GRADIENT_BYTES, their products are estimated from random
     projections. States its cost in tokens and seconds.
@@ -104,14 +107,14 @@ def probe_model(
     problems = evaluation[:prompts]
     bar = progress.start("probe: rollouts", 1)
     length = settings.max_new_tokens or task.max_new_tokens
-    drawn = sample(
-        model,
-        tokenizer,
+    drawn = initial_rollouts(
+        loaded,
         [p.asked for p in problems],
+        engine=engine,
         rollouts=rollouts,
         max_new_tokens=length,
         temperature=settings.temperature,
-        generator=seeded(settings.seed, 11),
+        seed=(settings.seed, 11),
     )
     cost.add(drawn)
     bar.close()

@@ -290,12 +290,21 @@ class TestTwoProcesses:
 
 
 class TestKilled:
-    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-    def test_at_random_moments_until_it_ends(self, tmp_path, kind):
+    SETTINGS = replace(SETTINGS, max_steps=30, eval_every=1)
+
+    @pytest.fixture(scope="class")
+    def whole(self, tmp_path_factory):
+        """The run that nobody touched."""
+        return run(tmp_path_factory.mktemp("whole") / "run", settings=self.SETTINGS)
+
+    # `test_train.py` interrupts a run by Ctrl-C, too.
+    @pytest.mark.parametrize(
+        "kind", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM, signal.SIGKILL]
+    )
+    def test_at_random_moments_until_it_ends(self, tmp_path, kind, whole):
         """One folder, killed again and again at random, gives the curve of a run that nobody touched."""
-        settings = replace(SETTINGS, max_steps=30, eval_every=1)
+        settings, rng = self.SETTINGS, np.random.default_rng([5, kind])
         options = OPTIONS.replace("--max-steps 6 --eval-every 2", "--max-steps 30 --eval-every 1").split()
-        whole, rng = run(tmp_path / "whole", settings=settings), np.random.default_rng([5, kind])
         arguments = [sys.executable, "-m", "llm_bridge.cli", "measure", MODEL, *options]
         state, codes = tmp_path / "run" / "collapse_monitor.json", []
         for _ in range(2 if kind == signal.SIGKILL else 1):

@@ -63,6 +63,14 @@ def forecast(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="What draws the answers of the unchanged model: transformers, or vllm, where it is installed"
+            " (weight noise, gradients and pilots stay here).",
+        ),
+    ] = "transformers",
 ):
     """Forecast, before any training, when the reward will break the model."""
     from llm_bridge.cli.runs import run_forecast
@@ -71,7 +79,7 @@ def forecast(
 
     with request.outputs.reserved():
         request.check()
-        found = run_forecast(request, pilots, voices, calibration)
+        found = run_forecast(request, pilots, voices, calibration, engine)
         request.deliver(
             forecast_document(found), lambda console: print_forecast(console, found), forecast=found
         )
