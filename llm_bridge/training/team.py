@@ -1,5 +1,6 @@
 """The processes of one measured run: they share the prompts of every step, and the first alone writes."""
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,8 +24,6 @@ class Team:
 
         Raises: InputError where a step's prompts cannot be shared out evenly, and where the launcher shards weights.
         """
-        import os
-
         rank, count = process()
         if count == 1:
             return cls()
