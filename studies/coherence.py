@@ -173,6 +173,11 @@ def told_step(radius: float, rho: float, rate: float) -> float:
     return float((rho - 1 + np.sqrt((1 - rho) ** 2 + 4 * rho * target)) / (2 * rho))
 
 
+def rate_of(run: dict) -> float:
+    """The learning rate of a run, which its record leaves out where it is the default."""
+    return run["settings"].get("learning_rate", SETTINGS.learning_rate)
+
+
 CRITERIA = ("mode_retention", "half_life")
 
 
@@ -193,9 +198,7 @@ def scored(priors: list[dict], study: dict) -> dict:
     for criterion in CRITERIA:
         known = [run for run in runs if run["times"][criterion] is not None]
         for way, tell in ways.items():
-            told = np.array(
-                [tell(read_of[r["model"]], probes[r["model"]], r["settings"]["learning_rate"]) for r in known]
-            )
+            told = np.array([tell(read_of[r["model"]], probes[r["model"]], rate_of(r)) for r in known])
             scores.setdefault(criterion, {})[way] = _score(known, criterion, told)
     return {
         "priors": [_rounded(prior) for prior in priors],
@@ -211,7 +214,7 @@ def _score(runs: list[dict], criterion: str, told) -> dict:
     high = np.array([np.inf if by is None else by for _, by in times], float)
     multiple = np.array([run["label"].rsplit(" ", 1)[1] for run in runs])
     column = np.array([run["model"] for run in runs])
-    rate = np.log([run["settings"]["learning_rate"] for run in runs])
+    rate = np.log([rate_of(run) for run in runs])
     every = Scored(
         column, column, column, multiple, multiple, rate, low, high, np.log(told), np.ones(len(runs))
     )
