@@ -6,6 +6,8 @@ from studies.paper.failure_modes import STUDY as FAILURE_MODES
 from studies.paper.frame import PaperStudy
 from studies.paper.hybrid_phase import STUDY as HYBRID_PHASE
 from studies.paper.hyper_parameters import STUDY as HYPER_PARAMETERS
+from studies.paper.loss_spike import STUDY as LOSS_SPIKE
+from studies.paper.mcs_and_gains import STUDY as MCS_AND_GAINS
 from studies.paper.per_problem import STUDY as PER_PROBLEM
 from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
 
@@ -19,5 +21,7 @@ PAPER: dict[str, PaperStudy] = {
         PER_PROBLEM,
         HYBRID_PHASE,
         ALIGNMENT,
+        MCS_AND_GAINS,
+        LOSS_SPIKE,
     )
 }

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from studies.paper.dial_cell import dial, stored
+from studies.paper.gain_cell import prior_gain, simulated_gains
 from studies.paper.hybrid_cell import hybrid_map
 from studies.paper.problem_cell import single_problems, urn
+from studies.paper.stored_cell import stored_steps
 
 DIGITS = 4
 
@@ -163,4 +165,7 @@ KINDS = {
     "swept": Kind(swept, False),
     "dial": Kind(dial, False),
     "stored": Kind(stored, False),
+    "simulated gains": Kind(simulated_gains, False),
+    "prior gain": Kind(prior_gain, True),
+    "stored steps": Kind(stored_steps, False),
 }

@@ -13,11 +13,13 @@ CANNOT = "cannot be tested at this size"
 @dataclass(frozen=True)
 class Claim:
     """text: what was said, and by whom (He: He et al. 2026). study: whose verdict it has. why: without a study, what
-    `said` (NOT_YET or CANNOT) rests on.
+    `said` (NOT_YET or CANNOT) rests on. part: of a study that judges several claims, the one whose verdict its finding
+    keeps under `parts`.
     """
 
     text: str
     study: str = ""
+    part: str = ""
     said: str = NOT_YET
     why: str = ""
 
@@ -26,7 +28,10 @@ class Claim:
         """A word, and where there is one its reason."""
         if self.study:
             known = (RESULTS / f"{self.study}.json").is_file()
-            return load_result(self.study)["finding"]["verdict"] if known else NOT_YET
+            if not known:
+                return NOT_YET
+            finding = load_result(self.study)["finding"]
+            return finding["numbers"]["parts"][self.part] if self.part else finding["verdict"]
         return f"{self.said}{': ' if self.why else ''}{self.why}"
 
 
@@ -66,16 +71,33 @@ CLAIMS = (
         said=CANNOT,
         why="these models have 1.5 to 8 billion parameters; `sharpening mcs` runs the protocol on any model",
     ),
-    Claim("He: the MCS ranks models as the gain from true rewards does, and better than pass@k"),
-    Claim("He: the MCS costs 5.6 times fewer tokens than the gain"),
-    Claim("He: aggressive settings collapse in as few as 14 steps and keep the ranking"),
-    Claim("The summary: the MCS is tied to the perplexity of pre-training, and is the step of a loss spike"),
+    Claim(
+        "He: the MCS ranks models as the gain from true rewards does, and better than pass@k", "mcs-and-gains"
+    ),
+    Claim(
+        "He: the MCS costs 5.6 times fewer tokens than the gain",
+        said=CANNOT,
+        why="the ratio is that of the lengths of two kinds of run, which a study of few steps chooses itself",
+    ),
+    Claim(
+        "He: aggressive settings collapse in as few as 14 steps and keep the ranking",
+        "mcs-and-gains",
+        part="aggressive",
+    ),
+    Claim(
+        "The summary: the MCS is tied to the perplexity of pre-training, and is the step of a loss spike",
+        "loss-spike",
+    ),
     Claim(
         "The summary: an MCS above 10,000 steps is stable",
         said=CANNOT,
         why="no published model comes near it, and no run here is that long",
     ),
-    Claim("Kang et al.: pass@64 or held-out loss predicts what RL gains, Spearman .90 to .98"),
+    Claim(
+        "Kang et al.: pass@64 or held-out loss predicts what RL gains, Spearman .90 to .98",
+        "mcs-and-gains",
+        part="anchor",
+    ),
     Claim("He: on Countdown self-verification approaches the oracle; reward accuracy dips, then recovers"),
     Claim(
         "He: instruction-tuned models are robust to the verification prompt, base models are not",
