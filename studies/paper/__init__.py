@@ -10,6 +10,7 @@ from studies.paper.loss_spike import STUDY as LOSS_SPIKE
 from studies.paper.mcs_and_gains import STUDY as MCS_AND_GAINS
 from studies.paper.per_problem import STUDY as PER_PROBLEM
 from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
+from studies.paper.trainability_frontier import STUDY as TRAINABILITY_FRONTIER
 
 PAPER: dict[str, PaperStudy] = {
     study.name: study
@@ -23,5 +24,6 @@ PAPER: dict[str, PaperStudy] = {
         ALIGNMENT,
         MCS_AND_GAINS,
         LOSS_SPIKE,
+        TRAINABILITY_FRONTIER,
     )
 }

@@ -65,6 +65,11 @@ CLAIMS = (
         why="no model here solves such problems",
     ),
     Claim("He: 32 problems with nearly all majorities wrong do not destroy the model"),
+    Claim(
+        "He, theory C2: small data sets are trainable without labels, large ones are not, a stronger prior bears larger"
+        " ones; true rewards train everywhere",
+        "trainability-frontier",
+    ),
     Claim("He: high initial entropy does not predict trainability"),
     Claim(
         "He: the Model Collapse Steps of seven models, 34 to 383",

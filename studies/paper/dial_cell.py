@@ -50,10 +50,17 @@ def dial(settings: dict, folder: Path) -> dict:
 
 
 def stored(settings: dict, folder: Path) -> dict:
-    """The runs of one `label` of a committed `study`, with the `metrics` of their curves."""
-    runs = [run for run in load_result(settings["study"])["runs"] if run["label"] == settings["label"]]
+    """The runs of one `label` of a committed `study`, with the `metrics` of their curves; with `parameters` the model's
+    number of them, from its probe.
+    """
+    told = load_result(settings["study"])
+    runs = [run for run in told["runs"] if run["label"] == settings["label"]]
     runs.sort(key=lambda run: run["settings"]["seed"])
     return {
         "curves": [{name: run["curve"][name] for name in ("step", *settings["metrics"])} for run in runs],
         "seeds": [run["settings"]["seed"] for run in runs],
-    }
+    } | ({"parameters": _parameters(told, runs[0]["model"])} if settings.get("parameters") else {})
+
+
+def _parameters(told: dict, model: str) -> int:
+    return next(probe["num_parameters"] for probe in told["probes"] if probe["model"] == model)
