@@ -8,6 +8,7 @@ from studies.paper.hybrid_phase import STUDY as HYBRID_PHASE
 from studies.paper.hyper_parameters import STUDY as HYPER_PARAMETERS
 from studies.paper.loss_spike import STUDY as LOSS_SPIKE
 from studies.paper.mcs_and_gains import STUDY as MCS_AND_GAINS
+from studies.paper.moving_prior import STUDY as MOVING_PRIOR
 from studies.paper.per_problem import STUDY as PER_PROBLEM
 from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
 from studies.paper.trainability_frontier import STUDY as TRAINABILITY_FRONTIER
@@ -25,5 +26,6 @@ PAPER: dict[str, PaperStudy] = {
         MCS_AND_GAINS,
         LOSS_SPIKE,
         TRAINABILITY_FRONTIER,
+        MOVING_PRIOR,
     )
 }

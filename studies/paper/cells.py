@@ -11,6 +11,7 @@ import numpy as np
 from studies.paper.dial_cell import dial, stored
 from studies.paper.gain_cell import prior_gain, simulated_gains
 from studies.paper.hybrid_cell import hybrid_map
+from studies.paper.moving_cell import moving_prior
 from studies.paper.problem_cell import single_problems, urn
 from studies.paper.stored_cell import stored_steps
 
@@ -167,5 +168,6 @@ KINDS = {
     "stored": Kind(stored, False),
     "simulated gains": Kind(simulated_gains, False),
     "prior gain": Kind(prior_gain, True),
+    "moving prior": Kind(moving_prior, False),
     "stored steps": Kind(stored_steps, False),
 }

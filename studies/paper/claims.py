@@ -111,7 +111,7 @@ CLAIMS = (
     ),
     Claim("Rad et al., theory X2: a verifier wins below the vote's weight J/(1 + J)", "hybrid-phase"),
     Claim("Theory X3: verification schedules at equal cost, in training"),
-    Claim("Theory X4: a moving prior has a balance point"),
+    Claim("Theory X4: a moving prior has a balance point", "moving-prior"),
     Claim(
         "He: sharpening helps where confidence and correctness align, and fails where they do not",
         "alignment",
