@@ -2,6 +2,7 @@
 
 from studies.paper.alignment import STUDY as ALIGNMENT
 from studies.paper.dataset_size import STUDY as DATASET_SIZE
+from studies.paper.equal_cost import STUDY as EQUAL_COST
 from studies.paper.failure_modes import STUDY as FAILURE_MODES
 from studies.paper.frame import PaperStudy
 from studies.paper.hybrid_phase import STUDY as HYBRID_PHASE
@@ -27,5 +28,6 @@ PAPER: dict[str, PaperStudy] = {
         LOSS_SPIKE,
         TRAINABILITY_FRONTIER,
         MOVING_PRIOR,
+        EQUAL_COST,
     )
 }

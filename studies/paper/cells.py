@@ -13,6 +13,7 @@ from studies.paper.gain_cell import prior_gain, simulated_gains
 from studies.paper.hybrid_cell import hybrid_map
 from studies.paper.moving_cell import moving_prior
 from studies.paper.problem_cell import single_problems, urn
+from studies.paper.schedule_cell import schedules
 from studies.paper.stored_cell import stored_steps
 
 DIGITS = 4
@@ -169,5 +170,6 @@ KINDS = {
     "simulated gains": Kind(simulated_gains, False),
     "prior gain": Kind(prior_gain, True),
     "moving prior": Kind(moving_prior, False),
+    "schedules": Kind(schedules, False),
     "stored steps": Kind(stored_steps, False),
 }

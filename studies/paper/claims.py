@@ -110,7 +110,10 @@ CLAIMS = (
         why="no model of the zoo is tuned to instructions",
     ),
     Claim("Rad et al., theory X2: a verifier wins below the vote's weight J/(1 + J)", "hybrid-phase"),
-    Claim("Theory X3: verification schedules at equal cost, in training"),
+    Claim(
+        "Theory X3: at equal cost schedules that verify where it matters keep more than a uniform share",
+        "equal-cost",
+    ),
     Claim("Theory X4: a moving prior has a balance point", "moving-prior"),
     Claim(
         "He: sharpening helps where confidence and correctness align, and fails where they do not",
