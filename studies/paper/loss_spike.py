@@ -142,7 +142,6 @@ def figure(result: dict):
             color=colour(place + 1),
             label=f"learning rate {rate}",
         )
-    axes.set_xscale("log")
     finish(
         table[1, 1],
         "half-life against loss (five priors)",
