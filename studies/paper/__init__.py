@@ -13,6 +13,7 @@ from studies.paper.moving_prior import STUDY as MOVING_PRIOR
 from studies.paper.per_problem import STUDY as PER_PROBLEM
 from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
 from studies.paper.trainability_frontier import STUDY as TRAINABILITY_FRONTIER
+from studies.paper.wrong_majorities import STUDY as WRONG_MAJORITIES
 
 PAPER: dict[str, PaperStudy] = {
     study.name: study
@@ -29,5 +30,6 @@ PAPER: dict[str, PaperStudy] = {
         TRAINABILITY_FRONTIER,
         MOVING_PRIOR,
         EQUAL_COST,
+        WRONG_MAJORITIES,
     )
 }

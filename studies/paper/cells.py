@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studies.paper.chosen_cell import chosen_problems
 from studies.paper.dial_cell import dial, stored
 from studies.paper.gain_cell import prior_gain, simulated_gains
 from studies.paper.hybrid_cell import hybrid_map
@@ -171,5 +172,6 @@ KINDS = {
     "prior gain": Kind(prior_gain, True),
     "moving prior": Kind(moving_prior, False),
     "schedules": Kind(schedules, False),
+    "chosen problems": Kind(chosen_problems, True),
     "stored steps": Kind(stored_steps, False),
 }

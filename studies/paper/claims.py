@@ -58,13 +58,17 @@ CLAIMS = (
         why="no run of its own; `dataset-size` has 512 and 2,048 prompts",
     ),
     Claim("He: one problem at a time, the greedy answer flips in 3 of 25", "per-problem"),
-    Claim("He: training on 6 problems with a wrong majority raises two unseen ones from 0 to 1"),
+    Claim(
+        "He: training on 6 problems with a wrong majority raises two unseen ones from 0 to 1",
+        "wrong-majorities",
+        part="six",
+    ),
     Claim(
         "He: test-time training on 40 AMC23 problems improves AMC23 and AIME24",
         said=CANNOT,
         why="no model here solves such problems",
     ),
-    Claim("He: 32 problems with nearly all majorities wrong do not destroy the model"),
+    Claim("He: 32 problems with nearly all majorities wrong do not destroy the model", "wrong-majorities"),
     Claim(
         "He, theory C2: small data sets are trainable without labels, large ones are not, a stronger prior bears larger"
         " ones; true rewards train everywhere",
