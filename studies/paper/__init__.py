@@ -10,6 +10,7 @@ from studies.paper.hyper_parameters import STUDY as HYPER_PARAMETERS
 from studies.paper.loss_spike import STUDY as LOSS_SPIKE
 from studies.paper.mcs_and_gains import STUDY as MCS_AND_GAINS
 from studies.paper.moving_prior import STUDY as MOVING_PRIOR
+from studies.paper.outside_checks import STUDY as OUTSIDE_CHECKS
 from studies.paper.per_problem import STUDY as PER_PROBLEM
 from studies.paper.rise_then_fall import STUDY as RISE_THEN_FALL
 from studies.paper.trainability_frontier import STUDY as TRAINABILITY_FRONTIER
@@ -31,5 +32,6 @@ PAPER: dict[str, PaperStudy] = {
         MOVING_PRIOR,
         EQUAL_COST,
         WRONG_MAJORITIES,
+        OUTSIDE_CHECKS,
     )
 }

@@ -107,7 +107,10 @@ CLAIMS = (
         "mcs-and-gains",
         part="anchor",
     ),
-    Claim("He: on Countdown self-verification approaches the oracle; reward accuracy dips, then recovers"),
+    Claim(
+        "He: on Countdown self-verification approaches the oracle; reward accuracy dips, then recovers",
+        "outside-checks",
+    ),
     Claim(
         "He: instruction-tuned models are robust to the verification prompt, base models are not",
         said=CANNOT,
