@@ -2,7 +2,7 @@
 
 from studies.paper.draw import LOOK, band, colour, finish, legend, sheet
 from studies.paper.frame import Cell, Finding, PaperStudy
-from studies.paper.grids import SEEDS, curves, groups, training
+from studies.paper.grids import SEEDS, curves, groups, rewarded
 
 MODEL, RATE, STEPS = "worked-addition", 4e-4, 40
 REWARDS = ("majority", "self-certainty", "probability", "trajectory-entropy", "token-entropy")
@@ -28,18 +28,18 @@ def grid(quick: bool) -> list[Cell]:
     """Each reward on answers of free length; beside it trees of thoughts and answers, one prior a seed."""
     cells = []
     for reward in REWARDS:
-        cells += training(
+        cells += rewarded(
+            reward,
             reward,
             MODEL,
             METRICS,
-            seeds=SEEDS[: 1 if quick else None],
-            weight=12.0 if quick else 45.0,
-            reward=reward,
+            quick,
+            weights=(12.0, 45.0),
+            steps=(20, STEPS),
+            eval_prompts=(24, 32),
             learning_rate=RATE,
             prompts_per_step=8,
-            max_steps=20 if quick else STEPS,
             eval_every=10,
-            eval_prompts=24 if quick else 32,
         )
         settings = {
             "prior": {"num_prompts": 24, "tied": False, "popular": True},

@@ -35,6 +35,35 @@ def training(
     ]
 
 
+def rewarded(
+    reward: str,
+    label: str,
+    model: str,
+    metrics: tuple[str, ...],
+    quick: bool,
+    *,
+    weights: tuple[float, float],
+    steps: tuple[int, int],
+    eval_prompts: tuple[int, int],
+    **run,
+) -> list[Cell]:
+    """One reward on one transformer: in the quick form one seed and the first of each pair, else every seed and the
+    second.
+    """
+    place = 0 if quick else 1
+    return training(
+        label,
+        model,
+        metrics,
+        seeds=SEEDS[: 1 if quick else None],
+        weight=weights[place],
+        reward=reward,
+        max_steps=steps[place],
+        eval_prompts=eval_prompts[place],
+        **run,
+    )
+
+
 def simulation(
     label: str,
     metrics: tuple[str, ...],

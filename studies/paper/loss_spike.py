@@ -143,10 +143,7 @@ def figure(result: dict):
             label=f"learning rate {rate}",
         )
     finish(
-        table[1, 1],
-        "half-life against loss (five priors)",
-        "loss before training (nats a token, log)",
-        "steps",
+        table[1, 1], "half-life against loss (five priors)", "loss before training (nats a token)", "steps"
     )
     table[1, 1].set_ylim(bottom=0)
     legend(drawn, table.flat, 4)

@@ -82,6 +82,14 @@ def find(result: dict) -> Finding:
         str(mass): float(np.mean(share))
         for mass, share in zip(alone["confidence"], alone["flipped"], strict=True)
     }
+    turned = [
+        one["before"]["confidence"]
+        for records in groups(result, "single problems").values()
+        for record in records
+        for one in record["problems"]
+        if one["before"]["greedy"] != one["after"]["greedy"]
+    ]
+    before = float(np.mean(turned)) if turned else float("nan")
     few, sure = flipped <= total / 4, grown >= 0.9 * total
     verdict = "reproduced" if few and sure else "partly" if few or sure else "contradicted"
     told = "; ".join(
@@ -93,7 +101,7 @@ def find(result: dict) -> Finding:
         f"The greedy answer's correctness flipped in {flipped} of {total} runs on one problem (He: {HE_FLIPPED} of"
         f" {HE_PROBLEMS}), and agreement grew in {grown}. {told}. Simulated alone, 8 votes a step, a mode of mass .3 turns in"
         f" {theory.get('0.3', theory[min(theory)]):.0%} and one of .6 in {theory.get('0.6', theory[max(theory)]):.0%} of"
-        " cases: flips come from prompts without a clear favourite.",
+        f" cases; on the transformer the answers that turned began with an agreement of {before:.2f} on average.",
         {
             "patterns": counts,
             "flips": flips,

@@ -97,7 +97,8 @@ def urn(settings: dict, folder: Path) -> dict:
     shares = []
     for mass in settings["confidence"]:
         size, answers = settings["prompts"], settings["answers"]
-        probs = np.full((size, answers), (1 - mass) / (answers - 1))
+        # One more prompt, which is not trained on and not counted: a data set leaves some to evaluate.
+        probs = np.full((size + 1, answers), (1 - mass) / (answers - 1))
         probs[:, 0] = mass
         population = Population.from_probs(probs, coupling=CompoundSymmetric(private=1.0, shared=0.0))
         runs = simulate_many(

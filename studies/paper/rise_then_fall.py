@@ -2,7 +2,7 @@
 
 from studies.paper.draw import LOOK, band, finish, legend, sheet
 from studies.paper.frame import Cell, Finding, PaperStudy
-from studies.paper.grids import SEEDS, curves, groups, simulation, training
+from studies.paper.grids import SEEDS, curves, groups, rewarded, simulation
 
 MODEL = "addition-uncertain"
 RATE, STEPS = 3e-4, 100
@@ -24,17 +24,17 @@ def grid(quick: bool) -> list[Cell]:
     """Votes and true rewards, on a transformer and in a coupled population with a strong prior."""
     cells = []
     for reward in REWARDS:
-        cells += training(
+        cells += rewarded(
+            reward,
             reward,
             MODEL,
             METRICS,
-            seeds=SEEDS[: 1 if quick else None],
-            weight=12.0 if quick else 35.0,
+            quick,
+            weights=(12.0, 35.0),
+            steps=(40, STEPS),
+            eval_prompts=(48, 96),
             learning_rate=RATE * (2 if quick else 1),
-            reward=reward,
-            max_steps=40 if quick else STEPS,
             eval_every=5,
-            eval_prompts=48 if quick else 96,
         )
         cells.append(
             simulation(

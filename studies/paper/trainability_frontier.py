@@ -121,7 +121,8 @@ def find(result: dict) -> Finding:
     table, (stored, _) = simulated_map(result), stored_map(result)
     votes, sizes = table["majority"], table["sizes"]
     unharmed = [int(max([0, *sizes[column >= -HELD]])) for column in votes.T]
-    better = int(np.sum(stored[:, list(RUNS).index(SAFE)] > stored[:, list(RUNS).index(FRESH)]))
+    safe = stored[:, list(RUNS).index(SAFE)]
+    better = int(np.sum(safe > stored[:, list(RUNS).index(FRESH)]))
     parts = {
         "true rewards never fall": bool(table["true"].min() >= -HELD),
         "small sets end higher": bool(np.all(votes[0] > votes[-1])),
@@ -138,7 +139,8 @@ def find(result: dict) -> Finding:
         f"Simulated, the largest set that 600 steps of votes do not harm: {frontier}; true rewards change accuracy by at"
         f" least {table['true'].min():+.2f}, votes by {votes.min():+.2f} to {votes.max():+.2f}, trajectory entropy by"
         f" {table['trajectory-entropy'].min():+.2f} to {table['trajectory-entropy'].max():+.2f}. {better} of {len(MODELS)}"
-        " transformers end higher after votes on 32 prompts than on fresh ones. They differ too little in size to tell size"
+        f" transformers end higher after votes on 32 prompts than on fresh ones, and {int(np.sum(safe > -HELD))} of them without"
+        f" harm (change {safe.min():+.2f} to {safe.max():+.2f}, at the rate 5e-4). They differ too little in size to tell size"
         " from prior.",
         {
             "held": parts,
@@ -151,11 +153,10 @@ def find(result: dict) -> Finding:
 
 def figure(result: dict):
     """Three simulated maps with the frontier of C2, and the transformers."""
-    drawn, ((*maps, stored),) = sheet(
-        1, 4, "What can be trained, and with which reward: change of accuracy", height=3.7
-    )
+    drawn, panels = sheet(2, 2, "What can be trained, and with which reward: change of accuracy", height=3.3)
+    *maps, stored = panels.flat
     table, (gains, parameters) = simulated_map(result), stored_map(result)
-    look = {"cmap": "PuOr", "vmin": -0.6, "vmax": 0.6}
+    look = {"cmap": "PuOr", "vmin": -0.8, "vmax": 0.8}
     for axes, reward in zip(maps, REWARDS, strict=True):
         axes.imshow(table[reward], origin="lower", aspect="auto", **look)
         _labelled(axes, table[reward])
@@ -167,24 +168,19 @@ def figure(result: dict):
             range(len(table["sizes"])),
         )
         axes.axhline(at, color=LOOK.ink, lw=1.6, ls=(0, (4, 2)), label="critical size of C2")
-        finish(
-            axes,
-            f"{reward} (simulated)",
-            "strength of the prior (nats)",
-            "prompts" if axes is maps[0] else "",
-        )
+        finish(axes, f"{reward} (simulated)", "strength of the prior (nats)", "prompts")
         axes.grid(False)
     shade = stored.imshow(gains, aspect="auto", **look)
     _labelled(stored, gains)
-    stored.set_xticks(range(len(RUNS)), list(RUNS), rotation=40, ha="right")
+    stored.set_xticks(range(len(RUNS)), list(RUNS), rotation=20, ha="right")
     stored.set_yticks(
         range(len(MODELS)),
         [f"{model}\n{size / 1e3:.0f} k" for model, size in zip(MODELS, parameters, strict=True)],
     )
     finish(stored, "transformers at 5e-4", "", "")
-    stored.tick_params(labelsize=7)
+    stored.tick_params(labelsize=7.5)
     stored.grid(False)
-    bar = drawn.colorbar(shade, ax=[*maps, stored], pad=0.01, aspect=30)
+    bar = drawn.colorbar(shade, ax=panels, pad=0.01, aspect=40)
     bar.set_label("accuracy at the end less at the start", fontsize=9, color=LOOK.grey)
     legend(drawn, maps[:1])
     return drawn
@@ -192,8 +188,8 @@ def figure(result: dict):
 
 def _labelled(axes, table: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(table):
-        ink = "white" if abs(value) > 0.4 else LOOK.ink
-        axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=7, color=ink)
+        ink = "white" if abs(value) > 0.5 else LOOK.ink
+        axes.text(column, row, f"{value:+.2f}", ha="center", va="center", fontsize=8, color=ink)
 
 
 STUDY = PaperStudy(

@@ -17,8 +17,21 @@ from sharpening import InputError
 from studies import STUDIES
 from studies.backends import running
 from studies.paper import PAPER
+from studies.paper.cells import KINDS
+from studies.paper.claims import CANNOT, CLAIMS, NOT_YET
 from studies.paper.draw import finish, sheet
-from studies.paper.frame import CELLS, FIGURE, FIGURES, RESULTS, TIMES, Cell, Finding, PaperStudy, load_result
+from studies.paper.frame import (
+    CELLS,
+    FIGURE,
+    FIGURES,
+    RESULTS,
+    TIMES,
+    VERDICTS,
+    Cell,
+    Finding,
+    PaperStudy,
+    load_result,
+)
 
 PARTS = 8
 
@@ -169,3 +182,78 @@ class TestDeclared:
         )
         assert not result["quick"] and (FIGURES / f"{name}.png").stat().st_size
         study.figure(result)
+
+
+def small_cells():
+    """Cells of the newer kinds, as small as they can be."""
+    moving = {"update": "GRPO", "strengths": [1.0], "prompts": 8, "answers": 4, "sharpness": 1.0}
+    moving |= {"learning_rate": 0.2, "rollouts": 8, "shared": 0.5, "steps": 200, "seeds": [0]}
+    verified = {
+        "families": {"uniform": [0.0, 1.0]},
+        "prompts": 32,
+        "answers": 5,
+        "strength": 1.0,
+        "seeds": [0],
+    }
+    verified |= {"coupling": [1.0, 1.0], "tpr": 1.0, "fpr": 0.0}
+    verified["run"] = {
+        "learning_rate": 4.0,
+        "num_steps": 60,
+        "prompts_per_step": 8,
+        "rollouts": 4,
+        "eval_every": 60,
+    }
+    chosen = {
+        "model": "addition-misconception",
+        "task": "addition",
+        "wrong": True,
+        "problems": 3,
+        "unseen": 8,
+    }
+    chosen["run"] = {"prompts_per_step": 3, "learning_rate": 1e-3, "max_steps": 1, "seed": 0}
+    read = {"study": "ground-truth", "criteria": ["relative", "loss_spike"], "seeds": [0]}
+    alone = {"confidence": [0.3, 0.9], "prompts": 32, "answers": 4, "steps": 20, "learning_rate": 0.5}
+    alone |= {"rollouts": 4, "seeds": [0]}
+    kinds = {
+        "urn": alone,
+        "moving prior": moving,
+        "schedules": verified,
+        "chosen problems": chosen,
+        "stored steps": read,
+    }
+    return {kind: KINDS[kind].do(settings, Path()) for kind, settings in kinds.items()}
+
+
+def test_the_newer_cells_tell_what_they_say():
+    found = small_cells()
+    moving = found["moving prior"]
+    assert abs(moving["exact"][0][0] - moving["predicted"][0][0]) < 0.02 < moving["exact"][0][0] - 0.25
+    (unsure,), (sure,) = found["urn"]["flipped"]
+    assert 0 <= sure < 0.1 < unsure <= 1
+    none, everything = found["schedules"]["rows"]
+    assert (none["cost"], everything["cost"]) == (0.0, 1.0) and everything["after"] > none["after"]
+    chosen = found["chosen problems"]
+    assert (
+        chosen["before"]["trained"]["majority"] == [False] * 3
+        and len(chosen["after"]["unseen"]["greedy"]) == 8
+    )
+    assert chosen["before"]["unseen"]["accuracy"] != chosen["after"]["unseen"]["accuracy"]
+    rows = found["stored steps"]["rows"]
+    assert len(rows) == 234 and {row["seed"] for row in rows} == {0, 1, 2}
+    assert any(row["relative"] is None for row in rows) and any(row["loss_spike"] for row in rows)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.text[:40])
+def test_every_claim_has_a_verdict_and_names_a_study_and_a_part_that_exist(claim):
+    assert not claim.study or claim.study in PAPER
+    said = {NOT_YET, *VERDICTS} if claim.study else {NOT_YET, CANNOT}
+    assert claim.verdict.split(":")[0] in said
+    if claim.part and (RESULTS / f"{claim.study}.json").is_file():
+        assert claim.part in load_result(claim.study)["finding"]["numbers"]["parts"]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", PAPER)
+def test_quick_forms_run_to_a_verdict(name, tmp_path):
+    result = PAPER[name].run(tmp_path, quick=True, workers=1)
+    assert result["quick"] and result["finding"]["verdict"] in VERDICTS and (tmp_path / FIGURE).stat().st_size
