@@ -140,7 +140,7 @@ def figure(result: dict):
     for place, (label, records) in enumerate(groups(result, "simulated").items()):
         band(simulated, curves(records), "mode_retention", colour(place + 3), f"{label}, simulated", True)
     finish(simulated, "modes left of fresh prompts", "optimizer step", "share", True)
-    legend(drawn, (before, simulated), 5)
+    legend(drawn, (before, simulated), 3)
     return drawn
 
 
