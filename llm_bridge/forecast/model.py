@@ -9,6 +9,7 @@ import numpy as np
 from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.advice import revisited_told, untested, what_to_do
 from llm_bridge.forecast.attractors import told as attractor_told
 from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.file import check_calibration
@@ -27,7 +28,7 @@ from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.silence import SILENT, silence_reasons, untold
 from llm_bridge.forecast.theory import VOICES, theory_voices
 from llm_bridge.forecast.unseen import size_kind, unseen_told, votes_kind, widened
-from llm_bridge.forecast.words import advice, calibrated_verdict, constant_end, explain, spoken_head
+from llm_bridge.forecast.words import calibrated_verdict, constant_end, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.sampling.engine import check_engine
 from llm_bridge.training.evaluation import truncation_note
@@ -215,9 +216,10 @@ def calibrated(
     head = spoken_head(calibration, planned, labelled=reading.labelled)
     rows = [row | {"step": clock.step(row["step"])} for row in sensitivity(reading, planned, head)]
     safe = finite(safe_learning_rate(reading, planned, head))
-    told = unseen_told(kinds) + explain(probe, settings, votes=False)
-    told += advice(rows, safe, safe_prompts(reading, planned, head), planned)
-    told += attractor_told(*(pilot.attractor for pilot in moved))
+    plan = what_to_do(reading, calibration, head, planned, code, safe=safe, clock=clock, constant=fallen)
+    told = attractor_told(*(pilot.attractor for pilot in moved)) + unseen_told(kinds)
+    told += explain(probe, settings, votes=False)
+    told += revisited_told(rows, safe_prompts(reading, planned, head), planned)
     found = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}
     last = settings.max_steps
     return ModelForecast(
@@ -227,6 +229,8 @@ def calibrated(
         collapse={name: clock.forecast(step, last) for name, step in dated.items()},
         verdict=code,
         reasons=reasons + told,
+        advice=plan.lines,
+        stop_by=plan.stop_by,
         constant=fallen,
         fates=calibration.fate(reading.at(planned), planned.max_steps),
         distribution=distribution(reading, planned, calibration.heads, clock.step),
@@ -271,6 +275,7 @@ def _theoretical(probe, settings, theory: dict, common: dict, silent: list) -> M
         collapse=told,
         verdict=code,
         reasons=reasons + explain(probe, settings),
+        advice=untested(code),
     )
 
 

@@ -30,12 +30,13 @@ class ForecastStep:
     horizon: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelForecast:
     """Everything `sharpening forecast` found before any training.
 
     `voices` maps "uncoupled", "coupled", "radius" and, where the reward is one it knows, "pilot" to predicted
-    trajectories; `speaker` names the one whose steps are `collapse`. `verdict` is a code of VERDICTS (any
+    trajectories; `speaker` names the one whose steps are `collapse`. `advice`: what to do, the most important sentence
+    first, and `stop_by`: the step by which to stop (None where the run may go on); `reasons`: why. `verdict` is a code of VERDICTS (any
     other text is shown as it stands); `alignment` is the share of prompts whose initial mode is correct (None
     without labels); `coupling` and `prior` are plain numbers by name. `sensitivity`: what other settings
     would change, one row each (setting, median step of the criterion, chance that it is met within the
@@ -60,6 +61,8 @@ class ModelForecast:
     voices_collapse: "dict[str, dict[str, CollapseStep]]"
     verdict: str
     reasons: list[str]
+    advice: list[str] = field(default_factory=list)
+    stop_by: int | None = None
     alignment: "float | dict | None" = None
     coupling: dict = field(default_factory=dict)
     prior: dict = field(default_factory=dict)
@@ -76,6 +79,32 @@ class ModelForecast:
     calibration: dict | None = None
     notes: list[str] = field(default_factory=list)
     trl: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        lines = [self._heading(), *(f"  {line}" for line in self.advice + self.reasons[:3])]
+        steps = [f"  {name:<18}{told}" for name, told in self._steps().items()]
+        return "\n".join([*lines, *steps, repr(self.trajectory)])
+
+    def _repr_html_(self) -> str:
+        """What to do, the step of every criterion and the speaker's curves as small tables, for notebooks."""
+        from sharpening.trajectory_text import facts_table
+
+        facts = {"to do": "\n".join(self.advice), "why": "\n".join(self.reasons[:3])}
+        shown = {name: told for name, told in facts.items() if told} | self._steps()
+        return facts_table(self._heading(), shown) + self.trajectory._repr_html_()
+
+    def _heading(self) -> str:
+        return f"Forecast of {self.model} on {self.task}: {self.verdict}; the {self.speaker} voice speaks"
+
+    def _steps(self) -> dict[str, str]:
+        told = {}
+        for name, found in self.collapse.items():
+            if found.outcome.value == "unavailable":
+                continue
+            step = f"step {found.step}" if found.step is not None else found.outcome.value
+            ends = (found.low, "later" if found.high is None else found.high)
+            told[name] = step if found.low is None else f"{step} ({found.level:.0%}: {ends[0]} to {ends[1]})"
+        return told
 
     @property
     def trajectory(self) -> "Trajectory":

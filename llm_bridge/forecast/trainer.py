@@ -14,6 +14,7 @@ import numpy as np
 from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
+from llm_bridge.forecast.advice import untested
 from llm_bridge.forecast.calibration.features import WeightNoise
 from llm_bridge.forecast.calibration.survival import CALIBRATED, SHIPPED, load_calibration
 from llm_bridge.forecast.calibration.voice import CURVES
@@ -351,4 +352,5 @@ def _silent(probe, settings, common: dict, pilots) -> ModelForecast:
         collapse=untold(found, settings.max_steps),
         verdict="no_signal",
         reasons=silence_reasons(pilots, settings),
+        advice=untested("no_signal"),
     )

@@ -1,12 +1,13 @@
-"""What a forecast says: the verdict from calibrated chances, and its reasons, one sentence each."""
+"""What a forecast says: the verdict from calibrated chances, and its reasons, one sentence each, those that weigh most
+first.
+"""
 
 import math
 from collections import Counter
 
+from llm_bridge.forecast.advice import CLEAR
 from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.outcome import verdict
-from llm_bridge.forecast.calibration.survival import LEVEL
-from llm_bridge.forecast.calibration.voice import SAFE, TRAINED_ON
 from llm_bridge.forecast.clock import CONSTANT
 from llm_bridge.forecast.prior import silence_told
 from llm_bridge.forecast.probe import Probe
@@ -32,9 +33,9 @@ def calibrated_verdict(
     last: int | None = None,
     constant: dict | None = None,
 ) -> tuple[str, list[str]]:
-    """The verdict, from the chances that the calibration gives within the budget, and what to do, one
-    sentence each. Where a clock tells of a schedule, `settings` are those at the constant rate and `last` is
-    the run's own number of steps. constant: as of `constant_end`; what ends in one answer collapses, though
+    """The verdict, from the chances that the calibration gives within the budget, and why, one sentence
+    each. Where a clock tells of a schedule, `settings` are those at the constant rate and `last` is the run's own
+    number of steps. constant: as of `constant_end`; what ends in one answer collapses, though
     its accuracy may rise.
     """
     told, budget, half = reading.at(settings), settings.max_steps, calibration.heads["half_life"]
@@ -59,32 +60,15 @@ def calibrated_verdict(
             " of the calibration. Whether it gains anything cannot be told; the fewer steps, the more it stays as it"
             " is."
         )
-    if fates := calibration.fate(told, budget):
-        named = "; ".join(f"{FATE_WORDS[name]} {chance:.0%}" for name, chance in fates.items())
-        lines.append(f"How it goes as a whole: {named}.")
     if constant:
         lines.append(constant_told(constant, told.get("accuracy")))
     if rises >= 0.5:
         lines.append(peak_told(told, calibration, clock, labelled=reading.labelled))
-    if lost >= 0.5:
-        early = max(1, half.interval(told)[0])
-        lines.append(
-            f"Stop by {clock.told(early)} (lower end of the {LEVEL:.0%} interval), and keep a checkpoint"
-            " before it."
-        )
     if reading.labelled:
         lines += vote_told(
             told, calibration, budget, ruined=code in ("collapse", "rise_then_fall"), moves=moves
         )
     return code, lines
-
-
-FATE_WORDS = {
-    "improves": "it ends better with",
-    "rises_then_falls": "rises and then falls with",
-    "dies": "falls without a rise with",
-    "stays": "stays as it is with",
-}
 
 
 def constant_end(pilots, probe: Probe) -> dict | None:
@@ -145,59 +129,23 @@ def peak_told(told: dict[str, float], calibration, clock=CONSTANT, *, labelled: 
     )
 
 
-CLEAR = 0.1
-"""A vote that is wrong on fewer prompts than this is not what a run dies of."""
-
-
 def vote_told(
     told: dict[str, float], calibration, budget: int, *, ruined: bool, moves: bool = True
 ) -> list[str]:
-    """Training on votes against voting without training, and what to verify."""
+    """Training on votes against voting without training, and whether wrong votes are what the run dies of."""
     vote, accuracy = told["label_accuracy"], told["accuracy"]
     line = (
         f"Voting without any training is right on {vote:.0%} of the prompts, answers alone on {accuracy:.0%}."
-        " Training on votes tends to what the vote says (theory U2)"
+        " Training on votes tends to what the vote says (theorem U2)"
     )
     if moves:
         beats = calibration.chance("beats_voting", told, budget)
         line += f": at its best evaluation the run is above voting with a chance of {beats:.0%}"
     lines = [f"{line}."]
-    if ruined and 1 - vote >= CLEAR:
+    if ruined and 1 - vote < CLEAR:
         lines.append(
-            f"The vote is wrong on {1 - vote:.0%} of the prompts: verify a share q ≥ 1/(1 + J) of the"
-            " rollouts, J the verifier's TPR − FPR (theory X2; `sharpening schedule`)."
-        )
-    elif ruined:
-        lines.append(
-            f"Wrong votes are not the cause, they are {1 - vote:.0%}: what prompts share drifts (theory C1)."
+            f"Wrong votes are not the cause, they are {1 - vote:.0%}: what prompts share drifts (theorem C1)."
             " A smaller learning rate, an earlier stop or a verifier helps, better votes do not."
-        )
-    return lines
-
-
-def advice(rows: list[dict], safe: float | None, prompts: float, settings: RunSettings) -> list[str]:
-    """The safe learning rate, what other settings would change, and up to how many prompts training is
-    test-time training, one sentence each.
-    """
-    lines = (
-        []
-        if safe is None
-        else [f"The chance of collapse is {SAFE:.0%} at a learning rate of {safe:.1e}, all else equal."]
-    )
-    lines += [
-        f"With {row['setting']}: {row['chance']:.0%}, median"
-        + (f" step {row['step']:,.0f}." if math.isfinite(row["step"]) else " beyond the schedule.")
-        for row in rows[1:]
-    ]
-    if rows and rows[0]["chance"] > TRAINED_ON:
-        held = (
-            f"at most {prompts:,.0f} prompts"
-            if prompts >= settings.prompts_per_step
-            else "no number of prompts"
-        )
-        lines.append(
-            f"As test-time training, on prompts visited again and again, {held} would bring the chance down"
-            f" to {TRAINED_ON:.0%}."
         )
     return lines
 

@@ -48,6 +48,8 @@ def forecast_document(forecast: ModelForecast) -> dict:
         {
             **_head("forecast", forecast),
             "verdict": forecast.verdict,
+            "advice": forecast.advice,
+            "stop_by": forecast.stop_by,
             "reasons": forecast.reasons,
             "collapse": {name: _forecast_step(step) for name, step in forecast.collapse.items()},
             "curve": forecast.trajectory.curve(),

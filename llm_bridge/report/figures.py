@@ -1,4 +1,6 @@
-"""The two figures of a report, as HTML (light and dark SVG) and as PNG files."""
+"""The figures of a report, as HTML (light and dark SVG) and as PNG files."""
+
+from collections.abc import Iterable
 
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
@@ -20,23 +22,50 @@ def draw_collapse(forecast: ModelForecast | None, measurement: Measurement | Non
     )
     caption += " The bar is the forecast's interval." if options["intervals"] else ""
     return html.figure(
-        lambda theme: figure_bytes(plot_collapse_steps(args, theme=theme, **options), "svg"),
+        figure_bytes(plot_collapse_steps(args, **options), "svg"),
         "Collapse steps by criterion; the table below has the numbers",
         caption,
+        "wide",
     )
 
 
 def draw_curves(forecast: ModelForecast | None, measurement: Measurement | None) -> str:
-    """The small multiples of every metric."""
-    from sharpening.plots import figure_bytes, plot_trajectories
+    """One panel for each metric that the measurement has, or the voice that speaks; what is left out is named."""
+    from sharpening.plots.curves import metric_columns
+    from sharpening.plots.panels import readable
 
     args, options = curve_arguments(forecast, measurement)
-    caption = "Left: metrics that need true labels. Right: metrics that anyone can watch."
-    return html.figure(
-        lambda theme: figure_bytes(plot_trajectories(args, theme=theme, **options), "svg"),
-        "Curves of the metrics over training steps",
-        caption,
-    )
+    told = [found for found in (measurement, forecast) if found is not None]
+    watched = {name for found in told for name in found.trajectory.metrics}
+    every = [name for column in metric_columns(args) for name in column]
+    shown = [name for name in every if name in watched] or every
+
+    notes = ["◆: the panel's collapse criterion is met; dotted: thresholds, and the base-rate floor."]
+    if forecast and len(args) > 1:
+        notes.append(
+            "Dots: measured; solid: the voice that speaks; shaded: the forecast's interval for ◆. Each voice starts at"
+            " what it measured itself: the pilot on the prompts that it watches, theory on the probe's, with more"
+            " answers each, the radius on greedy answers."
+        )
+    left = [readable(name) for name in every if name not in shown]
+    if left and forecast:
+        notes.append(
+            f"Not drawn, since the {forecast.speaker} voice does not watch it: {', '.join(left)}; what others say is in"
+            " result.json."
+        )
+    return panels(shown, args, options) + html.paragraph(" ".join(notes), "note")
+
+
+def panels(metrics: Iterable[str], trajectories: dict, options: dict) -> str:
+    """A panel a metric, side by side where there is room; `options` of `plot_metric`."""
+    from sharpening.plots import figure_bytes, plot_metric
+    from sharpening.plots.panels import readable
+
+    def panel(metric: str) -> str:
+        drawn = figure_bytes(plot_metric(metric, trajectories, **options), "svg")
+        return html.figure(drawn, f"{readable(metric)} over training steps", "")
+
+    return f'<div class="panels">{"".join(panel(metric) for metric in metrics)}</div>'
 
 
 def png_figures(forecast: ModelForecast | None, measurement: Measurement | None) -> dict[str, bytes]:

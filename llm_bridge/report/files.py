@@ -3,7 +3,7 @@
 import json
 
 from llm_bridge.forecast.result import ModelForecast
-from llm_bridge.report.figures import png_figures
+from llm_bridge.report.figures import panels, png_figures
 from llm_bridge.report.page import render_page
 from llm_bridge.training.mcs import ModelCollapseStep
 from llm_bridge.training.measurement import Measurement
@@ -32,9 +32,9 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
     from llm_bridge.report import html
     from llm_bridge.report.headline import step_text
     from sharpening.plots import figure_bytes, plot_trajectories, plot_trajectory
-    from sharpening.plots.curves import SHARES
+    from sharpening.plots.curves import SHARES, metric_columns
 
-    settings = document["settings"]
+    settings, series = document["settings"], {"simulated": trajectory}
     shares = (*SHARES, "train_accuracy")
     facts = ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None
@@ -44,22 +44,18 @@ def simulation_files(document: dict, trajectory, collapse: dict) -> dict[str, by
         html.section(
             "Rise and fall",
             html.figure(
-                lambda theme: figure_bytes(plot_trajectory(trajectory, metrics=shares, theme=theme), "svg"),
+                figure_bytes(plot_trajectory(trajectory, metrics=shares, width=5.2), "svg"),
                 "Shares over training steps",
                 "Evaluated on prompts that are not trained on; train accuracy on those that are.",
+                "compact",
             ),
         )
         + html.section(
             "Every metric",
-            html.figure(
-                lambda theme: figure_bytes(
-                    plot_trajectories(
-                        {"simulated": trajectory}, collapse={"simulated": collapse}, theme=theme
-                    ),
-                    "svg",
-                ),
-                "Curves of the metrics over training steps",
-                "Left: metrics that need true labels. Right: metrics that anyone can watch.",
+            panels(
+                [name for column in metric_columns(series) for name in column],
+                series,
+                {"collapse": {"simulated": collapse}},
             ),
         )
         + html.section("When does it collapse?", html.table(["Criterion", "step"], rows))

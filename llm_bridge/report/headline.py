@@ -58,16 +58,29 @@ def _named(criterion: str, chosen: str) -> str:
 
 
 def forecast_headline(forecast: ModelForecast) -> Headline:
-    """What the forecast promises under the criterion that the settings chose."""
+    """What to do, with the step by which to stop; else what is promised under the criterion that the settings chose."""
     criterion = spoken_criterion(forecast.settings.criterion, forecast.collapse)
     step = forecast.collapse.get(criterion)
     horizon = forecast.settings.max_steps
     tone, title = VERDICTS.get(forecast.verdict, (_tone(step), forecast.verdict))
-    caption = f"forecast collapse step ({_named(criterion, forecast.settings.criterion)})"
+    named = _named(criterion, forecast.settings.criterion)
+    interval = ""
     if step is not None and (step.low is not None or step.high is not None):
         level = f"{100 * step.level:.0f} % " if step.level else ""
-        caption += f", {level}interval {interval_text(step, horizon)}"
-    return Headline(tone, title, step_text(step, horizon), caption)
+        interval = f", {level}interval {interval_text(step, horizon)}"
+    if not forecast.advice or not forecast.sensitivity:
+        caption = f"forecast collapse step ({named}){interval}"
+        return Headline(tone, title, step_text(step, horizon), caption)
+    chance = forecast.sensitivity[0]["chance"]
+    caption = f"{title}: with a chance of {chance:.0%} within {horizon} steps ({named}), median step"
+    caption += f" {step_text(step, horizon)}{interval}"
+    number = f"step {forecast.stop_by}" if forecast.stop_by else f"{chance:.0%}"
+    return Headline(tone, forecast.advice[0].removesuffix("."), number, caption)
+
+
+def further_advice(forecast: ModelForecast) -> list[str]:
+    """What to do beside what the headline says."""
+    return forecast.advice[1:] if forecast.sensitivity else forecast.advice
 
 
 def measurement_headline(measurement: Measurement) -> Headline:

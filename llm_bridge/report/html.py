@@ -4,7 +4,7 @@ data.
 
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -28,27 +28,40 @@ def folded(title: str, *parts: str) -> str:
     return f"<section><details><summary>{text(title)}</summary>\n{''.join(parts)}\n</details></section>\n"
 
 
+def details(title: str, *parts: str) -> str:
+    """A part of a section that opens on a click."""
+    return f"<details class=more><summary>{text(title)}</summary>\n{''.join(parts)}\n</details>"
+
+
 def paragraph(content: str, css: str = "") -> str:
     return f'<p class="{css}">{prose(content)}</p>' if css else f"<p>{prose(content)}</p>"
 
 
+STACKED = 3
+
+
 def table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], *, text_columns: int = 1) -> str:
     """A table of cells that are HTML already; a row is (css class, cells). The first `text_columns` are
-    left-aligned.
+    left-aligned. One of more than STACKED columns becomes a list of rows where the screen is narrow.
     """
+    heads = list(heads)
+
+    names = [re.sub("<[^>]+>", " ", head).strip() for head in heads]
+
+    def attributes(i, tag):
+        css = " class=text" if 0 < i < text_columns else ""
+        return css + (f' data-head="{names[i]}"' if tag == "td" and i else "")
 
     def cells(values, tag):
-        return "".join(
-            f"<{tag}{' class=text' if 0 < i < text_columns else ''}>{value}</{tag}>"
-            for i, value in enumerate(values)
-        )
+        return "".join(f"<{tag}{attributes(i, tag)}>{value}</{tag}>" for i, value in enumerate(values))
 
     body = "\n".join(
         f"<tr{f' class={css}' if css else ''}>{cells(values, 'td')}</tr>" for css, values in rows
     )
+    wide = " class=wide" if len(names) > STACKED else ""
     return (
-        "<div"
-        f' class="scroll"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+        f'<div class="scroll"><table{wide}><thead><tr>{cells(heads, "th")}</tr></thead><tbody>\n{body}\n'
+        "</tbody></table></div>"
     )
 
 
@@ -72,16 +85,19 @@ def definitions(entries: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def figure(draw: Callable[[str], bytes], alt: str, caption: str) -> str:
-    """A figure drawn twice, `draw("light")` and `draw("dark")` (SVG); the reader's setting chooses."""
+def figure(svg: bytes, alt: str, caption: str, css: str = "") -> str:
+    """A figure drawn for a light page, and the same in dark colours; the reader's setting chooses."""
+    from sharpening.plots.theme import darkened
+
     light, dark = (
-        f"data:image/svg+xml;base64,{base64.b64encode(draw(theme)).decode()}" for theme in ("light", "dark")
+        f"data:image/svg+xml;base64,{base64.b64encode(one).decode()}" for one in (svg, darkened(svg))
     )
     picture = (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}"><img src="{light}"'
         f' alt="{text(alt)}"></picture>'
     )
-    return f'<figure><div class="figure">{picture}</div><figcaption>{text(caption)}</figcaption></figure>'
+    told = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    return f'<figure class="{css}"><div class="figure">{picture}</div>{told}</figure>'
 
 
 def document(title: str, kind: str, subtitle: str, body: str) -> str:

@@ -62,7 +62,7 @@ def log_page(log: RunLog, findings: list[Finding]) -> str:
         body += html.section(
             "Curves",
             html.figure(
-                lambda theme: figure_bytes(draw_log(log, findings, theme=theme), "svg"),
+                figure_bytes(draw_log(log, findings), "svg"),
                 "Metrics of the log over training steps",
                 "A dashed line marks the step at which to stop."
                 if _stop(findings) is not None

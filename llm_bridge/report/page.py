@@ -1,12 +1,19 @@
-"""One self-contained HTML page for a forecast, a measurement, or both: verdict, then when, how, why, and how
-it was made.
+"""One self-contained HTML page for a forecast, a measurement, or both: what to do, how it may go, why, then when, how,
+and how it was made.
 """
 
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
 from llm_bridge.report.given import first_given
-from llm_bridge.report.headline import Headline, comparison_headline, forecast_headline, measurement_headline
+from llm_bridge.report.headline import (
+    Headline,
+    comparison_headline,
+    forecast_headline,
+    further_advice,
+    measurement_headline,
+)
 from llm_bridge.report.mcs import mcs_headline, standing_section
+from llm_bridge.report.outlook import outlook_section, settings_effects
 from llm_bridge.report.sections import (
     collapse_section,
     cost_section,
@@ -43,15 +50,9 @@ def render_page(
     else:
         kind, headline = "Measured by training", measurement_headline(result)
     parts = [banner(headline)] + ([standing_section(mcs)] if mcs is not None else [])
-    if forecast and forecast.reasons:
-        said = html.paragraph(forecast_headline(forecast).title + ".") if measurement else ""
-        parts.append(
-            html.section(
-                "What the forecast said, and why" if measurement else "Why",
-                said,
-                html.bullet_list(forecast.reasons),
-            )
-        )
+    if forecast:
+        parts += what_to_do(forecast, said_first=not measurement)
+        parts += [outlook_section(forecast), why_section(forecast), settings_effects(forecast)]
     parts += [collapse_section(forecast, measurement), curves_section(forecast, measurement)]
     if forecast and measurement:
         parts.append(errors_section(forecast, measurement))
@@ -69,6 +70,25 @@ def render_page(
         _subtitle(result),
         "".join(part for part in parts if part),
     )
+
+
+def what_to_do(forecast: ModelForecast, *, said_first: bool) -> list[str]:
+    """What the forecast advises; the first sentence too where the banner speaks of something else."""
+    lines = further_advice(forecast) if said_first else forecast.advice
+    title = "What to do" if said_first else "What the forecast advised"
+    title = "What else to do" if said_first and lines != forecast.advice else title
+    return [html.section(title, html.bullet_list(lines))] if lines else []
+
+
+WHY = 5
+"""So many reasons are shown; the others open on a click."""
+
+
+def why_section(forecast: ModelForecast) -> str:
+    """Why: those reasons first that weigh most."""
+    rest = forecast.reasons[WHY:] + forecast.notes
+    more = html.details("What else was found", html.bullet_list(rest)) if rest else ""
+    return html.section("Why?", html.bullet_list(forecast.reasons[:WHY]), more) if forecast.reasons else ""
 
 
 def banner(headline: Headline) -> str:

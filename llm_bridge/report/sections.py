@@ -35,7 +35,11 @@ def collapse_section(forecast: ModelForecast | None, measurement: Measurement | 
         voice_distances(forecast, measurement).get(forecast.speaker, {}) if forecast and measurement else {}
     )
     settings = first_given(forecast, measurement).settings
-    for name in forecast.collapse if forecast else measured:
+    every = forecast.collapse if forecast else measured
+    said = [
+        name for name in every if any(_evaluated(found.get(name)) for found in (*voices.values(), measured))
+    ]
+    for name in said or every:
         cells = [
             "<span"
             f' title="{html.text(CRITERIA[name].meaning if name in CRITERIA else name)}">{html.text(name)}</span>'
@@ -50,7 +54,12 @@ def collapse_section(forecast: ModelForecast | None, measurement: Measurement | 
         )
         rows.append(("chosen" if name == settings.criterion else "", cells))
     note = "Steps are optimizer updates. Bold: the criterion of the verdict. "
-    note += "> N: not met within N steps; at start: met before training; –: cannot be evaluated."
+    note += "> N: not met within N steps; at start: met before training; –: cannot be evaluated"
+    note += (
+        ", nor can " + ", ".join(name for name in every if name not in said) + "."
+        if len(said) < len(every)
+        else "."
+    )
     return html.section(
         "When does it collapse?",
         draw_collapse(forecast, measurement),
@@ -301,6 +310,10 @@ def _voice(name: str, forecast: ModelForecast) -> str:
 def _level(forecast: ModelForecast) -> str:
     levels = {step.level for step in forecast.collapse.values() if step.level}
     return f" ({100 * levels.pop():.0f} %)" if len(levels) == 1 else ""
+
+
+def _evaluated(step) -> bool:
+    return step is not None and step.outcome is not Outcome.UNAVAILABLE
 
 
 def _scalar(value) -> bool:

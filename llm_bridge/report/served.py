@@ -144,7 +144,7 @@ def served_page(found: ServedForecast, command: str) -> str:
             html.section(
                 "What a vote is worth",
                 html.figure(
-                    lambda theme: figure_bytes(plot_votes(found, theme), "svg"),
+                    figure_bytes(plot_votes(found), "svg"),
                     "Accuracy of a vote by the number of answers in it",
                     "Share of the prompts on which a vote of so many answers is right, without training;"
                     " bars: one standard error over prompts.",

@@ -2,6 +2,8 @@
 and error.
 """
 
+import math
+
 from rich import box
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -15,11 +17,12 @@ from llm_bridge.report.headline import (
     Headline,
     comparison_headline,
     forecast_headline,
+    further_advice,
     interval_text,
     measurement_headline,
     step_text,
 )
-from llm_bridge.report.words import OTHERS, REFERENCES
+from llm_bridge.report.words import FATES, OTHERS, REFERENCES
 from llm_bridge.training.measurement import Measurement
 from sharpening.trajectory import METRICS
 
@@ -28,8 +31,14 @@ SPEAKER_MARK = "◀ speaks"
 
 
 def print_forecast(console: Console, forecast: ModelForecast) -> None:
-    """Verdict, steps of every voice, prior and cost."""
-    console.print(panel(forecast_headline(forecast), _subject(forecast), forecast.reasons))
+    """What to do, why, what other settings would change, steps of every voice, prior and cost."""
+    lines = further_advice(forecast) + forecast.reasons
+    console.print(panel(forecast_headline(forecast), _subject(forecast), lines))
+    if forecast.fates:
+        fates = (f"{FATES[name]} {chance:.0%}" for name, chance in forecast.fates.items())
+        console.print(Text.assemble(("How it ends: ", "bold"), ", ".join(fates)))
+    if len(forecast.sensitivity) > 1:
+        console.print(_effects_table(forecast))
     console.print(_steps_table(forecast, None))
     console.print(Text(f"Why the {forecast.speaker} voice speaks: {forecast.why_speaker}"))
     facts = {
@@ -51,7 +60,8 @@ def print_measurement(console: Console, measurement: Measurement) -> None:
 
 def print_comparison(console: Console, forecast: ModelForecast, measurement: Measurement) -> None:
     """Forecast beside measurement, with every voice's error."""
-    console.print(panel(comparison_headline(forecast, measurement), _subject(measurement), forecast.reasons))
+    lines = forecast.advice + forecast.reasons
+    console.print(panel(comparison_headline(forecast, measurement), _subject(measurement), lines))
     console.print(_steps_table(forecast, measurement))
     errors = curve_errors(forecast, measurement)
     metrics = [
@@ -119,6 +129,15 @@ def _steps_table(forecast: ModelForecast, measurement: Measurement | None) -> Ta
         " cannot be evaluated"
     )
     table.caption_justify = "left"
+    return table
+
+
+def _effects_table(forecast: ModelForecast) -> Table:
+    table = _table("Chance of collapse, with", f"within {forecast.settings.max_steps} steps", "median step")
+    for row in forecast.sensitivity:
+        step = f"{row['step']:,.0f}" if math.isfinite(row["step"]) else "beyond the schedule"
+        style = "bold" if row["setting"] == "as asked" else None
+        table.add_row(row["setting"], f"{row['chance']:.0%}", step, style=style)
     return table
 
 

@@ -31,6 +31,15 @@ VERDICTS = {
 """Verdict codes (what `ModelForecast.verdict` holds and the JSON shows) -> (tone, headline)."""
 
 
+FATES = {
+    "improves": "ends better than it began",
+    "rises_then_falls": "rises, then falls",
+    "dies": "falls without a rise",
+    "stays": "stays as it is",
+}
+"""Fates of a run (`ModelForecast.fates`) in words."""
+
+
 OTHERS = "What others measured, on other models: for orientation, not a forecast"
 
 

@@ -5,7 +5,7 @@ the lines, and all is readable at 800 pixels. `theme="dark"` draws for a dark pa
 transparent in both.
 """
 
-from sharpening.plots.curves import plot_trajectories, plot_trajectory
+from sharpening.plots.curves import plot_metric, plot_trajectories, plot_trajectory
 from sharpening.plots.figure import Figure, figure_bytes
 from sharpening.plots.steps import plot_collapse_steps
 from sharpening.plots.theme import THEMES
@@ -17,6 +17,7 @@ __all__ = [
     "figure_bytes",
     "plot_collapse_steps",
     "plot_failure_modes",
+    "plot_metric",
     "plot_trajectories",
     "plot_trajectory",
 ]

@@ -42,51 +42,17 @@ def plot_trajectories(
     Raises: InputError without a trajectory or for an unknown theme or criterion.
     """
     look = get_theme(theme)
-    if not trajectories:
-        raise InputError("trajectories", {}, "there is nothing to draw", "Give at least one trajectory")
-    if criterion not in CRITERIA:
-        raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}")
-    collapse = (
-        {name: collapse_steps(found) for name, found in trajectories.items()}
-        if collapse is None
-        else collapse
-    )
-    present = {name for found in trajectories.values() for name in found.metrics}
-    columns = [
-        column
-        for column in ([m for m in LABELLED if m in present], [m for m in LABEL_FREE if m in present])
-        if column
-    ]
-    columns = columns or [sorted(present)[:4]]
+    collapse = _checked(trajectories, criterion, collapse)
+    columns = metric_columns(trajectories)
     rows = max(len(column) for column in columns)
     figure = Figure(figsize=(8.0, 0.5 + 1.75 * rows), dpi=100, layout="constrained")
     grid = figure.add_gridspec(rows, len(columns))
-    horizon = max(found.horizon for found in trajectories.values())
+    drawn = dict(speaker=speaker, criterion=criterion, collapse=collapse, intervals=intervals, look=look)
     for j, column in enumerate(columns):
         for i, metric in enumerate(column):
             axes = figure.add_subplot(grid[i, j])
-            rule = criterion if CRITERIA[criterion].metric == metric else PANEL_CRITERION.get(metric)
-            if (
-                speaker is not None
-                and speaker in trajectories
-                and rule is not None
-                and intervals
-                and rule in intervals
-            ):
-                _shade(axes, intervals[rule], horizon, look.colour(speaker))
-            _references(axes, metric, trajectories, look)
-            ends = _lines(
-                axes,
-                metric,
-                trajectories,
-                {name: steps.get(rule) for name, steps in collapse.items()},
-                speaker,
-                look,
-            )
             group = ("with labels" if metric in LABELLED else "label-free") if i == 0 else ""
-            dress(axes, metric, horizon, look, last=i == len(column) - 1, group=group)
-            if len(trajectories) > 1:
-                end_labels(axes, ends, height=82)
+            _panel(axes, metric, trajectories, **drawn, last=i == len(column) - 1, group=group)
     if len(columns) > 1 and len(columns[0]) < rows:
         _key(
             figure.add_subplot(grid[len(columns[0]), 0]),
@@ -98,11 +64,66 @@ def plot_trajectories(
     return figure
 
 
+def metric_columns(trajectories: Mapping[str, Trajectory]) -> list[list[str]]:
+    """The metrics that are drawn: those that need labels, then label-free ones; up to four others where there are
+    neither.
+    """
+    present = {name for found in trajectories.values() for name in found.metrics}
+    columns = [[name for name in group if name in present] for group in (LABELLED, LABEL_FREE)]
+    return [column for column in columns if column] or [sorted(present)[:4]]
+
+
+def plot_metric(
+    metric: str,
+    trajectories: Mapping[str, Trajectory],
+    *,
+    speaker: str | None = None,
+    criterion: str = "relative",
+    collapse: Mapping[str, Mapping] | None = None,
+    intervals: Mapping[str, tuple[int, int | None]] | None = None,
+    theme: str = "light",
+) -> Figure:
+    """One panel of `plot_trajectories`, small enough for a telephone. Arguments and errors as there; InputError also
+    where no trajectory has `metric`.
+    """
+    look = get_theme(theme)
+    collapse = _checked(trajectories, criterion, collapse)
+    if not any(found.has(metric) for found in trajectories.values()):
+        raise InputError("metric", metric, "no trajectory has it")
+    figure = Figure(figsize=(4.0, 2.1), dpi=100, layout="constrained")
+    drawn = dict(speaker=speaker, criterion=criterion, collapse=collapse, intervals=intervals, look=look)
+    _panel(figure.add_subplot(), metric, trajectories, **drawn, last=True, group="")
+    return figure
+
+
+def _checked(trajectories, criterion, collapse) -> Mapping[str, Mapping]:
+    if not trajectories:
+        raise InputError("trajectories", {}, "there is nothing to draw", "Give at least one trajectory")
+    if criterion not in CRITERIA:
+        raise InputError("criterion", criterion, f"known criteria are {', '.join(CRITERIA)}")
+    if collapse is None:
+        return {name: collapse_steps(found) for name, found in trajectories.items()}
+    return collapse
+
+
+def _panel(axes, metric, trajectories, *, speaker, criterion, collapse, intervals, look, last, group) -> None:
+    horizon = max(found.horizon for found in trajectories.values())
+    rule = criterion if CRITERIA[criterion].metric == metric else PANEL_CRITERION.get(metric)
+    if speaker is not None and speaker in trajectories and rule is not None and rule in (intervals or {}):
+        _shade(axes, intervals[rule], horizon, look.colour(speaker))
+    _references(axes, metric, trajectories, look)
+    steps = {name: found.get(rule) for name, found in collapse.items()}
+    ends = _lines(axes, metric, trajectories, steps, speaker, look)
+    dress(axes, metric, horizon, look, last=last, group=group)
+    if len(trajectories) > 1:
+        end_labels(axes, ends, height=82)
+
+
 def plot_trajectory(
-    trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, theme: str = "light"
+    trajectory: Trajectory, *, metrics: Sequence[str] = SHARES, width: float = 8.0, theme: str = "light"
 ) -> Figure:
     """Rise and fall in one panel: the metrics of one run that are shares, each named beside its line; those of the
-    trained prompts (train_*) are dashed.
+    trained prompts (train_*) are dashed. `width` in inches.
 
     Raises: InputError if the trajectory has none of `metrics`.
     """
@@ -112,7 +133,7 @@ def plot_trajectory(
         raise InputError(
             "metrics", tuple(metrics), f"the trajectory has {', '.join(trajectory.metrics) or 'no metric'}"
         )
-    figure = Figure(figsize=(8.0, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(width, 3.6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     floor_line(axes, trajectory, look)
     ends = []

@@ -2,6 +2,7 @@
 measured run in ink.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,17 @@ THEMES = {
         "#E8EAED", "#9AA3AF", "#3A3F46", _DARK, ("#FF9147", "#6CBDF5", "#3FCF9F", "#E59BC4", "#F2C14E")
     ),
 }
+
+
+def darkened(svg: bytes) -> bytes:
+    """A figure drawn for a light page (SVG), in the colours of the dark theme: drawing once is half the work."""
+    light, dark = THEMES["light"], THEMES["dark"]
+    pairs = [(light.series[name], dark.series[name]) for name in light.series]
+    pairs += [*zip(light.others, dark.others, strict=True), (light.ink, dark.ink), (light.grid, dark.grid)]
+    pairs += [(light.grey, dark.grey)]
+    colours = {old.lower().encode(): new.lower().encode() for old, new in pairs}
+    known = re.compile(b"|".join(colours), re.IGNORECASE)
+    return known.sub(lambda found: colours[found.group().lower()], svg)
 
 
 def get_theme(name: str) -> Theme:

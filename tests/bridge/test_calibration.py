@@ -20,6 +20,7 @@ from llm_bridge import (
     RunSettings,
     load_calibration,
 )
+from llm_bridge.forecast.advice import untested, what_to_do
 from llm_bridge.forecast.calibration.enough import (
     EVENTS,
     LEAST_RUNS,
@@ -422,6 +423,50 @@ class TestHardlyMoving:
     def test_both_happen(self):
         told = {rate: READING.at(RunSettings(learning_rate=rate)) for rate in (1e-7, 1e-3)}
         assert [self.CALIBRATION.moves(one, 400) for one in told.values()] == [False, True]
+
+
+class TestAdvice:
+    """What to do follows the chances: stop before the interval begins, or go on."""
+
+    CALIBRATION = load_calibration("labelled")
+
+    def advised(self, rate, safe=None, reading=READING, steps=300, constant=None):
+        settings = RunSettings(learning_rate=rate, max_steps=steps)
+        code, _ = calibrated_verdict(reading, self.CALIBRATION, settings, constant=constant)
+        head = self.CALIBRATION.heads["relative"]
+        plan = what_to_do(reading, self.CALIBRATION, head, settings, code, safe=safe, constant=constant)
+        return plan, code, [self.CALIBRATION.heads[name] for name in ("relative", "half_life")], settings
+
+    @given(st.floats(1e-7, 1e-1))
+    def test_a_run_is_stopped_where_loss_is_likelier_than_not_and_before_the_interval(self, rate):
+        plan, _, heads, settings = self.advised(rate)
+        told = READING.at(settings)
+        likely = [head for head in heads if head.probability(told, 300) >= 0.5]
+        assert (plan.stop_by is not None) == bool(likely) and plan.lines
+        if likely:
+            assert plan.stop_by <= max(1, min(head.interval(told)[0] for head in likely))
+            first = plan.lines[0]
+            assert ("Do not train" in first) == (plan.stop_by <= 1) != (f"step {plan.stop_by:,}" in first)
+
+    def test_a_safe_rate_is_named_only_where_it_is_smaller_and_something_is_at_risk(self):
+        def named(rate, safe):
+            return any("learning rate of 1.0e-06" in line for line in self.advised(rate, safe)[0].lines)
+
+        assert named(1e-2, 1e-6) and not named(1e-2, None) and not named(1e-7, 1e-6)
+        assert not any("0.0e+00" in line for line in self.advised(1e-2, 0.0)[0].lines)
+
+    def test_wrong_votes_ask_for_a_verifier_and_constants_for_another_measure(self):
+        wrong = replace(READING, facts=READING.facts | {"label_accuracy": 0.5})
+        lines = [self.advised(1e-2, reading=reading)[0].lines for reading in (READING, wrong)]
+        assert [any("Verify" in line for line in found) for found in lines] == [
+            1 - READING.facts["label_accuracy"] >= 0.1,
+            True,
+        ]
+        told = self.advised(1e-2, constant={"answer": "7", "copies": 1, "of": 1})[0].lines
+        assert any("distinct answers" in line for line in told)
+
+    def test_without_a_calibration_no_date_is_leant_on(self):
+        assert "no interval" in untested("collapse")[0] and "Measure" in untested("no_signal")[0]
 
 
 class TestJudging:

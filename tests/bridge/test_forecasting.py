@@ -100,8 +100,9 @@ def test_the_pilot_says_what_other_settings_would_change(forecast):
     )
     assert all(0 <= row["chance"] <= 1 for row in rows.values())
     assert 0 < forecast.safe_learning_rate < 1 and any(
-        "learning rate of" in reason for reason in forecast.reasons
+        f"{forecast.safe_learning_rate:.1e}" in line for line in forecast.advice
     )
+    assert not any("With half the learning rate" in line for line in forecast.reasons)
 
 
 class TestLimits:

@@ -3,6 +3,8 @@
 import enum
 import json
 import re
+from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -214,6 +216,98 @@ class TestHeadline:
         assert comparison_headline(forecast, measurement).tone == tone
 
 
+def dated(**changes):
+    """A forecast whose steps a calibration dates, as `forecast_model` returns it."""
+    law = {
+        "median": 100.0,
+        "quantiles": {"0.05": 20.5, "0.25": 60.0, "0.5": 100.0, "0.75": 170.0, "0.95": None},
+    }
+    told = dict(
+        advice=["Stop by step 20, and keep a checkpoint before it.", "Or train at 1e-5."],
+        stop_by=20,
+        reasons=[f"Reason {i}." for i in range(7)],
+        distribution={"relative": law, "half_life": law},
+        fates={"improves": 0.25, "rises_then_falls": 0.5, "dies": 0.25, "stays": 0.0},
+        sensitivity=[
+            {"setting": "as asked", "step": 100.0, "chance": 0.75},
+            {"setting": "half the learning rate", "step": float("inf"), "chance": 0.25},
+        ],
+        safe_learning_rate=1e-5,
+    )
+    return replace(make_forecast(), **(told | changes))
+
+
+PAGE = cache(lambda: render_page(forecast=dated()))
+PLAIN = cache(lambda: render_page(forecast=make_forecast()))
+
+
+class TestWhatToDo:
+    def test_the_page_and_the_panel_lead_with_it(self):
+        found = forecast_headline(dated())
+        assert found.title == "Stop by step 20, and keep a checkpoint before it" and found.number == "step 20"
+        assert "75%" in found.caption and "collapse" in found.caption
+        page = PAGE()
+        order = [
+            "Stop by step 20",
+            "Or train at 1e-5",
+            "How may it go?",
+            "Why?",
+            "What would other settings do?",
+        ]
+        places = [page.index(title) for title in [*order, "When does it collapse?", "Settings</h2>"]]
+        assert places == sorted(places)
+
+    def test_a_run_that_may_go_on_shows_its_chance_of_collapse(self):
+        found = forecast_headline(dated(stop_by=None, advice=["Train as planned."], verdict="improves"))
+        assert (found.title, found.number, found.tone) == ("Train as planned", "75%", "good")
+
+    def test_five_reasons_are_shown_and_the_others_open_on_a_click(self):
+        shown, hidden = PAGE().split("What else was found")
+        assert [f"Reason {i}." in shown for i in range(7)] == [True] * 5 + [False] * 2
+        assert "Reason 6." in hidden
+
+    def test_effects_of_settings_are_a_table_on_the_page_and_in_the_terminal(self):
+        page, text = PAGE(), printed(print_forecast, dated())
+        for told in (page, text):
+            assert "half the learning rate" in told and "25%" in told and "beyond the schedule" in told
+
+    def test_bands_lie_on_the_track_and_in_order(self):
+        page = PAGE()
+        lefts = [float(x) for x in re.findall(r'class="(?:p90|p50|mid)" style="left:([\d.]+)%', page)]
+        assert len(lefts) == 6 and lefts[0] < lefts[1] < lefts[2] and max(lefts) <= 100
+        ends = re.findall(r'class="p90" style="left:([\d.]+)%;width:([\d.]+)%', page)
+        assert all(float(left) + float(width) == pytest.approx(100, abs=0.11) for left, width in ends)
+        assert "from step 20 on in nine of ten" in page and "step 60 to 170 in half" in page
+
+    def test_fates_are_told_in_words_and_add_up(self):
+        widths = re.findall(r'class="fate \w+" style="width:([\d.]+)%', PAGE())
+        assert sum(map(float, widths)) == pytest.approx(100)
+        assert "rises, then falls 50%" in printed(print_forecast, dated())
+
+    def test_what_cannot_be_told_is_left_out(self):
+        page = PLAIN()
+        assert "How may it go?" not in page and "What would other settings do?" not in page
+        assert "fates" not in page.split("</style>")[1]
+
+    def test_a_comparison_still_says_what_was_advised(self):
+        page = render_page(forecast=dated(), measurement=make_measurement())
+        assert "What the forecast advised" in page and "Stop by step 20" in page
+
+
+class TestPanels:
+    def test_only_metrics_that_the_speaker_or_the_run_has_are_drawn(self):
+        page = render_page(forecast=make_forecast(speaker="radius"))
+        assert "mode retention over training steps" in page and "accuracy over training" not in page
+        assert "Not drawn, since the radius voice does not watch it: accuracy" in page
+        both = render_page(forecast=make_forecast(speaker="radius"), measurement=make_measurement())
+        assert "accuracy over training steps" in both and "Not drawn" not in both
+
+    def test_criteria_that_nothing_evaluates_are_no_rows(self):
+        page = PLAIN()
+        table = page.split("When does it collapse?")[1].split("</table>")[0]
+        assert ">loss_spike<" not in table and "nor can loss_spike." in page
+
+
 def printed(show, *results) -> str:
     console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     show(console, *results)
@@ -296,7 +390,7 @@ class TestPage:
         assert "<code>relative</code> is &lt;b&gt;met&lt;/b&gt;" in render_page(forecast=forecast)
 
     def test_it_answers_in_the_first_section(self):
-        page = render_page(forecast=make_forecast())
+        page = PLAIN()
         assert page.index("banner bad") < page.index("When does it collapse?") < page.index("Glossary")
 
     def test_the_command_line_makes_it_again(self):

@@ -1,5 +1,6 @@
 """Figures: what is drawn, where, and that nothing global is touched."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from sharpening import InputError, Trajectory, collapse_steps
 from sharpening.plots import THEMES, figure_bytes, plot_collapse_steps, plot_trajectories, plot_trajectory
+from sharpening.plots.theme import darkened
 
 
 def fall(middle, names=("accuracy", "reward_accuracy", "mode_retention", "excess_kl", "majority_ratio")):
@@ -157,6 +159,19 @@ def test_equal_figures_give_equal_bytes(kind, start):
     one, other = (figure_bytes(plot_trajectory(RUNS["measured"]), kind) for _ in range(2))
     assert one == other and one.startswith(start)
     assert figure_bytes(plot_trajectory(RUNS["coupled"]), kind) != one
+
+
+def test_a_light_figure_darkened_is_the_one_drawn_for_a_dark_page():
+    light, dark = (
+        figure_bytes(plot_trajectories(RUNS, speaker="coupled", theme=theme), "svg").lower()
+        for theme in ("light", "dark")
+    )
+    # ids of clipped parts are digests of what is in them
+    assert strip_ids(darkened(light)) == strip_ids(dark) != strip_ids(light)
+
+
+def strip_ids(svg):
+    return re.sub(rb"\b[mp][0-9a-f]{10}\b", b"", svg)
 
 
 def test_themes_differ_in_ink_and_pages_show_through():
