@@ -204,6 +204,12 @@ def _first_run(holds: np.ndarray, patience: int) -> int | None:
     return None
 
 
+def _check_trajectory(value: object) -> None:
+    if not isinstance(value, Trajectory):
+        fix = "Use what simulate returns, or Trajectory(step, metrics)"
+        raise InputError("trajectory", value, "it is a sharpening.Trajectory", fix)
+
+
 def collapse_step(
     trajectory: Trajectory,
     criterion: str | Criterion = "relative",
@@ -221,6 +227,7 @@ def collapse_step(
     Raises: InputError for an unknown criterion, patience < 1, or a NaN in the metric.
     Source: He et al. 2026 (`absolute`); the others are defined in this file.
     """
+    _check_trajectory(trajectory)
     rule = get_criterion(criterion)
     if not isinstance(patience, (int, np.integer)) or isinstance(patience, bool) or patience < 1:
         raise InputError(

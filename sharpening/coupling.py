@@ -18,7 +18,8 @@ from sharpening.errors import InputError
 
 
 def _check_strength(name: str, value: object) -> None:
-    if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+    text = isinstance(value, str) or value is None
+    if text or isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
         raise InputError(
             name, value, "a coupling strength is a finite number >= 0", "Use 0 to switch this part off"
         )

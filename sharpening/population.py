@@ -12,13 +12,29 @@ import numpy as np
 from sharpening.coupling import Coupling, NoCoupling
 from sharpening.errors import InputError
 from sharpening.logspace import normalised
+from sharpening.trajectory_text import facts_table, sparkline
 
 _NORMALISATION_TOLERANCE = 1e-6
 _ROUNDING = 1e-13  # a row so close to normalised is as exact as float64 says it, and is left as it is
 
 
+def check_population(value: object) -> None:
+    """InputError unless it is a Population."""
+    if not isinstance(value, Population):
+        fix = "Use Population.from_probs(probabilities); for token trees simulate_tree"
+        raise InputError("population", value, "it is a sharpening.Population", fix)
+
+
+def as_floats(name: str, values: object) -> np.ndarray:
+    """The values as a float64 array. Raises: InputError for what is no array of numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(name, values, "it is an array of real numbers") from None
+
+
 def _checked_log_probs(values: object) -> np.ndarray:
-    log_probs = np.asarray(values, dtype=np.float64)
+    log_probs = as_floats("log_probs", values)
     if log_probs.ndim != 2 or 0 in log_probs.shape:
         raise InputError("log_probs", log_probs.shape, "the shape is (prompts, answers), both at least 1")
     return checked_rows(log_probs, "Use Population.from_logits")
@@ -50,8 +66,8 @@ class Population:
 
     `log_probs` (prompts, answers), nats: rows whose log-sum-exp is 0 to within 1e-6, as float32 leaves them,
     and which are normalised again in float64 where they are off by more than 1e-13; `correct` (prompts, answers) bool,
-    or None without labels; `weights` (prompts,) >= 0, normalised to sum 1, or None for equal ones;
-    `answer_names`, one a column; `coupling` between prompts; `no_answer`: the column that stands for "no
+    or (prompts,) int, the column of each prompt's one right answer, or None without labels; `weights` (prompts,) >= 0,
+    normalised to sum 1, or None for equal ones; `answer_names`, one a column; `coupling` between prompts; `no_answer`: the column that stands for "no
     answer" (never wins a vote, never earns reward, never correct), or None. `questions` (prompts,) int:
     prompts with equal ids are rephrasings of one question and lie side by side, as many for each; None: every
     prompt is a question of its own. Raises: InputError where a shape or value breaks this. Source: theorems
@@ -80,12 +96,13 @@ class Population:
                 )
             put("no_answer", int(self.no_answer) % num_answers)
         if self.correct is not None:
-            correct = np.asarray(self.correct)
+            correct = _marked(np.asarray(self.correct), num_prompts, num_answers)
             if correct.shape != log_probs.shape or correct.dtype != bool:
                 raise InputError(
                     "correct",
                     (correct.shape, str(correct.dtype)),
-                    f"it is a bool array of shape {log_probs.shape}",
+                    f"it is a bool array of shape {log_probs.shape}, or the column of the one right answer of each of"
+                    f" {num_prompts} prompts",
                 )
             if self.no_answer is not None and correct[:, self.no_answer].any():
                 raise InputError(
@@ -93,10 +110,13 @@ class Population:
                 )
             put("correct", correct)
         if self.weights is not None:
-            weights = np.asarray(self.weights, dtype=np.float64)
+            weights = as_floats("weights", self.weights)
             if weights.shape != (num_prompts,) or not np.all(weights >= 0) or not 0 < weights.sum() < np.inf:
                 raise InputError("weights", weights, f"they are {num_prompts} finite numbers >= 0, not all 0")
             put("weights", weights / weights.sum())
+        if isinstance(self.coupling, type) or not callable(getattr(self.coupling, "mix", None)):
+            rule, fix = "it is a coupling between prompts", "Use NoCoupling() or CompoundSymmetric(1.0, 0.1)"
+            raise InputError("coupling", self.coupling, rule, fix)
         if self.questions is not None:
             put("questions", _checked_questions(self.questions, num_prompts))
         if self.answer_names is not None:
@@ -111,7 +131,7 @@ class Population:
     @classmethod
     def from_logits(cls, logits: np.ndarray, correct: np.ndarray | None = None, **fields) -> Population:
         """Policies softmax(logits), (prompts, answers), nats; other fields as in `Population`."""
-        logits = np.asarray(logits, dtype=np.float64)
+        logits = as_floats("logits", logits)
         if (
             logits.ndim != 2
             or 0 in logits.shape
@@ -132,7 +152,7 @@ class Population:
 
         Raises: InputError for another shape, a negative or missing value, or a row with another sum.
         """
-        probs = np.asarray(probs, dtype=np.float64)
+        probs = as_floats("probs", probs)
         if probs.ndim != 2 or 0 in probs.shape or not np.all(probs >= 0) or not np.isfinite(probs).all():
             raise InputError("probs", probs, "they are (prompts, answers) finite numbers >= 0")
         sums = probs.sum(axis=1)
@@ -158,7 +178,7 @@ class Population:
         some mass. pseudocount = 0 gives the plug-in estimate. Raises: InputError for negative counts or a
         prompt with no mass at all.
         """
-        counts = np.asarray(counts, dtype=np.float64)
+        counts = as_floats("counts", counts)
         if counts.ndim != 2 or 0 in counts.shape or not np.all(counts >= 0) or not np.isfinite(counts).all():
             raise InputError("counts", counts, "they are (prompts, answers) finite numbers >= 0")
         if not (np.isfinite(pseudocount) and pseudocount >= 0):
@@ -241,6 +261,9 @@ class Population:
         strong prior of the coupled runs: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
         theory C.
         """
+        for name, number in (("num_prompts", num_prompts), ("num_answers", num_answers)):
+            if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+                raise InputError(name, number, "it is an integer")
         if num_prompts < 1 or num_answers < 2:
             raise InputError(
                 "num_prompts, num_answers",
@@ -267,6 +290,16 @@ class Population:
         )
 
     def __repr__(self) -> str:
+        return f"Population: {self._told()}; {self.coupling!r}"
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, with the shape of the mode's masses over prompts."""
+        masses = np.sort(np.exp(self.votable.max(axis=1)))
+        rows = {"what": self._told(), "coupling": repr(self.coupling)}
+        rows["mass of the mode, prompts sorted"] = f"{masses[0]:.2g} {sparkline(masses)} {masses[-1]:.2g}"
+        return facts_table("Population", rows)
+
+    def _told(self) -> str:
         told = [f"{self.num_prompts:,} prompts, {self.num_answers:,} answers"]
         if self.rephrasings > 1:
             told.append(f"{self.rephrasings} rephrasings of each question")
@@ -275,7 +308,7 @@ class Population:
             told.append(f"accuracy {self.accuracy:.3g}, alignment {self.alignment:.3g}")
         else:
             told.append("no labels")
-        return f"Population: {'; '.join(told)}; {self.coupling!r}"
+        return "; ".join(told)
 
     def replace(self, **changes) -> Population:
         """The same population with some fields changed, e.g.
@@ -470,7 +503,23 @@ def _one_correct(truth: np.ndarray, num_prompts: int, num_answers: int, columns:
     return np.arange(columns) == truth[:, None]
 
 
+def _marked(correct: np.ndarray, num_prompts: int, num_answers: int) -> np.ndarray:
+    """Columns of right answers (prompts,) as the mask that marks them; anything else as it is."""
+    columns = correct.shape == (num_prompts,) and np.issubdtype(correct.dtype, np.integer)
+    if not columns or not ((correct >= 0) & (correct < num_answers)).all():
+        return correct
+    return correct[:, None] == np.arange(num_answers)
+
+
+def check_key(key: object) -> None:
+    """InputError unless it is an integer seed or a JAX key."""
+    seed = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+    if not seed and not hasattr(key, "dtype"):
+        raise InputError("key", key, "it is an integer seed or a JAX key", "Use key=0")
+
+
 def _seed_words(key) -> np.ndarray | int:
+    check_key(key)
     if isinstance(key, (int, np.integer)):
         return int(key)
     import jax

@@ -44,6 +44,16 @@ def table(heading: str, metrics: Mapping[str, np.ndarray]) -> str:
     return "\n".join([heading, *lines])
 
 
+def facts_table(heading: str, facts: Mapping[str, str]) -> str:
+    """Facts by name as an HTML table, for notebooks."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(text)}</td></tr>"
+        for name, text in facts.items()
+    )
+    return f"<table><caption>{html.escape(heading)}</caption>{rows}</table>"
+
+
 def html_table(heading: str, metrics: Mapping[str, np.ndarray]) -> str:
     """The same as an HTML table, for notebooks."""
     rows = "".join(

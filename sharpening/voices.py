@@ -13,10 +13,11 @@ from sharpening.errors import InputError
 from sharpening.population import Population
 from sharpening.simulation.run import simulate
 from sharpening.trajectory import Trajectory
+from sharpening.trajectory_text import facts_table
 from sharpening.updates import GRPO
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Forecast:
     """A predicted trajectory with its collapse steps, and what it says in one word.
 
@@ -28,6 +29,24 @@ class Forecast:
     collapse: dict[str, CollapseStep]
     verdict: str
     reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        facts = "\n".join(f"  {name:<18}{told}" for name, told in self._steps().items())
+        return f"{self._heading()}\n{facts}\n{self.trajectory!r}"
+
+    def _repr_html_(self) -> str:
+        """The verdict, the step of every criterion and the curves as small tables, for notebooks."""
+        return facts_table(self._heading(), self._steps()) + self.trajectory._repr_html_()
+
+    def _heading(self) -> str:
+        return f"Forecast: {self.verdict}. {' '.join(self.reasons)}"
+
+    def _steps(self) -> dict[str, str]:
+        return {
+            name: f"{found.step if found.step is not None else '–':>6}  {found.outcome.value}"
+            for name, found in self.collapse.items()
+            if found.outcome is not Outcome.UNAVAILABLE
+        }
 
 
 def adam_boost(gram_ratio: float, prompts_per_step: int) -> float:

@@ -12,12 +12,13 @@ import numpy as np
 
 from sharpening.coupling import NoCoupling
 from sharpening.errors import InputError
-from sharpening.population import Population
-from sharpening.rewards import Reward, get_reward
+from sharpening.population import Population, as_floats
+from sharpening.rewards import Reward
 from sharpening.rewards.asking import check_form, check_labelled, exact_rewards
 from sharpening.simulation.precision import precision_context
+from sharpening.simulation.run import as_reward
 from sharpening.simulation.settings import check_hashable
-from sharpening.updates import Update
+from sharpening.updates import Update, get_update
 from sharpening.updates.kl_term import check_initial_reference
 from sharpening.updates.reuse import check_fresh_rollouts
 
@@ -30,7 +31,7 @@ _MAX_STEPS = 20_000
 def flow(
     population: Population | np.ndarray,
     reward: Reward | str,
-    update: Update,
+    update: Update | str,
     times: Sequence[float] | np.ndarray,
     *,
     rtol: float = 1e-10,
@@ -62,7 +63,8 @@ def flow(
     reference follows the policy, or a path too long for the tolerances. Source: theorem S6.
     """
     population = population if isinstance(population, Population) else Population(population)
-    reward = get_reward(reward) if isinstance(reward, str) else reward
+    reward = as_reward(reward)
+    update = get_update(update)
     times = _checked(population, reward, update, times)
     opaque = jax.tree_util.all_leaves([update])
     with precision_context("float64"):
@@ -96,7 +98,7 @@ def flow(
 
 
 def _checked(population: Population, reward: Reward, update: Update, times) -> np.ndarray:
-    times = np.asarray(times, dtype=np.float64)
+    times = as_floats("times", times)
     if (
         times.ndim != 1
         or not times.size
@@ -105,10 +107,8 @@ def _checked(population: Population, reward: Reward, update: Update, times) -> n
         or (np.diff(times) <= 0).any()
     ):
         raise InputError("times", times.tolist(), "they are finite numbers >= 0 that increase")
-    if not isinstance(update, Update):
-        raise InputError(
-            "update", update, "it is an update rule", "Use one of sharpening.updates, e.g. GRPO(1.0)"
-        )
+    if not isinstance(reward, Reward):
+        raise InputError("reward", reward, "it is a reward or the name of one", "Use e.g. 'majority'")
     check_initial_reference(update, "a flow")
     check_fresh_rollouts(update, "a flow")
     if not isinstance(population.coupling, NoCoupling):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sharpening.errors import InputError
-from sharpening.population import Population
+from sharpening.population import Population, check_key
 from sharpening.rewards import REWARDS, Reward, get_reward
 from sharpening.rewards.function import function_reward
 from sharpening.simulation import blocks
@@ -236,6 +236,7 @@ def watched_again(plan: Plan, parts: tuple, steps: np.ndarray, keys: jax.Array, 
 
 def as_key(key) -> jax.Array:
     """The JAX key of a seed, of key data, or itself."""
+    check_key(key)
     if isinstance(key, (int, np.integer)):
         return jax.random.key(int(key))
     return (

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from sharpening.errors import InputError
-from sharpening.population import Population, check_temperature
+from sharpening.population import Population, check_population, check_temperature
 from sharpening.rewards import Reward
 from sharpening.rewards.asking import check_form, check_labelled
 from sharpening.simulation.plan import Plan
@@ -70,6 +70,7 @@ class Settings:
         """InputError if these settings do not fit the population, or the reward or update cannot be used on
         it.
         """
+        check_population(population)
         if not isinstance(reward, Reward):
             raise InputError(
                 "reward", reward, "it is a reward or the name of one", "Use sharpening.rewards.get_reward"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sharpening.population import Population
+from sharpening.population import Population, check_population
 from sharpening.rewards import Reward
 from sharpening.simulation import blocks
 from sharpening.simulation.blame import check_finite
@@ -66,6 +66,7 @@ def sweep(
     Raises: InputError as `simulate`, before any run, for every point; for a name that nothing has, one that the grid
     and `common` both set, or an empty grid.
     """
+    check_population(population)
     points = [make_point(told, population, reward, update, common) for told in grid_points(grid)]
     for point in points:
         point.settings.check(point.population, point.reward, point.update)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sharpening.errors import InputError
-from sharpening.population import Population
+from sharpening.population import Population, check_population
 
 _TIE = 1e-12
 
@@ -76,6 +76,7 @@ def vote_path(
     m_a² has then risen at every event.
     Raises: InputError for ties at the start or too many events. Source: theorems C1, C2.
     """
+    check_population(population)
     private = population.coupling.private if private is None else private
     shared = population.coupling.shared if shared is None else shared
     if (population.leaders.sum(axis=1) != 1).any():
@@ -128,6 +129,7 @@ def critical_ratio(population: Population) -> float:
     = critical_ratio * B * private / shared. Exact for KL-prox and natural gradient; the asymptotic rule for
     GRPO (theorem C2). Raises: InputError for tied modes.
     """
+    check_population(population)
     if (population.leaders.sum(axis=1) != 1).any():
         raise InputError(
             "population", "prompts with tied or no modes", "the critical ratio needs a unique mode everywhere"

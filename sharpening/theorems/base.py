@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpening.errors import InputError
-from sharpening.population import Population
+from sharpening.population import Population, check_population
 from sharpening.rewards import Reward, get_reward
 from sharpening.rewards.asking import NotFiniteError, exact_rewards
 from sharpening.theorems.claims import Claim, Witness
@@ -162,6 +162,7 @@ class Theorem:
         """
         from sharpening.simulation.precision import precision_context
 
+        check_population(population)
         if not (isinstance(step_size, int | float) and math.isfinite(step_size) and step_size > 0):
             raise InputError("step_size", step_size, "it must be a finite number > 0")
         with precision_context("float64"):

@@ -118,6 +118,8 @@ class ExactStep:
 
 def check_positive(name: str, value: object) -> None:
     """InputError unless `value` is a positive finite number; traced values pass."""
+    if isinstance(value, str) or value is None:
+        raise InputError(name, value, "it must be a finite number > 0")
     if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
         raise InputError(name, value, "it must be a finite number > 0")
 
