@@ -25,16 +25,16 @@ from studies.study import made_with, task_of
 
 PARTS = ("look", "calibrate", "judge")
 STEPS, PROMPTS, ROLLOUTS, EVERY, HELD_OUT, DRAWS = 120, 16, 8, 5, 128, 6
-SHIPPED = (
+SHORT = (
     "addition-uncertain",
     "addition-weak",
     "addition-overconfident",
     "addition-misconception",
-    "countdown",
+    "commonest-nemotron-misconception",
 )
 BLIND = ("commonest-granite-noisy", "signed-sum-nemotron-clean", "roman-smollm3-noisy", "commonest-opt-early")
 LEFT_OUT = (
-    "polynomials",
+    "depth-nemotron-early",
     "worked-addition",
     "depth-granite-misconception",
     "depth-qwen2-noisy",
@@ -101,9 +101,9 @@ def specs() -> list[Spec]:
     """Every run, part by part; within a part in an order that was shuffled once."""
     found: list[Spec] = []
     for part in PARTS:
-        rng, models = random.Random(f"monitor {part}"), SHIPPED + BLIND
+        rng, models = random.Random(f"monitor {part}"), SHORT + BLIND
         if part == "judge":
-            models = LEFT_OUT + SHIPPED[:2]
+            models = LEFT_OUT + SHORT[:2]
         drawn = []
         for kind in KINDS:
             rewards = kind.rewards
