@@ -44,6 +44,15 @@ LEFT_OUT = (
 )
 LEFT_OUT_REWARDS = ("self-certainty", "probability")
 RESULT = "run.json"
+WARM_UP = 20
+LOGGED = {
+    "log_completions": True,
+    "num_completions_to_print": 1,
+    "logging_strategy": "steps",
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_steps": WARM_UP,
+}
+"""TRL's fields: what is logged, and the steps over which the learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ def train(spec: Spec, folder: Path) -> dict:
         beta=spec.beta,
         max_steps=spec.steps,
         seed=spec.seed,
-        config={"log_completions": True, "num_completions_to_print": 1, "logging_strategy": "steps"},
+        config=LOGGED,
     )
     look = HeldOut(loaded, task, held_out, spec.seed)
 
