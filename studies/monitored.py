@@ -24,7 +24,7 @@ from studies.blind_priors import EVERY_PRIOR, build_blind_prior
 from studies.study import made_with, task_of
 
 PARTS = ("look", "calibrate", "judge")
-STEPS, PROMPTS, ROLLOUTS, EVERY, HELD_OUT, DRAWS = 120, 16, 8, 5, 128, 6
+STEPS, PROMPTS, ROLLOUTS, EVERY, HELD_OUT, DRAWS = 100, 16, 8, 5, 128, 3
 SHORT = (
     "addition-uncertain",
     "addition-weak",
@@ -91,18 +91,18 @@ class Kind:
 
 KINDS = (
     Kind("vote", 24, ("majority",), (2e-4, 3e-4, 5e-4), (None, None, 256)),
-    Kind("certain", 6, ("trajectory-entropy", "token-entropy"), (2e-4, 5e-4)),
-    Kind("slow-vote", 6, ("majority",), (5e-5, 1e-4, 1.5e-4), betas=(0.0, 0.02)),
-    Kind("low-rate", 5, ("majority",), (1e-5, 3e-5)),
-    Kind("small-set", 5, ("majority",), (5e-5, 1e-4), (8, 16, 32)),
-    Kind("true", 9, ("true",), (2e-4, 5e-4, 1e-3), (None, 16, 64)),
+    Kind("certain", 4, ("trajectory-entropy", "token-entropy"), (2e-4, 5e-4)),
+    Kind("slow-vote", 3, ("majority",), (5e-5, 1e-4, 1.5e-4), betas=(0.0, 0.02)),
+    Kind("low-rate", 3, ("majority",), (1e-5, 3e-5)),
+    Kind("small-set", 3, ("majority",), (5e-5, 1e-4), (8, 16, 32)),
+    Kind("true", 6, ("true",), (2e-4, 5e-4, 1e-3), (None, 16, 64)),
     Kind(
         "verified",
-        6,
+        3,
         ("noisy-verifier(tpr=0.9,fpr=0.1)", "hybrid-weighted(intrinsic_weight=0.2)"),
         (2e-4, 5e-4),
     ),
-    Kind("imbalanced", 5, ("true", "true", "majority"), (5e-5, 3e-4), imbalanced=True),
+    Kind("imbalanced", 2, ("true", "majority"), (5e-5, 3e-4), imbalanced=True),
 )
 
 
