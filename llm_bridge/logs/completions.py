@@ -19,6 +19,7 @@ _BATCH = 256
 _LONGEST_KEY = 200
 _LATER = 60.0
 """Seconds by which one file must be newer before that means anything."""
+_SESSION = re.compile(r"(?P<group>.+)_\d+_\d+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _FIXED = {"step", "prompt", "completion", "advantage", *TRUTH_COLUMNS}
 
@@ -129,52 +130,84 @@ def _repeats(files: list[Path]) -> dict[Path, int]:
 
 def read_verl(files: list[Path]) -> Rollouts:
     """verl's `<step>.jsonl`: rows of input, output, gts, score, step, uid; groups by uid, or by input where
-    there is none.
+    there is none. Where uid names the rollout too (`GROUP_SESSION_INDEX`, verl from 0.9 on), the last output of each
+    session is read and the group is what comes before.
     """
     files = sorted(files, key=lambda file: (file_step(file) or 0, file.name))
     unknown: dict[str, None] = {}
     findings: dict[str, Finding] = {}
+    by_session = bool(files) and _names_sessions(files[0])
+
+    def read(file: Path, row: dict) -> Row:
+        _check_verl(file, row)
+        known = ("input", "output", "score", "step", "uid", *TRUTH_COLUMNS)
+        unknown.update(dict.fromkeys(key for key in row if key not in known))
+        step = row.get("step")
+        step = file_step(file) if step is None else _step(step, file)
+        if step is None:
+            raise InputError(
+                "log",
+                str(file),
+                "a row has no step, and the file is not named after one",
+                "Keep verl's file names, such as 12.jsonl",
+            )
+        uid, score = row.get("uid"), (_finite(row.get("score")),)
+        uid = None if uid is None or uid == "" else str(uid)
+        uid = uid.rpartition("_")[0].rpartition("_")[0] if by_session and uid else uid
+        return Row(step, _prompt(row["input"]), uid, _completion(row["output"]), score, _truth(row))
 
     def rows() -> Iterator[Row]:
         for file in files:
-            for row in jsonl_rows(file, findings):
-                missing = [name for name in ("input", "output") if name not in row]
-                if missing:
-                    raise InputError(
-                        "log",
-                        str(file),
-                        f"a row has no field {', '.join(missing)}",
-                        "Give a folder that verl's trainer.rollout_data_dir named",
-                    )
-                unknown.update(
-                    dict.fromkeys(
-                        key
-                        for key in row
-                        if key not in ("input", "output", "score", "step", "uid", *TRUTH_COLUMNS)
-                    )
-                )
-                step = row.get("step")
-                step = file_step(file) if step is None else _step(step, file)
-                if step is None:
-                    raise InputError(
-                        "log",
-                        str(file),
-                        "a row has no step, and the file is not named after one",
-                        "Keep verl's file names, such as 12.jsonl",
-                    )
-                uid = row.get("uid")
-                yield Row(
-                    step,
-                    _prompt(row["input"]),
-                    None if uid is None or uid == "" else str(uid),
-                    _completion(row["output"]),
-                    (_finite(row.get("score")),),
-                    _truth(row),
-                )
+            found = jsonl_rows(file, findings)
+            for row in _last_outputs(found) if by_session else found:
+                yield read(file, row)
 
     rollouts = Rollouts(rows, columns=["score"], unknown=[], findings=findings)
     rollouts.unknown = list(unknown)
     return rollouts
+
+
+def _check_verl(file: Path, row: dict) -> None:
+    missing = [name for name in ("input", "output") if name not in row]
+    if missing:
+        raise InputError(
+            "log",
+            str(file),
+            f"a row has no field {', '.join(missing)}",
+            "Give a folder that verl's trainer.rollout_data_dir named",
+        )
+
+
+def _names_sessions(file: Path) -> bool:
+    """Whether every uid of a file is of one row alone and ends in the numbers of a session and an output, and rows of
+    one input share what comes before.
+    """
+    groups: dict[str, set[str]] = {}
+    seen: set[str] = set()
+    rows = 0
+    for row in jsonl_rows(file, {}):
+        match = _SESSION.fullmatch(str(row.get("uid") or ""))
+        if match is None or match[0] in seen:
+            return False
+        rows += 1
+        seen.add(match[0])
+        groups.setdefault(match["group"], set()).add(_prompt(row.get("input")))
+    return rows > len(groups) and all(len(inputs) == 1 for inputs in groups.values())
+
+
+def _last_outputs(rows: Iterator[dict]) -> Iterator[dict]:
+    """Of the outputs of one session, which follow each other, the last one."""
+    held: dict | None = None
+    for row in rows:
+        if held is not None and _session(held) != _session(row):
+            yield held
+        held = row
+    if held is not None:
+        yield held
+
+
+def _session(row: dict) -> str:
+    return str(row.get("uid")).rpartition("_")[0]
 
 
 def folder_findings(files: list[Path]) -> list[Finding]:
