@@ -278,7 +278,9 @@ class Monitored:
         if not done:
             rule = f"it holds no finished run of the study {self.name}"
             raise InputError("output", str(folder), rule, "Run the study first")
-        return made_with(self.name, self.command) | {"runs": [train(spec, Path(folder)) for spec in done]}
+        result = made_with(self.name, self.command) | {"runs": [train(spec, Path(folder)) for spec in done]}
+        (Path(folder) / "result.json").write_text(json.dumps(result) + "\n")
+        return result
 
 
 MONITORED = Monitored()

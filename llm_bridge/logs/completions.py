@@ -46,7 +46,7 @@ def read_trl(files: list[Path]) -> Rollouts:
 
     def rows() -> Iterator[Row]:
         for file in fresh:
-            for row in _parquet_rows(file):
+            for row in parquet_rows(file):
                 yield Row(
                     _step(row["step"], file),
                     _prompt(row["prompt"]),
@@ -91,7 +91,14 @@ def _opened(file: Path):
         raise _incomplete(file) from error
 
 
-def _parquet_rows(file: Path) -> Iterator[dict]:
+def is_completions(file: Path) -> bool:
+    """Whether a parquet file holds prompts or completions, and not rows of metrics."""
+    with _opened(file) as parquet:
+        return bool({"prompt", "completion"} & set(parquet.schema_arrow.names))
+
+
+def parquet_rows(file: Path) -> Iterator[dict]:
+    """The rows of a parquet file, a batch at a time. Raises InputError for one that is not complete."""
     import pyarrow
 
     with _opened(file) as opened:
@@ -116,7 +123,7 @@ def _repeats(files: list[Path]) -> dict[Path, int]:
         digest, step = hashlib.blake2b(digest_size=16), None
         of_prompt: dict[str, str] = {}
         varies = False
-        for row in _parquet_rows(file):
+        for row in parquet_rows(file):
             step = row["step"] if step is None else step
             prompt, completion = str(row["prompt"]), str(row["completion"])
             varies |= of_prompt.setdefault(prompt, completion) != completion

@@ -14,13 +14,15 @@ evaluation shows, and that the next one confirms or denies.
 @dataclass(frozen=True)
 class Finding:
     """`name` stable, for scripts; `level` one of LEVELS; `step` in optimizer updates as the log counts them,
-    None for the whole run. Names that come from a log are made safe to print.
+    None for the whole run; `values` the numbers of the message by name, where scripts may want them. Names that come from a
+    log are made safe to print.
     """
 
     name: str
     level: str
     message: str
     step: int | None = None
+    values: dict[str, float] | None = None
 
     def __post_init__(self):
         if self.level not in LEVELS:
@@ -28,8 +30,8 @@ class Finding:
         object.__setattr__(self, "message", printable(self.message))
 
     def as_dict(self) -> dict:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON; `values` only where there are some."""
+        return {name: value for name, value in asdict(self).items() if name != "values" or value is not None}
 
 
 def worst(findings) -> str:

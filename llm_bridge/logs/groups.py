@@ -213,6 +213,7 @@ class _Tally:
     def _retention(self, step: int, voted: list[Voted]) -> None:
         pairs = [(self._first[found.prompt], found) for found in voted if found.prompt in self._first]
         pairs = [(before, now) for before, now in pairs if before.leaders]
+        self._against_first(step, pairs)
         if "mode_retention" not in self.series:
             self._put("mode_retention", step, 1.0)
         elif len(pairs) >= RECURRING:
@@ -233,6 +234,21 @@ class _Tally:
                 self._first.setdefault(found.prompt, found)
                 self._last[found.prompt] = found.leaders
 
+    def _against_first(self, step: int, pairs: list[tuple[Voted, Voted]]) -> None:
+        """Sums over the prompts seen before, for `chance`, which pools them over steps: how many, how many kept their
+        leader, how often an answer of now is one of the first group, and how often two of the first group are.
+        """
+        if not pairs:
+            return
+        kept = sum(bool(now.leaders & before.leaders) for before, now in pairs)
+        for name, value in (
+            ("_seen_again", len(pairs)),
+            ("_kept", kept),
+            ("_overlap", sum(_agreeing(before.counts, now.counts) for before, now in pairs)),
+            ("_overlap_at_first", sum(_agreeing_within(before.counts) for before, _ in pairs)),
+        ):
+            self._put(name, step, value)
+
     def fill(self, log: RunLog) -> None:
         """Write the series into the log."""
         if len(self.series["mode_retention"]) < 2:
@@ -241,6 +257,19 @@ class _Tally:
         for name, values in self.series.items():
             for step, value in values.items():
                 log.add(name, step, value, lag=1, prompts=prompts)
+
+
+def _agreeing(first: Counter, now: Counter) -> float:
+    """Chance that an answer of one group and an answer of the other are the same; no answer agrees with nothing."""
+    same = sum(count * now[name] for name, count in first.items() if name is not None)
+    return same / (first.total() * now.total())
+
+
+def _agreeing_within(counts: Counter) -> float:
+    """Chance that two different completions of a group give the same answer."""
+    size = counts.total()
+    same = sum(count * (count - 1) for name, count in counts.items() if name is not None)
+    return same / (size * (size - 1))
 
 
 def _unreadable(tally: _Tally, pattern: str, log: RunLog) -> bool:

@@ -65,6 +65,10 @@ ALIASES = {
     "actor/self_certainty": "self_certainty",
     "ppl": "perplexity",
     "distinct_majority_answers": "distinct_answers",
+    "learning_rate": "_learning_rate",
+    "lr": "_learning_rate",
+    "actor/lr": "_learning_rate",
+    "actor_lr": "_learning_rate",
 }
 """Key without its prefix -> name. `entropy` and `kl` are those of answers only beside other answer metrics:
 see `canonical`.
@@ -76,15 +80,12 @@ UNUSED = (
     "ptx_loss",
     "act_loss",
     "critic_loss",
-    "actor_lr",
     "critic_lr",
     "return",
     "total_length",
     "ppo_clip_ratio",
     "terminated_length",
     "grad_norm",
-    "learning_rate",
-    "lr",
     "epoch",
     "num_tokens",
     "num_input_tokens_seen",
@@ -110,7 +111,6 @@ UNUSED = (
     "_timestamp",
     "_runtime",
     "actor/grad_norm",
-    "actor/lr",
     "actor/pg_loss",
     "actor/pg_clipfrac*",
     "actor/ppo_kl",
@@ -164,7 +164,7 @@ def check_renames(renames: Mapping[str, str]) -> dict[str, str]:
 
     Raises InputError naming the known ones.
     """
-    known = sorted({"step", *ALIASES.values()})
+    known = sorted({"step", *(name for name in ALIASES.values() if name[:1] != "_")})
     for name in renames.values():
         if name not in known:
             raise InputError("map", name, f"known names are {', '.join(known)}", "Write --map NAME=COLUMN")

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llm_bridge.answers.extraction import extractor
-from llm_bridge.logs.completions import file_step, folder_findings, read_trl, read_verl
+from llm_bridge.logs.completions import (
+    file_step,
+    folder_findings,
+    is_completions,
+    parquet_rows,
+    read_trl,
+    read_verl,
+)
 from llm_bridge.logs.console import is_console, read_console
 from llm_bridge.logs.events import event_files, is_events, read_events, read_wandb
 from llm_bridge.logs.files import check_file, text_lines, unreadable
@@ -26,7 +33,7 @@ from sharpening.errors import InputError
 SUPPORTED = (
     "Give collapse_monitor.json, trajectory.json or the JSON of `sharpening measure`; TRL's output folder or"
     " its completions folder; verl's rollout_data_dir; trainer_state.json; TensorBoard's event"
-    " files; a W&B run; the console output of TRL or verl; or JSONL or CSV with a step and metrics"
+    " files; a W&B run; the console output of TRL or verl; or JSONL, CSV or parquet with a step and metrics"
 )
 
 LARGEST_DOCUMENT = 32 << 20
@@ -188,13 +195,17 @@ def _rows_of(path: Path, suffix: str, document, renames: dict[str, str] | None) 
     if suffix in (".csv", ".tsv"):
         return read_csv(path, renames)
     if suffix == ".parquet":
-        return None
+        return None if is_completions(path) else _parquet(path, renames)
     if suffix == ".json":
         return _rows_document(document, path, renames)
     if is_console(path):
         return read_console(path, renames)
     first = next(jsonl_rows(path, {}), {})
     return None if {"input", "output"} <= set(first) else read_jsonl(path, renames)
+
+
+def _parquet(path: Path, renames: dict[str, str] | None) -> RunLog:
+    return rows_log(lambda: parquet_rows(path), f"Parquet {path.name}", path=path, renames=renames)
 
 
 def _other(path: Path, suffix: str, document, answer_pattern: str | None) -> RunLog:

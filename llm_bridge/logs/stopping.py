@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from llm_bridge.logs.chance import Chance, chance, told_chance
 from llm_bridge.logs.decline import beyond_noise, decline
 from llm_bridge.logs.falls import MARGIN
 from llm_bridge.logs.finding import Finding, worst
+from llm_bridge.logs.remedies import remedies
 from llm_bridge.logs.run_log import DISTINCT, RunLog, fewer
 from llm_bridge.logs.saturation import saturation
 from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
@@ -51,12 +53,31 @@ def stopping(log: RunLog) -> list[Finding]:
             onsets["collapse_signs"] = _Onset(
                 gathered.onset, gathered.before, log.series[gathered.metric].lag
             )
+    guess = chance(log) if log.get("accuracy") is None else None
+    findings += [found for found in (told_chance(guess),) if found is not None]
+    named, onsets = set(onsets), _by_chance(onsets, judged | unmet, guess)
     if onsets:
-        serious = [
-            finding for finding in findings if {finding.name, finding.name.partition("_")[2]} & set(onsets)
-        ]
+        named |= set(onsets)
+        serious = [finding for finding in findings if {finding.name, finding.name.partition("_")[2]} & named]
         return findings + _advice(log, onsets, worst(serious))
     return findings + _nothing_met(steps, findings)
+
+
+def _by_chance(
+    onsets: dict[str, "_Onset"], judged: dict[str, Finding], guess: Chance | None
+) -> dict[str, "_Onset"]:
+    """The onsets, where a chance without labels is known: its alarm decides, and without one a warning, which holds no
+    error, stops nothing.
+    """
+    if guess is None:
+        return onsets
+    if guess.alarm is not None and guess.before is not None:
+        return {"collapse_chance": _Onset(guess.alarm, guess.before, 1)}
+    return {
+        name: onset
+        for name, onset in onsets.items()
+        if name not in judged or judged[name].level in ("provisional", "critical")
+    }
 
 
 def _nothing_met(steps: dict[str, CollapseStep], findings: list[Finding]) -> list[Finding]:
@@ -221,9 +242,11 @@ def _advice(log: RunLog, onsets: dict[str, _Onset], level: str) -> list[Finding]
     )
     if level == "provisional":
         stop += " One evaluation shows it so far: pause and evaluate again, or stop at the next one."
+    told = Finding("stop", level, stop, first.step)
     return [
-        Finding("stop", level, stop, first.step),
+        told,
         Finding("keep_checkpoint", "warning", _keep(log, keep, first.before, first.lag), keep),
+        remedies(log, told, keep),
     ]
 
 

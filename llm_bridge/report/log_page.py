@@ -4,14 +4,16 @@ import json
 
 from matplotlib.ticker import MaxNLocator
 
+from llm_bridge.logs.chance import chance_over_time
 from llm_bridge.logs.finding import Finding
-from llm_bridge.logs.run_log import RunLog
+from llm_bridge.logs.run_log import RunLog, Series
 from llm_bridge.report import html
 from sharpening.plots.figure import Figure, figure_bytes
 from sharpening.plots.panels import plain_axes, readable
 from sharpening.plots.theme import get_theme
 
 MOST_CURVES = 24
+ADVICE = ("stop", "keep_checkpoint", "what_to_do", "collapse_chance", "no_collapse", "cannot_tell")
 
 
 def log_document(log: RunLog, findings: list[Finding]) -> dict:
@@ -38,11 +40,7 @@ def log_files(log: RunLog, findings: list[Finding]) -> dict[str, bytes]:
 
 def log_page(log: RunLog, findings: list[Finding]) -> str:
     """The page: what to do, every curve, every finding in the order given (`judge` puts the worst first)."""
-    advice = [
-        finding
-        for finding in findings
-        if finding.name in ("stop", "keep_checkpoint", "no_collapse", "cannot_tell")
-    ]
+    advice = [finding for finding in findings if finding.name in ADVICE]
     rows = [
         (
             "",
@@ -75,10 +73,11 @@ def log_page(log: RunLog, findings: list[Finding]) -> str:
     return html.document("The log of a run", "Sharpening · Monitor", log.source, body)
 
 
-def _shown(log: RunLog) -> list:
-    return [(name, series) for name, series in log.series.items() if name[:1] != "_" and len(series)][
-        :MOST_CURVES
-    ]
+def _shown(log: RunLog) -> list[tuple[str, Series]]:
+    chance = chance_over_time(log) if "accuracy" not in log.series else None
+    first = [] if chance is None else [("chance_of_a_fall", chance)]
+    rest = [(name, series) for name, series in log.series.items() if name[:1] != "_" and len(series)]
+    return (first + rest)[:MOST_CURVES]
 
 
 def _stop(findings: list[Finding]) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from log_writers import findings_of, write_rows
 
 from llm_bridge.logs.names import canonical
-from llm_bridge.logs.read import read_file
+from llm_bridge.logs.read import read_file, run_log
 from llm_bridge.logs.recorder import Recorder
 from llm_bridge.logs.run_log import RunLog
 from sharpening import InputError
@@ -177,3 +177,23 @@ def test_a_very_long_log_is_thinned_and_says_so(monkeypatch):
     values = log.series["reward"].values
     assert 250 <= len(values) <= 1000 and all(values[step] == step for step in values) and 1 in values
     assert "multiples of 8" in log.findings[0].message and log.findings[0].name == "thinned"
+
+
+class TestParquet:
+    def test_rows_of_metrics_are_read_as_those_of_a_csv(self, tmp_path):
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        rows = {
+            "it": list(range(0, 70, 10)),
+            "my acc": [0.5, 0.6, 0.62, 0.6, 0.1, 0.05, 0.05],
+            "note": list("abcdefg"),
+        }
+        parquet.write_table(pyarrow.table(rows), tmp_path / "run.parquet")
+        (tmp_path / "run.csv").write_text(
+            "".join(",".join(map(str, row)) + "\n" for row in [list(rows), *zip(*rows.values(), strict=True)])
+        )
+        renames = {"it": "step", "my acc": "accuracy"}
+        found, same = (run_log(tmp_path / f"run.{kind}", renames=renames) for kind in ("parquet", "csv"))
+        assert found.series["accuracy"].values == same.series["accuracy"].values
+        assert found.unknown == same.unknown == ["note"]

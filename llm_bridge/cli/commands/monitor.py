@@ -28,7 +28,7 @@ COLUMNS = {"level": "Level", "step": "Step", "name": "Finding", "message": "What
 _LOG_HELP = (
     "Log of a run: collapse_monitor.json, trajectory.json or the JSON of `measure`; TRL's output folder"
     " (completions, trainer_state.json); verl's rollout_data_dir; TensorBoard or W&B folders; console output of TRL"
-    " or verl; JSONL or CSV of metrics."
+    " or verl; JSONL, CSV or parquet of metrics."
 )
 _PATTERN_HELP = (
     "How an answer is read from a logged completion: last-number, boxed, text, choice, answer-tag or"
