@@ -20,8 +20,6 @@ from llm_bridge.logs.since_start import FEWEST, Signs, signs_over_time
 
 ERROR = 0.05
 """Chance of a false alarm over a whole run, among runs like the stored healthy ones."""
-UNDISTURBED = 0.1
-"""The checkpoint to keep is the last one before the alarm at which the chance was below this."""
 TABLE = Path(__file__).with_name("chance.json")
 
 
@@ -29,7 +27,7 @@ TABLE = Path(__file__).with_name("chance.json")
 class Chance:
     """At step `step`: `chance` that accuracy has begun to fall, `error` the share of healthy runs that ever came as far
     as this one so far (at least one in how many there are, plus one); `alarm` the first step at which it was ERROR
-    or less and `before` the last undisturbed one, both None without an alarm.
+    or less and `before` the one before it at which the score was lowest, both None without an alarm.
     """
 
     step: int
@@ -80,10 +78,8 @@ def chance(log: RunLog) -> Chance | None:
     if not len(crossed):
         return Chance(**last)
     place = int(crossed[0])
-    calm = np.flatnonzero(now[:place] < UNDISTURBED)
-    return Chance(
-        **last, alarm=signs.steps[place], before=signs.steps[int(calm[-1])] if len(calm) else signs.steps[0]
-    )
+    calm = np.flatnonzero(found[: place + 1] == found[: place + 1].min())
+    return Chance(**last, alarm=signs.steps[place], before=signs.steps[int(calm[-1])])
 
 
 def chance_over_time(log: RunLog) -> Series | None:
