@@ -158,7 +158,7 @@ def results(folder: Path, python: Path | None) -> dict:
     return {
         **made_with("monitor-runs", "python -m studies.monitor_judging FOLDER --peers PYTHON"),
         "frozen": json.loads(FROZEN.read_text()),
-        "as_frozen": json.loads(FROZEN.read_text())["digests"] == digests(),
+        "as_frozen": json.loads(FROZEN.read_text())["later"]["digests"] == digests(),
         "tables": {part: rows(some) for part, some in by_part.items()} | {"all": rows(found)},
         "gained": {part: rows([one for one in some if one["gained"]]) for part, some in by_part.items()},
         "peers": {"judge": peer_rows(by_part["judge"]), "all": peer_rows(found)},

@@ -8,7 +8,7 @@ conformal p-value; it never rises over a run). Made and judged by `python -m stu
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -71,15 +71,13 @@ def chance(log: RunLog) -> Chance | None:
     made = table()
     found = scores(signs, made)
     now, reached = chances(found, made), errors(found, made)
-    last = dict(
-        step=signs.steps[-1], chance=float(now[-1]), error=float(reached[-1]), healthy=len(made["healthy"])
-    )
+    last = Chance(signs.steps[-1], float(now[-1]), float(reached[-1]), len(made["healthy"]))
     crossed = np.flatnonzero(reached <= ERROR)
     if not len(crossed):
-        return Chance(**last)
+        return last
     place = int(crossed[0])
     calm = np.flatnonzero(found[: place + 1] == found[: place + 1].min())
-    return Chance(**last, alarm=signs.steps[place], before=signs.steps[int(calm[-1])])
+    return replace(last, alarm=signs.steps[place], before=signs.steps[int(calm[-1])])
 
 
 def chance_over_time(log: RunLog) -> Series | None:

@@ -242,11 +242,11 @@ def _advice(log: RunLog, onsets: dict[str, _Onset], level: str) -> list[Finding]
     )
     if level == "provisional":
         stop += " One evaluation shows it so far: pause and evaluate again, or stop at the next one."
-    told = Finding("stop", level, stop, first.step)
+    finding = Finding("stop", level, stop, first.step)
     return [
-        told,
+        finding,
         Finding("keep_checkpoint", "warning", _keep(log, keep, first.before, first.lag), keep),
-        remedies(log, told, keep),
+        remedies(log, finding, keep),
     ]
 
 
