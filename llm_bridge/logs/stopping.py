@@ -66,18 +66,19 @@ def stopping(log: RunLog) -> list[Finding]:
 def _by_chance(
     onsets: dict[str, "_Onset"], judged: dict[str, Finding], guess: Chance | None
 ) -> dict[str, "_Onset"]:
-    """The onsets, where a chance without labels is known: its alarm decides, and without one a warning, which holds no
-    error, stops nothing.
+    """The onsets, where a chance without labels is known: its alarm is one, and a warning, which holds no error, stops
+    nothing.
     """
     if guess is None:
         return onsets
-    if guess.alarm is not None and guess.before is not None:
-        return {"collapse_chance": _Onset(guess.alarm, guess.before, 1)}
-    return {
+    firm = {
         name: onset
         for name, onset in onsets.items()
         if name not in judged or judged[name].level in ("provisional", "critical")
     }
+    if guess.alarm is not None and guess.before is not None:
+        firm["collapse_chance"] = _Onset(guess.alarm, guess.before, 1)
+    return firm
 
 
 def _nothing_met(steps: dict[str, CollapseStep], findings: list[Finding]) -> list[Finding]:
