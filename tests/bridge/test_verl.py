@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from llm_bridge import read_log
 from llm_bridge.logs.completions import read_verl
 from llm_bridge.logs.groups import groups_log
-from llm_bridge.logs.read import read_log
 from llm_bridge.logs.verl import STOPPED, StopAtCollapse
-from sharpening.errors import InputError
+from sharpening import InputError
 
 
 class Config(dict):
