@@ -41,6 +41,16 @@ METRICS: dict[str, Metric] = {
         "mean over prompts of max(0, KL - budget), budget = -log of the initial mode's probability",
         False,
     ),
+    "blind_retention": Metric(
+        "share",
+        "of prompts with images whose greedy answer stays the same when every image is replaced by plain grey",
+        False,
+    ),
+    "blind_accuracy": Metric(
+        "share",
+        "of prompts with images whose greedy answer is right when every image is replaced by plain grey",
+        True,
+    ),
     "mode_retention": Metric(
         "share", "share of prompts whose majority answer is still the initial one, ties shared", False
     ),

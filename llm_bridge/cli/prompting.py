@@ -25,6 +25,17 @@ OPTIONS = {
             show_default=False,
         ),
     ],
+    "image_folder": Annotated[
+        str | None,
+        typer.Option(
+            "--image-folder",
+            metavar="DIR",
+            help="Where the paths of images in a JSONL file begin; nothing outside of it is opened. Default: the"
+            " file's own folder.",
+            rich_help_panel=PROMPTS,
+            show_default=False,
+        ),
+    ],
     "system": Annotated[
         str | None,
         typer.Option(
@@ -66,7 +77,7 @@ OPTIONS = {
 
 
 def prompt_form(
-    *, chat=None, system=None, few_shot=None, stop=None, chat_template_kwargs=None
+    *, chat=None, image_folder=None, system=None, few_shot=None, stop=None, chat_template_kwargs=None
 ) -> "PromptForm":
     """The form that the options ask for. Raises: InputError for contradictions, and for what is no JSON object."""
     from llm_bridge.tasks.form import PromptForm
@@ -82,7 +93,7 @@ def prompt_form(
             fix = """Write it as '{"enable_thinking": false}'"""
             raise InputError("chat_template_kwargs", chat_template_kwargs, rule, fix)
         options = told
-    return PromptForm(chat, system, few_shot, tuple(stop or ()), options)
+    return PromptForm(chat, system, few_shot, tuple(stop or ()), options, image_folder)
 
 
 def seen_by(model: str, task):
@@ -99,10 +110,10 @@ def seen_by(model: str, task):
     if not chats and (model in names() or not hasattr(task, "path")):
         return task
     from llm_bridge.console.quiet import quiet_libraries
-    from llm_bridge.models.loading import load_tokenizer
+    from llm_bridge.models.loading import load_reader
 
     with quiet_libraries():
-        return for_tokenizer(task, load_tokenizer(model))
+        return for_tokenizer(task, load_reader(model))
 
 
 def prompt_told(task) -> list[str]:
@@ -131,7 +142,7 @@ def command_words(told: dict) -> str:
     words = []
     if "chat" in told:
         words.append("--chat" if told["chat"] else "--no-chat")
-    for name in ("system", "few_shot"):
+    for name in ("image_folder", "system", "few_shot"):
         words += [f"--{name.replace('_', '-')}", told[name]] if name in told else []
     for stop in told.get("stop", ()):
         words += ["--stop", stop]

@@ -116,7 +116,7 @@ def run_pilot(
     settings = replace(settings, max_steps=steps, learning_rate=min(max(first_rate, low), high))
     train, evaluation = schedule(task, settings)
     problems = evaluation[:prompts]
-    twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
+    twin = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer, loaded.processor)
     started = time.monotonic()
     bar = progress.start("probe: pilot", steps)
     cost = cost or Cost()

@@ -13,6 +13,7 @@ from llm_bridge.forecast.gradient_products import DIMENSIONS, GradientProducts, 
 from llm_bridge.forecast.kernel import Kernel
 from llm_bridge.forecast.levels import crossing
 from llm_bridge.forecast.prior import Prior, population_and_prior
+from llm_bridge.models.vision import joined
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.engine import initial_rollouts
 from llm_bridge.sampling.greedy import greedy_answers, share_kept
@@ -269,8 +270,9 @@ def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, tem
         [[1] * (len(prompt) + len(c)) + [0] * (width - len(prompt) - len(c)) for c in completions],
         device=model.device,
     )
+    seen = joined([prompt] * len(completions), model, len(prompt), width - len(prompt))
     logits = (
-        model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(prompt) - 1 : -1]
+        model(input_ids=ids, attention_mask=mask, use_cache=False, **seen).logits[:, len(prompt) - 1 : -1]
         / temperature
     )
     log_probs = logits.float().log_softmax(-1).gather(2, ids[:, len(prompt) :, None])[..., 0]
@@ -280,7 +282,8 @@ def policy_gradient_parts(model, tokenizer, prompt, completions, advantages, tem
     objective = (log_probs * weights).sum() / mask[:, len(prompt) :].sum()
     cost.forward_tokens += int(mask.sum())
     cost.backward_tokens += int(mask.sum())
-    return torch.autograd.grad(objective, parameters)
+    # A prompt without images leaves a vision tower out.
+    return torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
 
 
 def retention_curve(

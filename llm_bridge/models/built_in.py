@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from llm_bridge.models.recipes import RECIPES
+from llm_bridge.models.vision_recipes import SHIPPED_VISION, VISION_RECIPES
 from sharpening.errors import InputError
 
 DEFAULT_MODEL = "addition-uncertain"
@@ -14,7 +15,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def names() -> tuple[str, ...]:
     """The built-in models, in the order in which `sharpening zoo list` shows them."""
-    return tuple(RECIPES)
+    return (*RECIPES, *SHIPPED_VISION)
 
 
 def built_in_folder(name: str) -> Path:
@@ -23,8 +24,8 @@ def built_in_folder(name: str) -> Path:
     Raises:
         InputError: no such name, or its weights are missing from the installation.
     """
-    if name not in RECIPES:
-        raise InputError("model", name, f"built-in models are {', '.join(RECIPES)}", "Choose one of them")
+    if name not in names():
+        raise InputError("model", name, f"built-in models are {', '.join(names())}", "Choose one of them")
     folder = SHIPPED / name
     if not (folder / "model.safetensors").is_file():
         raise InputError(
@@ -38,17 +39,20 @@ def built_in_folder(name: str) -> Path:
 
 def default_task(name: str) -> str | None:
     """The task a built-in model was pre-trained for; None for any other model."""
-    return RECIPES[name].task if name in RECIPES else None
+    recipe = RECIPES.get(name) or VISION_RECIPES.get(name)
+    return recipe.task if recipe and name in names() else None
 
 
 def list_models() -> list[dict]:
     """One record a model: name, task, architecture, recipe and, where the weights are shipped, the measured
     prior.
     """
+    told = [(recipe.name, recipe.task, recipe.architecture, recipe.about) for recipe in RECIPES.values()]
+    seeing = [VISION_RECIPES[name] for name in SHIPPED_VISION]
+    told += [(recipe.name, recipe.task, "llava", recipe.about) for recipe in seeing]
     return [
-        {"name": name, "task": recipe.task, "architecture": recipe.architecture, "about": recipe.about}
-        | _prior(name)
-        for name, recipe in RECIPES.items()
+        {"name": name, "task": task, "architecture": architecture, "about": about} | _prior(name)
+        for name, task, architecture, about in told
     ]
 
 

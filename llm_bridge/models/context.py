@@ -1,5 +1,7 @@
 """Whether a model's context holds prompts and completions, asked before any work."""
 
+from llm_bridge.models.chat import pictures_of
+from llm_bridge.models.pictures import MARK
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from sharpening.errors import InputError
 
@@ -16,7 +18,9 @@ def fits_context(loaded, problems, max_new_tokens: int) -> None:
     limit = context_length(loaded.model)
     if limit is None:
         return
-    prompts = list(dict.fromkeys(problem.prompt for problem in problems))
+    # Of prompts that differ in what they show alone one is enough, as long as the images are of one size.
+    kinds = {_kind(problem.prompt): problem.prompt for problem in problems}
+    prompts = list(kinds.values())
     lengths = [len(ids) for ids in prompt_token_ids(loaded.tokenizer, prompts)] if prompts else [0]
     longest = max(lengths)
     if longest + max_new_tokens > limit:
@@ -30,6 +34,11 @@ def fits_context(loaded, problems, max_new_tokens: int) -> None:
             if room > 0
             else "Leave longer prompts out of the data set",
         )
+
+
+def _kind(prompt: str):
+    pictures = pictures_of(prompt)
+    return (MARK.sub("", prompt), tuple(one.size for one in pictures)) if pictures else prompt
 
 
 def _asks(prompt: str) -> str:

@@ -24,6 +24,8 @@ TOKENIZER = (
     "chat_template*",
     "*.model",
     "*.tiktoken",
+    "processor_config.json",
+    "preprocessor_config.json",
 )
 
 

@@ -1,5 +1,5 @@
-"""Load a causal language model: a Hugging Face folder or hub id, a GGUF file, or a built-in tiny one. No
-remote code runs.
+"""Load a causal language model, or a vision-language model with its processor: a Hugging Face folder or hub id, a GGUF
+file, or a built-in tiny one. No remote code runs.
 """
 
 import copy
@@ -10,7 +10,17 @@ from typing import cast
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from llm_bridge.models.names import MODEL_FIX, check_model_name, first_line, locate_model
 from llm_bridge.models.soundness import check_report, check_soundness, settle_padding
@@ -31,11 +41,19 @@ SMALL_MODEL = 20_000_000
 
 @dataclass
 class LoadedModel:
-    """A causal language model with its tokenizer and the name the user gave it."""
+    """A causal language model with its tokenizer and the name the user gave it; processor: of a vision-language model
+    what makes token ids and pixels of its prompts, None of others.
+    """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    processor: ProcessorMixin | None = None
+
+    @property
+    def reader(self):
+        """What renders prompts: the processor where there is one, else the tokenizer."""
+        return self.tokenizer if self.processor is None else self.processor
 
     @property
     def num_parameters(self) -> int:
@@ -70,7 +88,9 @@ def load_model(name: str) -> LoadedModel:
         GGUF, not whole or not finite, a tokenizer that does not fit, and anything but a causal language model.
     """
     source, options = locate_model(name)
-    tokenizer = _load_tokenizer(name, source, options)
+    processor = None if "gguf_file" in options else _load_processor(name, source)
+    tokenizer = _load_tokenizer(name, source, options) if processor is None else processor.tokenizer
+    kind = AutoModelForCausalLM if processor is None else AutoModelForImageTextToText
     try:
         options |= {"trust_remote_code": False, "dtype": torch.float32, "output_loading_info": True}
         if "gguf_file" not in options:
@@ -78,7 +98,7 @@ def load_model(name: str) -> LoadedModel:
         else:
             options |= unpacked()
         # Asked for its report, `from_pretrained` gives a pair, which its own annotation leaves out.
-        loaded = AutoModelForCausalLM.from_pretrained(source, **options)
+        loaded = kind.from_pretrained(source, **options)
         model, report = cast(tuple[PreTrainedModel, dict], loaded)
         without_quantizer(model)
     except Exception as error:
@@ -88,7 +108,7 @@ def load_model(name: str) -> LoadedModel:
     settle_padding(name, model, tokenizer)
     model.eval()
     check_soundness(name, model, tokenizer)
-    return LoadedModel(name=name, model=model, tokenizer=tokenizer)
+    return LoadedModel(name=name, model=model, tokenizer=tokenizer, processor=processor)
 
 
 def unpacked() -> dict:
@@ -107,6 +127,42 @@ def without_quantizer(model: PreTrainedModel) -> None:
 def load_tokenizer(name: str):
     """The tokenizer of `name` alone. Raises: InputError as `load_model`."""
     return _load_tokenizer(name, *locate_model(name))
+
+
+def load_reader(name: str):
+    """`LoadedModel.reader` of `name` alone. Raises: InputError as `load_model`."""
+    source, options = locate_model(name)
+    processor = None if options else _load_processor(name, source)
+    return _load_tokenizer(name, source, options) if processor is None else processor
+
+
+def _load_processor(name, source):
+    """The processor of a vision-language model; None of a model that reads text alone."""
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise _not_loaded(name, error) from error
+    seeing = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    if not seeing or getattr(config, "vision_config", None) is None:
+        return None
+    try:
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise InputError(
+            "model",
+            name,
+            f"it sees images, and its processor could not be loaded ({first_line(error)})",
+            "Put the processor's files, processor_config.json and the tokenizer's, beside the weights; if it asks for"
+            " a package, install that",
+        ) from error
+    if not isinstance(processor, ProcessorMixin) or not hasattr(processor, "image_processor"):
+        raise InputError(
+            "model",
+            name,
+            "it sees images, and its folder holds no processor for them",
+            "Put processor_config.json of the model beside the weights",
+        )
+    return processor
 
 
 def _load_tokenizer(name, source, options):

@@ -1,6 +1,6 @@
 """The one place where prompts become token ids, and what a tokenizer puts around them."""
 
-from llm_bridge.models.chat import Prompt, chat_prompt, is_chat, rendered
+from llm_bridge.models.chat import Prompt, chat_prompt, is_chat, pictures_of, rendered
 from sharpening.errors import InputError
 
 _NEUTRAL = "0"
@@ -14,7 +14,7 @@ def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
     the tokenizer puts in front of every text (such as a beginning-of-sequence token) is put there once: a text that
     already begins with it, as those of `apply_chat_template` do, gets no second one. What it puts behind every text
     (such as an end-of-sequence token) is left away, since the completion follows there. A prompt that is a list of
-    token ids stays as it is.
+    token ids stays as it is. Of a prompt with images they are `llm_bridge.models.vision.SeenIds`.
 
     Raises: InputError for no prompts, for a prompt without any token, and for a chat that cannot be rendered
     (`llm_bridge.models.chat`).
@@ -22,18 +22,24 @@ def prompt_token_ids(tokenizer, prompts) -> list[list[int]]:
     prompts = [_rendered(tokenizer, prompt) for prompt in prompts]
     if not prompts:
         raise InputError("prompts", prompts, "there is nothing to continue", "Give at least one prompt")
+    if any(map(pictures_of, prompts)):
+        from llm_bridge.models.vision import seen_token_ids
+
+        prompts = [seen_token_ids(prompt) if pictures_of(prompt) else prompt for prompt in prompts]
     whole = [prompt for prompt in prompts if getattr(prompt, "rendered", False)]
     plain = [
         prompt for prompt in prompts if isinstance(prompt, str) and not getattr(prompt, "rendered", False)
     ]
+    # A processor reads texts by its tokenizer.
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
     exact = iter(tokenizer(whole, add_special_tokens=False)["input_ids"] if whole else ())
     texts = iter(_of_texts(tokenizer, plain) if plain else ())
     found = [
-        list(
-            prompt
-            if not isinstance(prompt, str)
-            else next(exact if getattr(prompt, "rendered", False) else texts)
-        )
+        list(next(exact if getattr(prompt, "rendered", False) else texts))
+        if isinstance(prompt, str)
+        else prompt
+        if hasattr(prompt, "fields")
+        else list(prompt)
         for prompt in prompts
     ]
     for prompt, ids in zip(prompts, found, strict=True):

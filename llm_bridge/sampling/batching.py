@@ -21,13 +21,15 @@ class Batching(IntEnum):
     """Ways to run sequences together, the cheapest first; each needs less of the model than the one before.
 
     SHARED: a common prefix once, padding between it and the rest. LEFT: padding in front. EQUAL: sequences of one
-    length, with a cache. PLAIN: sequences of one length, without a cache.
+    length, with a cache. PLAIN: sequences of one length, without a cache. ALONE: one prompt at a time, by the model's
+    own `generate`; for prompts with images alone (`llm_bridge.sampling.seeing`).
     """
 
     SHARED = 0
     LEFT = 1
     EQUAL = 2
     PLAIN = 3
+    ALONE = 4
 
 
 HEAD, GAP, ROOM = 6, 23, 34
@@ -125,7 +127,10 @@ def _first_right(model, tokenizer, padded: bool) -> Batching:
     for.
     """
     known, check = _verified.setdefault(model, {}), None
-    for way in Batching if padded else (Batching.EQUAL, Batching.PLAIN):
+    first = Batching.SHARED if padded else Batching.EQUAL
+    for way in Batching:
+        if way < first or way == Batching.ALONE:
+            continue
         if way not in known:
             check = check or _Check(model, tokenizer)
             known[way] = check.right(way)

@@ -5,8 +5,10 @@ the next token.
 import torch
 
 from llm_bridge.models.prompt_ids import check_tokens, padding_id
+from llm_bridge.models.vision import images_of, joined
 from llm_bridge.sampling.batching import Batching, batching
 from llm_bridge.sampling.rows import evaluating, last_logits_only, plain_logits
+from llm_bridge.sampling.seeing import alone_logits, shares_images
 from llm_bridge.sampling.token_statistics import token_statistics
 from sharpening.rewards.tokens import TokenStatistics
 
@@ -27,7 +29,7 @@ def completion_statistics(
     """
     rollouts = len(completion_ids[0])
     rows = [
-        (list(prompt), list(completion))
+        (prompt, list(completion))
         for prompt, group in zip(prompt_ids, completion_ids, strict=True)
         for completion in group
     ]
@@ -52,7 +54,8 @@ def completion_statistics(
 
 def _part(model, tokenizer, rows, width, temperature, plain) -> TokenStatistics:
     ids, mask = _padded(tokenizer, rows, width)
-    output = _run_plain(model, tokenizer, rows, width) if plain else _run(model, ids, mask, width + 1)
+    seen = {} if plain else joined([prompt for prompt, _ in rows], model, ids.shape[1] - width, width)
+    output = _run_plain(model, tokenizer, rows, width) if plain else _run(model, ids, mask, width + 1, seen)
     return token_statistics(output, ids[:, -width:], mask[:, -width:], rollouts=1, temperature=temperature)
 
 
@@ -64,7 +67,7 @@ def next_token_logits(model, tokenizer, texts) -> torch.Tensor:
         if _needs_plain(model, tokenizer, rows, 0):
             return _run_plain(model, tokenizer, rows, 0)[:, -1]
         ids, mask = _padded(tokenizer, rows, 0)
-        return _run(model, ids, mask, 1)[:, -1].float().cpu()
+        return _run(model, ids, mask, 1, joined(texts, model))[:, -1].float().cpu()
 
 
 def plain_sequence_log_probs(model, tokenizer, pairs, temperature) -> torch.Tensor:
@@ -85,7 +88,9 @@ def plain_sequence_log_probs(model, tokenizer, pairs, temperature) -> torch.Tens
 
 
 def _needs_plain(model, tokenizer, rows, width) -> bool:
-    return batching(model, tokenizer, [len(prompt) for prompt, _ in rows], width) > Batching.LEFT
+    prompts = [prompt for prompt, _ in rows]
+    plain = batching(model, tokenizer, list(map(len, prompts)), width) > Batching.LEFT
+    return plain or not shares_images(model, tokenizer, prompts)
 
 
 def _padded(tokenizer, rows, width):
@@ -97,8 +102,8 @@ def _padded(tokenizer, rows, width):
     return torch.tensor(ids), torch.tensor(mask)
 
 
-def _run(model, ids, mask, keep: int):
-    """Logits of the last `keep` positions."""
+def _run(model, ids, mask, keep: int, seen: dict):
+    """Logits of the last `keep` positions; seen: the images of the batch."""
     ids, mask = ids.to(model.device), mask.to(model.device)
     output = model(
         input_ids=ids,
@@ -106,6 +111,7 @@ def _run(model, ids, mask, keep: int):
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
         use_cache=False,
         **last_logits_only(model, keep),
+        **seen,
     )
     return output.logits[:, -keep:]
 
@@ -114,8 +120,16 @@ def _run_plain(model, tokenizer, rows, width):
     """Logits (rows, width + 1, vocabulary) from each prompt's last token on. Padding comes last, where no token of a
     causal model sees it.
     """
+    if any(images_of(prompt) for prompt, _ in rows):
+        return torch.stack([_alone(model, prompt, completion, width) for prompt, completion in rows])
     longest = max(len(prompt) for prompt, _ in rows) + width
     pad = padding_id(tokenizer)
     ids = torch.tensor([[*p, *c] + [pad] * (longest - len(p) - len(c)) for p, c in rows])
     logits = plain_logits(model, ids)
     return torch.stack([logits[row, len(p) - 1 : len(p) + width] for row, (p, _) in enumerate(rows)])
+
+
+def _alone(model, prompt, completion, width):
+    """(width + 1, vocabulary), zeros behind the completion's end."""
+    logits = alone_logits(model, prompt, completion)[len(prompt) - 1 :]
+    return torch.cat([logits, logits.new_zeros(width + 1 - len(logits), logits.shape[1])])

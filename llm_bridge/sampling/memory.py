@@ -4,6 +4,8 @@ import os
 
 import torch
 
+from llm_bridge.models.chat import pictures_of
+
 SHARE = 0.25
 """Of the free memory that one forward pass may take."""
 
@@ -49,8 +51,14 @@ def _sizes(model) -> tuple[int, int, int]:
 
 def rows_that_fit(model, problems, new_tokens: int) -> int:
     """Sequences that may run at once: at most MOST, and no more than SHARE of the free memory holds."""
-    longest = max((len(problem.asked) for problem in problems), default=1) + new_tokens
+    longest = max((_length(model, problem.asked) for problem in problems), default=1) + new_tokens
     return int(max(1, min(MOST, SHARE * free_bytes(model.device) // bytes_a_row(model, longest))))
+
+
+def _length(model, asked) -> int:
+    """Of a text its characters, of its images their usual tokens."""
+    each = getattr(model.config, "image_seq_length", None) or 1024
+    return len(asked) + each * len(pictures_of(asked))
 
 
 def part_that_fits(model, size: int, group: int, new_tokens: int) -> int:

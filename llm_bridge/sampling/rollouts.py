@@ -16,6 +16,7 @@ import torch
 from llm_bridge.console.heartbeat import beat
 from llm_bridge.models.prompt_ids import check_tokens, padding_id, prompt_token_ids
 from llm_bridge.models.stop_strings import before_stop, stop_strings
+from llm_bridge.models.vision import image_token, images_of, joined, without_first
 from llm_bridge.sampling.batching import Batching, batching
 from llm_bridge.sampling.forward import plain_sequence_log_probs
 from llm_bridge.sampling.rows import (
@@ -26,6 +27,7 @@ from llm_bridge.sampling.rows import (
     last_logits_only,
     prefix_cache,
 )
+from llm_bridge.sampling.seeing import generated, shares_images
 from sharpening.errors import InputError
 
 LOGITS = 2**24
@@ -136,11 +138,17 @@ def sample(
             raise InputError(name, value, "it must be at least 1")
     if not 0 < temperature < math.inf:
         raise InputError("temperature", temperature, "it must be greater than zero and finite")
+    # A processor, as a trainer of a vision-language model has it, reads texts by its tokenizer.
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
     with evaluating(model):
         rollouts = 1 if greedy else rollouts
         prompt_ids = prompt_token_ids(tokenizer, prompts)
         check_tokens(model, prompt_ids)
         way = batching(model, tokenizer, list(map(len, prompt_ids)), max_new_tokens)
+        if any(map(images_of, prompt_ids)) and not (
+            way <= Batching.LEFT and shares_images(model, tokenizer, prompt_ids)
+        ):
+            way = Batching.ALONE
         # All at once, so that the size of a chunk changes no draw.
         shape = (max_new_tokens, len(prompt_ids), rollouts)
         uniforms = (
@@ -149,19 +157,43 @@ def sample(
         stop = stop_strings(model) if stop is None else tuple(stop)
         sampler = _Sampler(model, tokenizer, rollouts, max_new_tokens, temperature, greedy, stop)
         drawn: list = [None] * len(prompt_ids)
-        starts = _Starts(model, padding_id(tokenizer), prompt_ids, way, max(1, chunk // rollouts))
-        for places, rows in starts:
-            found = sampler.run(rows, len(places), uniforms[:, places].flatten(1))
-            for place, *pair in zip(places, *found, strict=True):
-                drawn[place] = pair
-            starts.positions += rows.positions
+        if way == Batching.ALONE:
+            positions = _each_alone(sampler, model, tokenizer, prompt_ids, uniforms, drawn)
+        else:
+            starts = _Starts(model, padding_id(tokenizer), prompt_ids, way, max(1, chunk // rollouts))
+            for places, rows in starts:
+                found = sampler.run(rows, len(places), uniforms[:, places].flatten(1))
+                for place, *pair in zip(places, *found, strict=True):
+                    drawn[place] = pair
+                starts.positions += rows.positions
+            positions = starts.positions
         token_ids, token_log_probs = [ids for ids, _ in drawn], [scores for _, scores in drawn]
         texts = [
             [before_stop(text, stop) for text in tokenizer.batch_decode(group, skip_special_tokens=True)]
             for group in token_ids
         ]
-        generated = sum(len(ids) for group in token_ids for ids in group)
-        return Rollouts(prompt_ids, token_ids, texts, token_log_probs, starts.positions, generated)
+        written = sum(len(ids) for group in token_ids for ids in group)
+        return Rollouts(prompt_ids, token_ids, texts, token_log_probs, positions, written)
+
+
+def _each_alone(sampler, model, tokenizer, prompt_ids, uniforms, drawn) -> int:
+    """Fill `drawn` by the model's own `generate`, one prompt at a time; the positions that were run."""
+    positions = 0
+    for place, ids in enumerate(prompt_ids):
+        drawn[place] = generated(
+            model,
+            tokenizer,
+            ids,
+            rollouts=sampler.rollouts,
+            max_new_tokens=sampler.max_new_tokens,
+            temperature=sampler.temperature,
+            greedy=sampler.greedy,
+            ends=sampler.ends.tolist(),
+            stop=sampler.stops.stops if sampler.stops else (),
+            seed=int(2**53 * float(uniforms[0, place, 0])),
+        )
+        positions += sampler.rollouts * len(ids) + sum(map(len, drawn[place][0]))
+    return positions
 
 
 class _Starts:
@@ -184,13 +216,13 @@ class _Starts:
                 yield places, kind(self.model, [self.prompt_ids[i] for i in places])
 
     def _padded(self):
-        prefix = _common_prefix(self.prompt_ids)
+        prefix = min(_common_prefix(self.prompt_ids), _before_images(self.model, self.prompt_ids))
         if prefix < 4 or len(self.prompt_ids) == 1 or self.way == Batching.LEFT:
             prefix = 0
         shared = prefix_cache(self.model, self.prompt_ids[0][:prefix]) if prefix else None
         self.positions += prefix
         for places in self._parts(list(range(len(self.prompt_ids)))):
-            suffixes = [self.prompt_ids[i][prefix:] for i in places]
+            suffixes = [without_first(self.prompt_ids[i], prefix) for i in places]
             yield places, PaddedRows(self.model, suffixes, self.pad, prefix, shared)
 
     def _parts(self, places):
@@ -203,6 +235,8 @@ class _Sampler:
         self.temperature, self.greedy = temperature, greedy
         self.ends = torch.tensor(end_token_ids(model, tokenizer))
         self.stops = _Stops(tokenizer, stop) if stop else None
+        # A sampled image token would stand for an image that is not there; TRL suppresses it too.
+        self.forbidden = image_token(model)
 
     def run(self, rows, count, uniforms):
         """One chunk of `count` prompts, the first rows: (token ids, their log-probabilities).
@@ -238,6 +272,9 @@ class _Sampler:
 
     def _draw(self, logits, node, uniforms):
         """One token for each rollout: (tokens, log-probabilities), on the CPU."""
+        if self.forbidden is not None:
+            logits = logits.clone()
+            logits[:, self.forbidden] = -torch.inf
         if self.greedy:
             log_probs = (logits / self.temperature).log_softmax(-1)
             token = log_probs.argmax(-1)
@@ -283,6 +320,15 @@ def _inverse_cdf(logits, wanted, temperature: float):
     return found, log_probs.gather(1, found)
 
 
+def _before_images(model, prompt_ids) -> int:
+    """Tokens in front of the first place that an image fills, in every prompt with images: beyond, the same tokens
+    stand for different things.
+    """
+    image = image_token(model)
+    places = [ids.index(image) if image in ids else 0 for ids in prompt_ids if images_of(ids)]
+    return min(places, default=min(map(len, prompt_ids)))
+
+
 def _common_prefix(prompt_ids) -> int:
     """Length in tokens of the prefix that all prompts share, leaving each at least one token of its own."""
     first, last = min(prompt_ids), max(prompt_ids)
@@ -306,6 +352,7 @@ def sequence_log_probs(
         check_tokens(model, [[*prompt, *completion] for prompt, completion in pairs])
         lengths, tail = [len(prompt) for prompt, _ in pairs], max(len(c) for _, c in pairs)
         plain = batching(model, tokenizer, lengths, tail) > Batching.LEFT
+        plain = plain or not shares_images(model, tokenizer, [prompt for prompt, _ in pairs])
         score = plain_sequence_log_probs if plain else _score
         return torch.cat(
             [
@@ -317,8 +364,10 @@ def sequence_log_probs(
 
 def _score(model, tokenizer, pairs, temperature):
     pad = padding_id(tokenizer)
-    prompts = list(dict.fromkeys(tuple(prompt) for prompt, _ in pairs))
-    owner = torch.tensor([prompts.index(tuple(prompt)) for prompt, _ in pairs])
+    # The same tokens with other images are another prompt.
+    first_of = {(tuple(prompt), images_of(prompt)): prompt for prompt, _ in reversed(pairs)}
+    keys, prompts = list(first_of), list(first_of.values())
+    owner = torch.tensor([keys.index((tuple(prompt), images_of(prompt))) for prompt, _ in pairs])
     width, tail = max(map(len, prompts)), max(len(completion) for _, completion in pairs)
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
@@ -331,6 +380,7 @@ def _score(model, tokenizer, pairs, temperature):
         position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(device),
         use_cache=True,
         **last_logits_only(model),
+        **joined(prompts, model, width),
     )
     head = _picked(first.logits[:, -1].float()[owner.to(device)][:, None], continuation[:, :1], temperature)
     if tail > 1:

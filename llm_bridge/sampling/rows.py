@@ -11,6 +11,8 @@ import inspect
 
 import torch
 
+from llm_bridge.models.vision import joined
+
 CACHES = ("past_key_values", "cache_params")
 """What models call their cache, as an argument and in their output."""
 
@@ -40,7 +42,8 @@ def prefix_cache(model, prefix):
 
 class PaddedRows:
     """Sequences of any length in one batch with one cache: `prefix` tokens that all share (their cache is given), then
-    padding, which the mask hides, then each sequence's own tokens.
+    padding, which the mask hides, then each sequence's own tokens. Images are run once, with these; from then on the
+    cache holds them.
     """
 
     def __init__(self, model, suffixes, pad: int, prefix: int = 0, shared=None):
@@ -55,7 +58,8 @@ class PaddedRows:
         cache = copy.deepcopy(shared)
         if cache is not None:
             cache.batch_repeat_interleave(count)
-        self._run(ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, prefix:], cache)
+        seen = joined(suffixes, model, width)
+        self._run(ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, prefix:], cache, **seen)
         self.positions, self.place = count * width, self.mask.sum(1)
 
     def extend(self, parent, token) -> None:
@@ -67,7 +71,7 @@ class PaddedRows:
         self.place = self.place + 1
         self.positions += len(parent)
 
-    def _run(self, ids, position_ids, cache):
+    def _run(self, ids, position_ids, cache, **seen):
         device = self.model.device
         output = self.model(
             input_ids=ids.to(device),
@@ -76,6 +80,7 @@ class PaddedRows:
             past_key_values=cache,
             use_cache=True,
             **self.options,
+            **seen,
         )
         self.logits, self.cache = output.logits[:, -1].float(), output.past_key_values
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from llm_bridge.console.numbers import whole
 from llm_bridge.console.progress import NullProgress
-from llm_bridge.models.chat import messages_of
+from llm_bridge.models.chat import messages_of, pictures_of
 from llm_bridge.sampling.answer_file import AnswerFile
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.server import MOST_AT_ONCE, CompletionServer
@@ -85,6 +85,9 @@ def served_answers(
         raise InputError(
             *(("seed", seed) if seed < 0 else ("retries", retries)), "it must be an integer >= 0"
         )
+    if any(pictures_of(problem.prompt) for problem in task.problems):
+        rule = "its prompts hold images, and a server is asked in text alone"
+        raise InputError("task", task.name, rule, "Load the weights, without --server")
     form, stop = getattr(task, "form", {}), getattr(task, "stop", ())
     server = CompletionServer(
         url,

@@ -16,13 +16,26 @@ def prompt_field(row: Mapping) -> str | None:
     return next((name for name in PROMPTS if name in row), None)
 
 
-def read_prompt(name: str, value) -> Prompt | object:
+def read_prompt(name: str, value, images=None) -> Prompt | object:
     """The prompt in a field: a list of messages is a chat, anything else stays as it is. Of `messages` a last turn of
-    the assistant is the reply, not part of the prompt.
+    the assistant is the reply, not part of the prompt. images: those of the row; with them a text is a chat too, the
+    message of a user.
 
-    Raises: ValueError, with the reason, for a list that is no chat.
+    Raises: ValueError, with the reason, for a list that is no chat, and for images that cannot be read or have no
+    place.
     """
-    return chat_prompt(value, drop_reply=name == "messages") if isinstance(value, list) else value
+    if images and isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        return value
+    return chat_prompt(value, drop_reply=name == "messages", images=images)
+
+
+def images_in(row: Mapping) -> list:
+    """The images of a row as TRL reads them: its field `images`, else `image`; none without either."""
+    if row.get("images") is not None:
+        return list(row["images"])
+    return [] if row.get("image") is None else [row["image"]]
 
 
 def has_reply(name: str, value) -> bool:

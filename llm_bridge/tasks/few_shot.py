@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_bridge.models.chat import messages_of, transcript
-from llm_bridge.tasks.columns import ABSENT, answer_field, has_reply, prompt_field, read_prompt
+from llm_bridge.tasks.columns import ABSENT, answer_field, has_reply, images_in, prompt_field, read_prompt
 from sharpening.errors import InputError
 
 
@@ -90,6 +90,8 @@ def _pair(given: str, number: int, line: str) -> tuple[str, str]:
         if name is None:
             raise ValueError("it has no prompt")
         answer = row[name][-1].get("content") if has_reply(name, row[name]) else answer_field(row)[1]
+        if images_in(row):
+            raise ValueError("examples with images are not read")
         prompt = read_prompt(name, row[name])
         turns = messages_of(prompt)
         if turns is not None and len(turns) > 1:

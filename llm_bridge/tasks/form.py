@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llm_bridge.models.chat import Prompt, has_template, looks_rendered, messages_of, rendered, transcript
+from llm_bridge.models.chat import (
+    Prompt,
+    has_template,
+    looks_rendered,
+    messages_of,
+    pictures_of,
+    rendered,
+    transcript,
+)
 from llm_bridge.models.stop_strings import before_stop
 from llm_bridge.tasks.base import Problem, Task
 from sharpening.errors import InputError
@@ -25,6 +33,7 @@ class PromptForm:
     the system message, in front of all. few_shot: a text or a file of examples (`llm_bridge.tasks.few_shot`) in front
     of every question. stop: a completion ends with the token that completes one of these texts, as in transformers'
     `stop_strings`; its answer is read from what stands before. chat_template_kwargs: as in TRL's GRPOConfig.
+    image_folder: where the paths of images in a JSONL file begin (None: in the file's own folder).
 
     Raises: InputError for texts that are empty and for settings that contradict each other.
     """
@@ -34,6 +43,7 @@ class PromptForm:
     few_shot: str | None = None
     stop: tuple[str, ...] = ()
     chat_template_kwargs: Mapping = field(default_factory=dict)
+    image_folder: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "stop", tuple(self.stop or ()))
@@ -61,6 +71,7 @@ class PromptForm:
             "few_shot": self.few_shot,
             "stop": list(self.stop) or None,
             "chat_template_kwargs": self.chat_template_kwargs or None,
+            "image_folder": None if self.image_folder is None else str(self.image_folder),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -158,6 +169,9 @@ def asked(task: Task, form: PromptForm) -> Task:
 
 def _put(prompt: str, form: PromptForm, examples) -> Prompt:
     question, messages = getattr(prompt, "question", str(prompt)), messages_of(prompt)
+    if form.chat is False and pictures_of(prompt):
+        rule = "plain text has no place for the images of its prompts"
+        raise InputError("chat", False, rule, "Leave --no-chat out")
     if form.chat is False or (messages is None and not form.chat and form.system is None):
         text = str(prompt) if messages is None else "\n\n".join(turn["content"] for turn in messages)
         return Prompt(examples.before_text(text), question=question)
@@ -173,12 +187,18 @@ def _put(prompt: str, form: PromptForm, examples) -> Prompt:
             )
         head = [{"role": "system", "content": form.system}]
     turns = head + examples.before_turns(turns)
-    return Prompt(transcript(turns), question=question, messages=turns, options=form.chat_template_kwargs)
+    return Prompt(
+        transcript(turns),
+        question=question,
+        messages=turns,
+        options=form.chat_template_kwargs,
+        pictures=pictures_of(prompt),
+    )
 
 
 def for_tokenizer(task: Task, tokenizer) -> Task:
-    """The task with its prompts as a model with this tokenizer sees them: chats rendered by its template, once. Where
-    the tokenizer has a template and the prompts are raw text, the notes say so.
+    """The task with its prompts as a model with this tokenizer (of a vision-language model its processor) sees them:
+    chats rendered by its template, once. Where the tokenizer has a template and the prompts are raw text, the notes say so.
 
     Raises: InputError as `llm_bridge.models.chat.rendered`.
     """

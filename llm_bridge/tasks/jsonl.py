@@ -16,9 +16,10 @@ from llm_bridge.answers.extraction import extractor, fold, last_box, last_choice
 from llm_bridge.answers.limits import MAX_LABEL
 from llm_bridge.answers.normal_form import normal_form
 from llm_bridge.answers.numbers import number, write_number
-from llm_bridge.models.chat import Prompt, chat_prompt
+from llm_bridge.models.chat import Prompt, transcript
+from llm_bridge.models.pictures import MARK, Picture, inside
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.columns import answer_field, has_reply, prompt_field, read_prompt
+from llm_bridge.tasks.columns import answer_field, has_reply, images_in, prompt_field, read_prompt
 from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from sharpening.errors import InputError
 
@@ -43,18 +44,26 @@ class JsonlTask(Task):
     The prompts of chats are `Prompt`s with their messages; of `messages` a last turn of the assistant is the reply,
     and no part of the prompt.
 
+    Images stand in a field `image` or `images`, or in parts {"type": "image", "image": ...} of messages, as paths from
+    `image_folder` (by default the file's own folder), and nothing outside of it is opened; a line with images is a
+    chat. Every image is opened once, here.
+
     Raises InputError, before any work, for a file that cannot be read, a broken line (its number and the file
     are named), a missing field, answers on some lines only, an empty data set, a true answer that does not
-    fit the pattern, an unknown pattern, and a prompt with two different true answers. Lines that repeat a
+    fit the pattern, an unknown pattern, an image that is not inside the folder or cannot be read whole, and a prompt
+    with two different true answers. Lines that repeat a
     prompt are left out, and `notes` says how many.
     """
 
-    def __init__(self, path: str | Path, answer_pattern: str | None = None):
+    def __init__(
+        self, path: str | Path, answer_pattern: str | None = None, image_folder: str | Path | None = None
+    ):
         self.path = Path(path)
         self.name = self.path.stem
         if answer_pattern is not None:
             extractor(answer_pattern)
-        rows = list(_rows(self.path))
+        folder = self.path.parent if image_folder is None else Path(image_folder)
+        rows = list(_rows(self.path, folder))
         if not rows:
             raise InputError(
                 "task",
@@ -182,7 +191,7 @@ class _Row(NamedTuple):
     reply: bool
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _rows(path: Path, folder: Path) -> Iterator[_Row]:
     """Each line that is not blank."""
     fix = "Correct or remove the line; each must be one JSON object"
     for line, raw in enumerate(_bytes(path).split(b"\n"), start=1):
@@ -198,7 +207,7 @@ def _rows(path: Path) -> Iterator[_Row]:
             ) from error
         if not isinstance(row, dict):
             raise InputError("task", str(path), f"line {line} of {path} is not a JSON object", fix)
-        name, prompt = _prompt(path, line, row)
+        name, prompt = _prompt(path, line, row, folder)
         field, answer = _answer(path, line, row)
         wordings = _rephrasings(path, line, row.get("rephrasings", []))
         if isinstance(prompt, Prompt):
@@ -220,11 +229,49 @@ def _rephrasings(path: Path, line: int, found) -> tuple[str, ...]:
 
 
 def _reworded(chat: Prompt, text: str) -> Prompt:
-    """The chat with another last message."""
-    return chat_prompt([*chat.turns[:-1], {**chat.turns[-1], "content": text}])
+    """The chat with another text in its last message, whose images stay in front."""
+    marks = "".join(f"[image {digest}]" for digest in MARK.findall(chat.turns[-1]["content"]))
+    if not chat.pictures:
+        marks = ""
+    turns = [*chat.turns[:-1], {**chat.turns[-1], "content": marks + text}]
+    return Prompt(transcript(turns), messages=turns, pictures=chat.pictures)
 
 
-def _prompt(path: Path, line: int, row: dict) -> tuple[str, str]:
+def _with_images(path: Path, line: int, row: dict, name: str, folder: Path):
+    """(the value of the prompt's field with images in place of paths, the images beside it)."""
+
+    def opened(given):
+        if not isinstance(given, str) or isinstance(given, _Number) or not given:
+            raise ValueError(f"an image is given as {str(given)[:60]!r}, and it must be the path of a file")
+        return Picture.read(inside(folder, given))
+
+    def part_opened(part):
+        if not isinstance(part, dict) or part.get("type") != "image":
+            return part
+        key = next((key for key in ("image", "path") if part.get(key) is not None), None)
+        return part if key is None else {"type": "image", "image": opened(part[key])}
+
+    value = row[name]
+    try:
+        if isinstance(value, list):
+            value = [
+                {**turn, "content": [part_opened(part) for part in turn["content"]]}
+                if isinstance(turn, dict) and isinstance(turn.get("content"), list)
+                else turn
+                for turn in value
+            ]
+        beside = images_in(row)
+        return value, [opened(given) for given in beside]
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            "task",
+            str(path),
+            f"line {line} of {path}: {error}",
+            "Correct the path or the image, or remove the line; with --image-folder paths begin in another folder",
+        ) from error
+
+
+def _prompt(path: Path, line: int, row: dict, folder: Path) -> tuple[str, str]:
     """(field, prompt), a Prompt where it is a chat."""
     name = prompt_field(row)
     if name is None:
@@ -235,13 +282,16 @@ def _prompt(path: Path, line: int, row: dict) -> tuple[str, str]:
             "Each line needs prompt and answer, messages and answer, or question and answer; without any answer it is"
             " a task without labels",
         )
+    value, images = _with_images(path, line, row, name, folder)
+    if isinstance(value, str) and (isinstance(value, _Number) or not value.strip()):
+        raise _not_readable(path, line, name, value, "text")
     try:
-        prompt = read_prompt(name, row[name])
+        prompt = read_prompt(name, value, images)
     except ValueError as error:
         raise InputError(
             "task",
             str(path),
-            f"line {line} of {path}: {name} is a list, and {error}",
+            f"line {line} of {path}: {name} is {'a list' if isinstance(value, list) else 'a text'}, and {error}",
             'Write a chat as [{"role": "user", "content": ...}], or the prompt as one text',
         ) from error
     if isinstance(prompt, Prompt):

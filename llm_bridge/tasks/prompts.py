@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from llm_bridge.models.chat import chat_prompt, is_chat
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.columns import answers_of, only, prompt_field, read_prompt
+from llm_bridge.tasks.columns import answers_of, images_in, only, prompt_field, read_prompt
 from sharpening.errors import InputError
 
 
@@ -113,7 +113,12 @@ def _columns(rows, answers):
         rule = f"a row has no field prompt (it has {', '.join(map(str, row)) or 'none'})"
         raise InputError("prompts", str(row)[:80], rule, "Pass rows with a field prompt or messages")
     try:
-        prompts = [read_prompt(name or "prompt", row[name]) for name, row in zip(names, rows, strict=True)]
+        prompts = [
+            read_prompt(name or "prompt", row[name], images_in(row))
+            for name, row in zip(names, rows, strict=True)
+        ]
     except ValueError as error:
-        raise InputError("prompts", str(rows)[:80], str(error), "Correct the messages") from error
+        raise InputError(
+            "prompts", str(rows)[:80], str(error), "Correct the messages or the images"
+        ) from error
     return prompts, found

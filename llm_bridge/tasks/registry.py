@@ -28,10 +28,18 @@ def get_task(
     Raises InputError for an unknown name, a file that is missing, empty or broken, and an unknown or
     misplaced pattern, and a form that does not fit.
     """
-    return asked(_named(name_or_path, answer_pattern), form or PromptForm())
+    form = form or PromptForm()
+    return asked(_named(name_or_path, answer_pattern, form.image_folder), form)
 
 
-def _named(name_or_path: str | Path, answer_pattern: str | None) -> Task:
+def _named(name_or_path: str | Path, answer_pattern: str | None, image_folder: str | None = None) -> Task:
+    if image_folder is not None and (str(name_or_path) in TASKS or not str(name_or_path).endswith(".jsonl")):
+        raise InputError(
+            "image_folder",
+            image_folder,
+            f"{name_or_path} names no image files",
+            "Leave --image-folder out, or give a JSONL file",
+        )
     name = str(name_or_path)
     if name in TASKS:
         if answer_pattern is not None:
@@ -59,7 +67,7 @@ def _named(name_or_path: str | Path, answer_pattern: str | None) -> Task:
                 "Leave --answer-pattern out",
             )
         return CorpusTask(path)
-    return JsonlTask(path, answer_pattern)
+    return JsonlTask(path, answer_pattern, image_folder)
 
 
 def _exists(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from llm_bridge.models.chat import pictures_of
+from llm_bridge.models.pictures import MARK
 from llm_bridge.tasks.base import Task
 from sharpening.errors import InputError
 
@@ -19,7 +21,9 @@ def spellable(task: Task, tokenizer) -> None:
     """
     stride = max(1, len(task.problems) // SAMPLE)
     for problem in task.problems[::stride]:
-        for what, text in (("prompt", problem.prompt), ("answer", task.solution(problem))):
+        # An image is spelt by the processor.
+        question = MARK.sub("", problem.prompt) if pictures_of(problem.prompt) else problem.prompt
+        for what, text in (("prompt", question), ("answer", task.solution(problem))):
             if text is not None and (reason := _misspelling(tokenizer, text)):
                 raise InputError(
                     "task",

@@ -5,6 +5,8 @@ allow.
 import numpy as np
 import torch
 
+from llm_bridge.models.chat import blind, pictures_of
+from llm_bridge.models.vision import image_token, images_of
 from llm_bridge.sampling.rollouts import end_token_ids, sample, sequence_log_probs
 from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import read_answers
@@ -51,6 +53,14 @@ def truncation_note(share: float, settings, task) -> list[str]:
 def _own(share: tuple[int, int]) -> tuple[int, ...]:
     """What a share adds to a seed: nothing where it is all prompts."""
     return share[:1] if share[1] > 1 else ()
+
+
+def _given_and_text(ids, image: int | None) -> tuple[list[int], list[int]]:
+    """A prompt's first token, or all up to its last image, and the rest; image: the token of an image's places."""
+    if not images_of(ids):
+        return ids[:1], ids[1:]
+    count = len(ids) - ids[::-1].index(image) if image in ids else len(ids)
+    return ids.upto(count), ids[count:]
 
 
 class Evaluator:
@@ -166,6 +176,7 @@ class Evaluator:
             repeated=[repetition([group], ends) for group in drawn.token_ids],
             log_probs=drawn.log_probs.double().sum(1).tolist(),
             prompt_loss=self._prompt_loss(model, drawn.prompt_ids),
+            blind=self._blind(model, places),
         )
         return look, Divergence.of(self.task, self.tokenizer, drawn, rows, tables, draws)
 
@@ -215,12 +226,43 @@ class Evaluator:
             [[answers.labels[i] if i != NO_ANSWER else None for i in row] for row in answers.ids],
         )
 
+    def _blind(self, model, places) -> list[tuple[bool, bool]]:
+        """Of each prompt with images: whether its greedy answer is the same when they are grey, and right then."""
+        problems = [self.problems[place] for place in places if pictures_of(self.problems[place].prompt)]
+        if not problems:
+            return []
+        seeing, sightless = (
+            self._greedy(model, problems, [put(problem.prompt) for problem in problems])
+            for put in (lambda prompt: prompt, blind)
+        )
+        return [
+            (there is not None and there == here, self.task.is_correct(problem, here))
+            for problem, there, here in zip(problems, seeing, sightless, strict=True)
+        ]
+
+    def _greedy(self, model, problems, prompts) -> list[str | None]:
+        """The greedy answer to each prompt, named as votes name it."""
+        drawn = sample(
+            model,
+            self.tokenizer,
+            prompts,
+            rollouts=1,
+            max_new_tokens=self.max_new_tokens,
+            greedy=True,
+            stop=self.stop,
+        )
+        self.generated_tokens += drawn.generated_tokens
+        self.forward_tokens += drawn.forward_tokens
+        unread = drawn.truncated(model, self.tokenizer) if self.mask_truncated_completions else None
+        answers = read_answers(problems, drawn.texts, self.task, unread)
+        return [answers.labels[row[0]] if row[0] != NO_ANSWER else None for row in answers.ids]
+
     def _prompt_loss(self, model, prompt_ids) -> tuple[float, int]:
-        """Held-out language-model loss of the evaluation prompts' own text, their first token given: (nats,
-        tokens).
+        """Held-out language-model loss of the evaluation prompts' own text, their first token, or all up to their last
+        image, given: (nats, tokens).
         """
-        heads, tails = [ids[:1] for ids in prompt_ids], [ids[1:] for ids in prompt_ids]
-        kept = [(head, tail) for head, tail in zip(heads, tails, strict=True) if tail]
+        image = image_token(model)
+        kept = [(head, tail) for ids in prompt_ids for head, tail in [_given_and_text(ids, image)] if tail]
         if not kept:
             return 0.0, 0
         scores = sequence_log_probs(model, self.tokenizer, [h for h, _ in kept], [t for _, t in kept])

@@ -1,7 +1,7 @@
 """What an evaluation saw on some of its prompts, and the metrics of several such looks together."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class Look:
     places: which prompts, by their number. Of each prompt: rows, the label of every rollout (None: no answer);
     correct, undecided (prompts, rollouts) bool; kept, the share of the group's leaders that are initial modes;
     cut_off and lengths of every rollout; repeated, the group's `repetition`; log_probs, the sum over its rollouts
-    in nats; kl in nats, None without a reference. prompt_loss: nats and tokens of the prompts' own text.
+    in nats; kl in nats, None without a reference. prompt_loss: nats and tokens of the prompts' own text. blind: of each
+    prompt with images whether its greedy answer stays when they are grey, and whether it is right then.
     """
 
     places: list[int]
@@ -30,6 +31,7 @@ class Look:
     log_probs: list[float]
     prompt_loss: tuple[float, int]
     kl: np.ndarray | None = None
+    blind: list[tuple[bool, bool]] = field(default_factory=list)
 
     @classmethod
     def nothing(cls) -> "Look":
@@ -71,6 +73,10 @@ def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[st
         "perplexity": math.exp(min(50.0, -likelihood / max(1, sum(lengths)))),
         "lm_loss": nats / tokens if tokens else float("nan"),
     }
+    if sightless := [pair for look in looks for pair in look.blind]:
+        values["blind_retention"] = float(np.mean([kept for kept, _ in sightless]))
+        if labelled:
+            values["blind_accuracy"] = float(np.mean([right for _, right in sightless]))
     undecided = [look.undecided for look in looks if look.undecided is not None]
     if any(found.any() for found in undecided):
         values["undecided_rate"] = float(np.concatenate(undecided).mean())

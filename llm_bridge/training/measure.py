@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.console.quiet import quiet_libraries
-from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model, load_tokenizer
+from llm_bridge.models.loading import fitting_threads, frozen_copy, load_model, load_reader
 from llm_bridge.models.names import first_line
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks.form import for_tokenizer
@@ -83,7 +83,7 @@ def measure(
     check_reward(settings.parsed_reward, task)
     check_stop(task, settings)
     team = Team.of(settings)
-    task = for_tokenizer(task, load_tokenizer(model))
+    task = for_tokenizer(task, load_reader(model))
     identity = run_identity(model, task, settings, stop_on_collapse)
     team.first_does(lambda: check_owner(output_dir, identity))
     if (done := team.first_does(lambda: finished(output_dir))) is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from transformers import TrainerCallback
 
-from llm_bridge.models.chat import messages_of, rendered, with_options
+from llm_bridge.models.chat import messages_of, pictures_of, rendered, with_options
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks.form import raw_text_note
 from llm_bridge.tasks.prompts import PromptTask
@@ -199,7 +199,9 @@ class CollapseMonitor(TrainerCallback):
     def evaluation_tokens(self) -> int:
         """Tokens that one later evaluation generates, at the most. About as many are scored by the initial model."""
         evaluator = self.evaluator
-        return len(evaluator.problems) * evaluator.rollouts * evaluator.max_new_tokens
+        # Two greedy answers of prompts with images: seen, and grey.
+        greedy = 2 * sum(bool(pictures_of(problem.prompt)) for problem in evaluator.problems)
+        return (len(evaluator.problems) * evaluator.rollouts + greedy) * evaluator.max_new_tokens
 
     def planned_tokens(self, steps: int) -> int:
         """Tokens that are generated over a run of so many steps, at the most."""
@@ -263,7 +265,8 @@ class CollapseMonitor(TrainerCallback):
         Raises: InputError for chats that the template cannot render.
         """
         evaluator, options = self.evaluator, getattr(args, "chat_template_kwargs", None) or {}
-        tokenizer = getattr(evaluator.tokenizer, "tokenizer", evaluator.tokenizer)
+        reader = evaluator.tokenizer
+        tokenizer = getattr(reader, "tokenizer", reader)
         generation = getattr(args, "generation_kwargs", None) or {}
         if evaluator.stop is None and generation.get("stop_strings"):
             stops = generation["stop_strings"]
@@ -272,11 +275,12 @@ class CollapseMonitor(TrainerCallback):
         for note in raw_text_note(tokenizer, texts) if texts else ():
             log.warning(note)
         evaluator.problems = [
-            replace(problem, prompt=rendered(tokenizer, with_options(problem.prompt, options)))
+            replace(problem, prompt=rendered(reader, with_options(problem.prompt, options)))
             if messages_of(problem.prompt)
             else problem
             for problem in evaluator.problems
         ]
+        evaluator.tokenizer = tokenizer
 
     def _cost_told(self, state) -> str:
         evaluator, steps = self.evaluator, range(state.global_step + 1, state.max_steps + 1)

@@ -16,7 +16,7 @@ def prepared(task, loaded, settings, problems=None):
     spell or the context does not hold, and for stop strings where TRL leaves cut-off completions out of the loss.
     """
     check_stop(task, settings)
-    task = for_tokenizer(task, loaded.tokenizer)
+    task = for_tokenizer(task, loaded.reader)
     spellable(task, loaded.tokenizer)
     if problems is None:
         problems = sum(task.split(settings.eval_prompts, settings.dataset_size), [])

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+from llm_bridge.models.chat import chat_prompt, parts_of, pictures_of
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.models.prompt_ids import prompt_token_ids
+from llm_bridge.models.vision import joined
 from llm_bridge.sampling.memory import part_that_fits
 from llm_bridge.sampling.rollouts import sample
 from llm_bridge.sampling.seeding import seeded
@@ -220,7 +222,9 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
         reward_funcs=[reward, *more],
         args=config,
         train_dataset=rows,
-        processing_class=loaded.tokenizer,
+        processing_class=loaded.reader
+        if any(pictures_of(problem.prompt) for problem in train)
+        else loaded.tokenizer,
         rollout_func=counter,
         peft_config=adapter_config(settings),
     )
@@ -236,6 +240,11 @@ def grpo_trainer(loaded, task, settings, train, output_dir, reward=None, *, save
 
 def _row(problem, place: int, with_answer: bool) -> dict:
     row = {"prompt": str(problem.prompt), "row": place}
+    if pictures_of(problem.prompt):
+        row |= {
+            "prompt": parts_of(problem.prompt),
+            "images": [one.image() for one in problem.prompt.pictures],
+        }
     if not with_answer or problem.answer is None:
         return row
     answer = str(problem.data.get("answer", problem.answer))
@@ -304,7 +313,7 @@ class OwnRollouts:
         drawn = sample(
             trainer.accelerator.unwrap_model(trainer.model),
             trainer.processing_class,
-            [self.rendered.get(prompt, prompt) for prompt in prompts[::group]],
+            [self._asked(prompt) for prompt in prompts[::group]],
             rollouts=group,
             max_new_tokens=self.length,
             temperature=self.settings.temperature,
@@ -319,11 +328,16 @@ class OwnRollouts:
         self.heard(step, drawn)
         return {"prompt_ids": repeated, "completion_ids": ids, "logprobs": None}
 
+    def _asked(self, prompt):
+        """The rendered prompt of what TRL hands over: its text, or messages with their images."""
+        return self.rendered.get(prompt if isinstance(prompt, str) else str(chat_prompt(prompt)), prompt)
+
     def _by_trl(self, prompts, trainer):
         """Completions by TRL's own generation, where tokens are not drawn from the model's plain distribution."""
-        asked = [self.rendered.get(prompt, prompt) for prompt in prompts]
+        asked = [self._asked(prompt) for prompt in prompts]
         prompt_ids = prompt_token_ids(trainer.processing_class, asked)
-        ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, self.settings.rollouts)
+        seen = joined(prompt_ids, trainer.accelerator.unwrap_model(trainer.model))
+        ids, _ = trainer._generate_single_turn(prompt_ids, None, seen, self.settings.rollouts)
         positions = sum(len(p) + len(c) for p, c in zip(prompt_ids, ids, strict=True))
         self.drawn += sum(map(len, ids))
         self.run += 2 * positions

@@ -18,6 +18,10 @@ SIZES = {
     "antiderivatives": 648,
     "polynomials": 729,
     "sorting": 6_561,
+    "dots": 2_048,
+    "digit-sum": 2_048,
+    "brighter": 2_048,
+    "missing-shape": 2_048,
 }
 LOADED = {name: get_task(name) for name in TASKS}
 

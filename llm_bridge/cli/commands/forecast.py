@@ -22,6 +22,7 @@ READ = {
     "task",
     "answer_pattern",
     "chat",
+    "image_folder",
     "system",
     "few_shot",
     "stop",

@@ -42,6 +42,7 @@ UNREAD = {  # what each form of the command does not read, beside what the other
         "task",
         "answer_pattern",
         "chat",
+        "image_folder",
         "system",
         "few_shot",
         "stop",

@@ -45,13 +45,18 @@ def list_models(json_target: JsonOption = None):
 
 
 def build(
-    name: Annotated[str, typer.Argument(help="Built-in model (see `sharpening zoo list`).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe: a built-in model (`sharpening zoo list`), or one that is not shipped."
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             metavar="DIR",
-            help="Where to write it. Default: into the package.",
+            help="Where to write it. Default: into the package; models/NAME for a recipe that is not shipped.",
             show_default=False,
         ),
     ] = None,
@@ -62,8 +67,15 @@ def build(
     from llm_bridge.console.progress import terminal_progress
     from llm_bridge.report.document import plain
 
-    if name not in zoo.names():
-        raise InputError("name", name, f"built-in models are {', '.join(zoo.names())}", "Choose one of them")
+    if name not in (*zoo.names(), *zoo.others()):
+        raise InputError(
+            "name",
+            name,
+            f"built-in models are {', '.join(zoo.names())}; other recipes {', '.join(zoo.others())}",
+            "Choose one of them",
+        )
+    if name not in zoo.names() and output is None:
+        output = Path("models") / name
     outputs = Outputs(json_target)
     outputs.check()
     if output is not None:
