@@ -212,6 +212,10 @@ KINDS = {
             else "repeating all that varies between prompts"
         ),
     ),
+    "blind": _Kind(
+        lambda value, own, reply: reply.answer is not None and reply.answer == reply.blind,
+        lambda value: "the answer that a plain grey image would get: it does not look",
+    ),
     "few answers": _Kind(
         lambda value, own, reply: reply.answer in value,
         lambda value: f"one of {len(value)} answers, {', '.join(map(_quoted, value))}",
@@ -346,6 +350,7 @@ def _candidates(own, replies, initial) -> Iterator[tuple[str, str | int | tuple[
     ]
     rules: dict[str, list] = {
         "copy": sorted(fits, key=lambda place: fits[place]),
+        "blind": [""] if any(reply.blind is not None for reply in replies) else [],
         "quote": [""],
         "no answer": list(_UNREAD),
         "few answers": [tuple(sorted(frequent[:k])) for k in range(2, min(HANDFUL, len(frequent)) + 1)],

@@ -27,8 +27,8 @@ from llm_bridge.forecast.probe import GRADIENT_PROMPTS, NOISE, Probe, probe_mode
 from llm_bridge.forecast.result import ForecastStep, ModelForecast
 from llm_bridge.forecast.silence import SILENT, silence_reasons, untold
 from llm_bridge.forecast.theory import VOICES, theory_voices
-from llm_bridge.forecast.unseen import size_kind, unseen_told, votes_kind, widened
-from llm_bridge.forecast.words import calibrated_verdict, constant_end, explain, spoken_head
+from llm_bridge.forecast.unseen import images_kind, size_kind, unseen_told, votes_kind, widened
+from llm_bridge.forecast.words import blind_told, calibrated_verdict, constant_end, explain, spoken_head
 from llm_bridge.models.loading import fitting_threads, load_model
 from llm_bridge.sampling.engine import check_engine
 from llm_bridge.training.evaluation import truncation_note
@@ -148,7 +148,7 @@ def forecast_model(
             theory,
             common,
             fitted,
-            kinds=size_kind(loaded.num_parameters) + votes_kind(settings),
+            kinds=size_kind(loaded.num_parameters) + votes_kind(settings) + images_kind(task),
         )
     return _theoretical(probe, settings, theory, common, run if silent else [])
 
@@ -217,7 +217,7 @@ def calibrated(
     rows = [row | {"step": clock.step(row["step"])} for row in sensitivity(reading, planned, head)]
     safe = finite(safe_learning_rate(reading, planned, head))
     plan = what_to_do(reading, calibration, head, planned, code, safe=safe, clock=clock, constant=fallen)
-    told = attractor_told(*(pilot.attractor for pilot in moved)) + unseen_told(kinds)
+    told = attractor_told(*(pilot.attractor for pilot in moved)) + blind_told(moved) + unseen_told(kinds)
     told += explain(probe, settings, votes=False)
     told += revisited_told(rows, safe_prompts(reading, planned, head), planned)
     found = {name: collapse_steps(trajectory) for name, trajectory in theory.items()}

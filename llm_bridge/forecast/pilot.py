@@ -17,7 +17,9 @@ from llm_bridge.console.numbers import SEEDS
 from llm_bridge.console.progress import NullProgress
 from llm_bridge.forecast.attractors import Attractor, fall
 from llm_bridge.forecast.levels import crossing
+from llm_bridge.models.chat import pictures_of
 from llm_bridge.models.loading import LoadedModel
+from llm_bridge.models.pictures import MARK
 from llm_bridge.sampling.cost import Cost
 from llm_bridge.sampling.greedy import greedy_replies, share_kept
 from llm_bridge.tasks import read_answers
@@ -25,6 +27,8 @@ from llm_bridge.tasks.base import base_rate_floor, run_without_labels
 from llm_bridge.training.settings import RATES
 from sharpening.metrics import group_metrics
 
+SHOWN = 4
+"""Prompts with images that a record shows."""
 PROMPTS = 128
 """Evaluation prompts whose greedy answers are watched."""
 STEPS, GROWTH, HELD = 14, 1.5, 0.97
@@ -40,13 +44,16 @@ class Pilot:
     displacement (steps + 1,): Σ of the learning rates so far, 0 first: under Adam about the distance each
     weight may have moved.
     metrics: `retention` (steps + 1,): share of greedy answers on fixed prompts that are still those of the
-    start. The others (steps,) are of the rollouts that each step drew on its own training prompts, before its
+    start; with images also `blind_retention` (steps + 1,): share that would be the same of grey images. The others
+    (steps,) are of the rollouts that each step drew on its own training prompts, before its
     update: `majority_ratio`, `entropy` (nats), `no_answer` and, with labels, `accuracy`, `label_accuracy` and
     `reward_accuracy`.
     silent: no step had a gradient, since in every group all answers earned the same; no weight has moved.
     attractor: what the greedy answers had in common at the first step with retention at most one half, at
     later ones where that became another, and at the last; empty if half of the answers survived everything,
     None in a record that does not tell.
+    shown: with images, a few of them (`images`, small PNGs as data addresses) with `prompt`, true `answer`, the greedy
+    answers `before` and `after`, and of `grey` after.
     """
 
     displacement: np.ndarray
@@ -54,6 +61,7 @@ class Pilot:
     floor: float | None
     attractor: tuple[Attractor, ...] | None = None
     silent: bool = False
+    shown: tuple[dict, ...] = ()
 
     def reach(self, metric: str, level: float) -> float:
         """The displacement at which a metric first falls to `level`, log-interpolated; inf if it never does,
@@ -65,12 +73,16 @@ class Pilot:
         """Plain data, five significant digits."""
         short = lambda values: [float(f"{value:.5g}") for value in values]  # noqa: E731
         attractor = {} if self.attractor is None else {"attractor": [one.as_dict() for one in self.attractor]}
-        return {
-            "displacement": short(self.displacement),
-            "floor": self.floor,
-            "silent": self.silent,
-            "metrics": {name: short(values) for name, values in self.metrics.items()},
-        } | attractor
+        return (
+            {
+                "displacement": short(self.displacement),
+                "floor": self.floor,
+                "silent": self.silent,
+                "metrics": {name: short(values) for name, values in self.metrics.items()},
+            }
+            | attractor
+            | ({"shown": list(self.shown)} if self.shown else {})
+        )
 
     @classmethod
     def from_dict(cls, data: dict) -> "Pilot":
@@ -79,7 +91,12 @@ class Pilot:
         )
         metrics = {name: np.array(values) for name, values in data["metrics"].items()}
         return cls(
-            np.array(data["displacement"]), metrics, data["floor"], attractor, data.get("silent", False)
+            np.array(data["displacement"]),
+            metrics,
+            data["floor"],
+            attractor,
+            data.get("silent", False),
+            tuple(data.get("shown", ())),
         )
 
     @property
@@ -167,9 +184,12 @@ class PilotWatch(TrainerCallback):
         self.rate, self.growth, self.bar, self.cost = 0.0, growth, bar, cost
         self.whole = settings.learning_rate * sum(growth**step for step in range(steps))
         self.displacement, self.table = [0.0], {"retention": [1.0]}
+        self.seeing = any(pictures_of(problem.prompt) for problem in problems)
         self.batches: list[dict[str, float]] = []
         self.silent = True
         self.replies = [self._greedy()]
+        if self.seeing:
+            self.table["blind_retention"] = [self._blind()]
 
     def listen(self, counter, train):
         """Every step's rollouts pass through `counter.heard`."""
@@ -197,7 +217,7 @@ class PilotWatch(TrainerCallback):
             self.table.setdefault(name, []).append(value)
         if not self.batches:
             for name, values in self.table.items():
-                if name != "retention":
+                if name not in ("retention", "blind_retention"):
                     values.append(values[-1])
         self.batches = []
 
@@ -206,14 +226,46 @@ class PilotWatch(TrainerCallback):
         labelled = not run_without_labels(self.problems)
         floor = base_rate_floor(self.task, self.problems) if labelled else None
         metrics = {name: np.array(values) for name, values in self.table.items()}
-        return Pilot(np.array(self.displacement), metrics, floor, self.attractor(), self.silent)
+        return Pilot(
+            np.array(self.displacement), metrics, floor, self.attractor(), self.silent, tuple(self._shown())
+        )
+
+    def _shown(self) -> list[dict]:
+        """A few prompts with images, half of them with answers that changed where there are such."""
+        places = [place for place, problem in enumerate(self.problems) if pictures_of(problem.prompt)]
+        before, after = self.replies[0], self.replies[-1]
+        places.sort(key=lambda place: before[place].answer == after[place].answer)
+        chosen = dict.fromkeys([*places[: SHOWN // 2], *places[-(SHOWN // 2) :]])
+        return [
+            {
+                "images": [one.thumbnail() for one in pictures_of(self.problems[place].prompt)],
+                "prompt": MARK.sub("", self.problems[place].question),
+                "answer": self.problems[place].answer,
+                "before": before[place].text,
+                "after": after[place].text,
+                "grey": after[place].blind,
+            }
+            for place in chosen
+        ]
 
     def _greedy(self):
         length = self.settings.max_new_tokens or self.task.max_new_tokens
         masked = self.settings.mask_truncated_completions
         return greedy_replies(
-            self.twin.model, self.twin.tokenizer, self.task, self.problems, length, self.cost, masked
+            self.twin.model,
+            self.twin.tokenizer,
+            self.task,
+            self.problems,
+            length,
+            self.cost,
+            masked,
+            self.seeing,
         )
+
+    def _blind(self) -> float:
+        """The share of the last answers that would be the same of grey images."""
+        replies = self.replies[-1]
+        return share_kept([reply.answer for reply in replies], [reply.blind for reply in replies])
 
     def attractor(self) -> tuple[Attractor, ...]:
         """From the step on at which half of the answers are gone."""
@@ -221,7 +273,9 @@ class PilotWatch(TrainerCallback):
             (step for step, kept in enumerate(self.table["retention"]) if kept <= 0.5), len(self.replies)
         )
         steps = zip(self.displacement[broken:], self.replies[broken:], strict=True)
-        return fall([problem.question for problem in self.problems], self.replies[0], list(steps))
+        # What an image is called is no word of the prompt.
+        asked = [MARK.sub("", problem.question) for problem in self.problems]
+        return fall(asked, self.replies[0], list(steps))
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
         grown = self.growth ** (2 if self.table["retention"][-1] >= HELD else 1)
@@ -244,6 +298,8 @@ class PilotWatch(TrainerCallback):
         self.replies.append(self._greedy())
         now, initial = ([reply.answer for reply in self.replies[step]] for step in (-1, 0))
         self.table["retention"].append(share_kept(now, initial))
+        if self.seeing:
+            self.table["blind_retention"].append(self._blind())
         self.bar.advance()
         if self.displacement[-1] >= self.whole * (1 - 1e-9):
             control.should_training_stop = True

@@ -25,11 +25,12 @@ from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.forecast.silence import silence_reasons, untold
 from llm_bridge.forecast.trainer_pilot import moving_weights, trainer_pilot
 from llm_bridge.forecast.trainer_probe import TrainerRun, probe_trainer
-from llm_bridge.forecast.unseen import unseen_kinds
+from llm_bridge.forecast.unseen import images_kind, unseen_kinds
+from llm_bridge.models.chat import Prompt, pictures_of, rendered, shown_messages, with_options
 from llm_bridge.models.loading import LoadedModel, fitting_threads
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.sampling.cost import Cost
-from llm_bridge.tasks.dataset import dataset_task, prompt_text
+from llm_bridge.tasks.dataset import dataset_task
 from llm_bridge.training.evaluation import truncation_note
 from llm_bridge.training.planned import planned_rates, planned_steps, trainer_settings
 from llm_bridge.training.reward_function import TaskReward
@@ -45,6 +46,7 @@ from llm_bridge.training.twin import (
     twin_trainer,
 )
 from sharpening.collapse import collapse_steps
+from sharpening.errors import InputError
 from sharpening.trajectory import Trajectory, evaluation_steps
 
 PROMPTS, GRADIENT_PROMPTS = 64, 32
@@ -92,7 +94,7 @@ def forecast_trainer(
 
     Raises:
         sharpening.errors.InputError: no GRPOTrainer, one that has trained, that runs in several processes or shards its weights,
-        that calls tools or reads images, a data set that is streamed, a schedule that cannot be told before
+        that calls tools, a data set that is streamed, images that cannot be read, a schedule that cannot be told before
         the run, and answers that do not fit.
     """
     progress, tell = progress or NullProgress(), tell or _on_standard_error
@@ -127,6 +129,8 @@ def forecast_trainer(
     prompted = trainer.train_dataset["prompt"]
 
     def of_rows(twin, problems):
+        if any(pictures_of(problem.prompt) for problem in problems):
+            return [with_images(trainer, problem) for problem in problems]
         asked = [prompted[problem.data["row"]] for problem in problems]
         return [
             replace(problem, data={**problem.data, "asked": own, "prompt_ids": list(map(int, ids))})
@@ -183,7 +187,9 @@ def forecast_configured(
                     problem,
                     data={
                         **problem.data,
-                        "asked": str(problem.prompt),
+                        "asked": shown_messages(problem.prompt)
+                        if pictures_of(problem.prompt)
+                        else str(problem.prompt),
                         "prompt_ids": own,
                         "row": places.get(problem.prompt),
                     },
@@ -207,13 +213,33 @@ def forecast_configured(
     return replace(found, settings=settings, trl=planned.trl)
 
 
+def with_images(trainer, problem):
+    """The problem with its prompt as the trainer's processor renders it, and its messages as TRL takes them."""
+    options = dict(trainer.chat_template_kwargs or {})
+    if trainer.chat_template is not None:
+        options["chat_template"] = trainer.chat_template
+    if not isinstance(problem.prompt, Prompt):
+        raise InputError(
+            "train_dataset",
+            str(problem.prompt)[:60],
+            "some of its prompts hold images and some do not",
+            "Forecast a run on prompts of one kind",
+        )
+    return replace(
+        problem,
+        prompt=rendered(trainer.processing_class, with_options(problem.prompt, options)),
+        data={**problem.data, "asked": shown_messages(problem.prompt)},
+    )
+
+
 def _look(trainer, task, settings, held, known, problems, probing: dict, pilots: int, progress):
     """Probe and pilots on a throwaway copy: (probe, pilots, number of parameters). known: gives problems
     what the data set and the tokenizer make of them; problems: to evaluate, and to take gradients of.
     """
     with random_states_kept(), tempfile.TemporaryDirectory() as folder:
         model = twin_model(trainer.model)
-        loaded = LoadedModel(_model_name(trainer), model, trainer._tokenizer)
+        processor = trainer.processing_class if getattr(trainer, "_is_vlm", False) else None
+        loaded = LoadedModel(_model_name(trainer), model, trainer._tokenizer, processor)
         twin = twin_trainer(trainer, model, Path(folder), seed=settings.seed, steps=STEPS, rows=held.rows)
         evaluated, pool = (known(twin, part) for part in problems)
         originals = [parameter.detach() for parameter in trained_parameters(trainer.model)]
@@ -255,6 +281,7 @@ def _told(trainer, task, settings, clock, fitted, seen, notes, name: str) -> Mod
     kinds = unseen_kinds(
         settings, num_parameters=num_parameters, clock=clock, reward_known=_known_reward(trainer)
     )
+    kinds += images_kind(task)
     return calibrated(probe, moved, noise, settings, {}, common, fitted, clock=clock, kinds=kinds)
 
 
@@ -303,11 +330,7 @@ def _split(trainer, task, prompts: int) -> tuple[list, list, Held]:
     if kept >= 2:
         evaluated, pool = every[:kept], every[kept:]
         hidden = {problem.prompt for problem in evaluated}
-        rows = [
-            row
-            for row, prompt in enumerate(trainer.train_dataset["prompt"])
-            if prompt_text(prompt) not in hidden
-        ]
+        rows = [row for row, text in enumerate(task.texts) if text not in hidden]
         note = (
             f"Answers are watched on {kept} prompts of the training data set, which the pilot does not train"
             " on; the run does."

@@ -11,7 +11,7 @@ from llm_bridge.forecast.model import first_rate
 from llm_bridge.forecast.pilot import STEPS, PilotWatch, train_once
 from llm_bridge.forecast.trainer_probe import TrainerRun
 from llm_bridge.sampling.rollouts import cut_off
-from llm_bridge.tasks.dataset import prompt_text
+from llm_bridge.tasks.dataset import row_text
 from llm_bridge.training.settings import RATES
 from llm_bridge.training.twin import restore_weights, trained_parameters, twin_trainer
 
@@ -51,7 +51,7 @@ def _heard_by(watch: PilotWatch, twin, run: TrainerRun) -> None:
     updates = twin.num_iterations
 
     def scored(inputs, prompts, completions, completion_ids_list):
-        problems = [known[prompt_text(row["prompt"])] for row in inputs[::group]]
+        problems = [known[row_text(row)] for row in inputs[::group]]
         ids = [completion_ids_list[at : at + group] for at in range(0, len(inputs), group)]
         texts = [run.loaded.tokenizer.batch_decode(part, skip_special_tokens=True) for part in ids]
         unread = None

@@ -153,6 +153,8 @@ def measure_trainer_kernel(run: TrainerRun, problems) -> Kernel:
 
 def _scored(run: TrainerRun, problems) -> list[dict]:
     """One group of completions a prompt, generated, rewarded and given advantages by the trainer."""
+    from trl.trainer.utils import split_pixel_values_by_grid
+
     twin, group, found = run.twin, run.settings.rollouts, []
     each = max(1, twin.args.per_device_train_batch_size // group)
     for start in range(0, len(problems), each):
@@ -161,7 +163,7 @@ def _scored(run: TrainerRun, problems) -> list[dict]:
         assert twin.model is not None
         twin.model.train()
         with twin.accelerator.autocast():
-            batch = twin._generate_and_score_completions(inputs)
+            batch = split_pixel_values_by_grid(twin._generate_and_score_completions(inputs))
         size = len(inputs)
         for place in range(len(part)):
             mine = slice(place * group, (place + 1) * group)
@@ -179,10 +181,16 @@ def _scored(run: TrainerRun, problems) -> list[dict]:
 
 
 def _rows(batch: dict, chosen: slice, size: int) -> dict:
-    """Some of the `size` completions of a batch; what is not one row a completion stays whole."""
+    """Some of the `size` completions of a batch, whose images are split; what is not one row a completion stays
+    whole.
+    """
     return {
         name: value[chosen]
-        if isinstance(value, torch.Tensor) and value.dim() and len(value) == size
+        if isinstance(value, list)
+        and len(value) == size
+        or isinstance(value, torch.Tensor)
+        and value.dim()
+        and len(value) == size
         else value
         for name, value in batch.items()
     }
@@ -192,6 +200,8 @@ def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[t
     """The gradient of the trainer's loss on one group, the same at every call; as many rows at once as one
     of its own micro-batches has.
     """
+    from trl.trainer.utils import unsplit_pixel_values_by_grid
+
     twin, size = run.twin, len(batch["advantages"])
     width = min(size, twin.args.per_device_train_batch_size)
     for parameter in parameters:
@@ -201,7 +211,7 @@ def _loss_gradient(run: TrainerRun, batch: dict, parameters, row: int) -> list[t
         part = _rows(batch, slice(start, start + width), size)
         part["num_items_in_batch"] = part["completion_mask"].sum().clamp(min=1)
         with twin.accelerator.autocast():
-            loss = twin.compute_loss(twin.model, part)
+            loss = twin.compute_loss(twin.model, unsplit_pixel_values_by_grid(part))
         # Added where training adds them, so that one gradient is in memory and not two.
         (loss * (len(part["advantages"]) / size)).backward()
         positions = int(part["prompt_mask"].sum() + part["completion_mask"].sum())

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 
 from llm_bridge.forecast.calibration.survival import CALIBRATED, Calibration
+from llm_bridge.models.chat import pictures_of
 from llm_bridge.training.planned import TrainerSettings
 
 LARGEST = 330_000
@@ -46,6 +47,13 @@ def size_kind(num_parameters: int) -> list[str]:
     if num_parameters <= LARGEST:
         return []
     return [f"a model of {num_parameters:,} parameters (the largest had {LARGEST:,})"]
+
+
+def images_kind(task) -> list[str]:
+    """The kind of difference that prompts with images make."""
+    if not any(pictures_of(problem.prompt) for problem in task.problems[:1]):
+        return []
+    return ["prompts with images (they had texts alone)"]
 
 
 def votes_kind(settings) -> list[str]:

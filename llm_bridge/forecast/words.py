@@ -5,6 +5,8 @@ first.
 import math
 from collections import Counter
 
+import numpy as np
+
 from llm_bridge.forecast.advice import CLEAR
 from llm_bridge.forecast.calibration.features import Reading
 from llm_bridge.forecast.calibration.outcome import verdict
@@ -148,6 +150,18 @@ def vote_told(
             " A smaller learning rate, an earlier stop or a verifier helps, better votes do not."
         )
     return lines
+
+
+def blind_told(pilots) -> list[str]:
+    """What grey images leave of the answers, before and after pilots, in one sentence; none of prompts of text."""
+    shares = [pilot.metrics["blind_retention"] for pilot in pilots if "blind_retention" in pilot.metrics]
+    if not shares:
+        return []
+    before, after = (np.mean([share[place] for share in shares]) for place in (0, -1))
+    return [
+        f"With plain grey in place of its images the model gives {before:.0%} of its greedy answers before training, and"
+        f" {after:.0%} at the end of the pilot{'s' if len(shares) > 1 else ''} (`blind_retention`)."
+    ]
 
 
 def explain(probe: Probe, settings: RunSettings, *, votes: bool = True) -> list[str]:

@@ -204,6 +204,21 @@ def parts_of(prompt: Prompt) -> list[dict]:
     return found
 
 
+def shown_messages(prompt: Prompt) -> list[dict]:
+    """The messages of a chat with images, each part of the kind image with its own."""
+    shown = iter(prompt.pictures)
+    return [
+        {
+            **turn,
+            "content": [
+                {"type": "image", "image": next(shown).image()} if part["type"] == "image" else part
+                for part in turn["content"]
+            ],
+        }
+        for turn in parts_of(prompt)
+    ]
+
+
 def blind(prompt: str) -> str:
     """The same prompt with every image replaced by plain grey of its size; itself where it has none.
 

@@ -2,6 +2,7 @@
 where a model is to see them.
 """
 
+import base64
 import hashlib
 import io
 import os
@@ -96,6 +97,13 @@ class Picture:
         from PIL import Image
 
         return Image.fromarray(self.pixels())
+
+    def thumbnail(self, side: int = 96) -> str:
+        """A PNG of at most that width and height, as a data address."""
+        image, written = self.image(), io.BytesIO()
+        image.thumbnail((side, side))
+        image.save(written, "PNG")
+        return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
 
     def greyed(self) -> "Picture":
         """A plain grey one of the same size, which shows nothing."""

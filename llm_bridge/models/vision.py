@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from llm_bridge.models.chat import Prompt, parts_of
+from llm_bridge.models.chat import Prompt, shown_messages
 from sharpening.errors import InputError
 
 KEPT = 2**28
@@ -81,20 +81,9 @@ def seen_token_ids(prompt: Prompt) -> SeenIds:
 
 
 def _made(prompt: Prompt) -> SeenIds:
-    shown = iter(prompt.pictures)
     try:
-        conversation = [
-            {
-                **turn,
-                "content": [
-                    {"type": "image", "image": next(shown).image()} if part["type"] == "image" else part
-                    for part in turn["content"]
-                ],
-            }
-            for turn in parts_of(prompt)
-        ]
         made = prompt.processor.apply_chat_template(
-            [conversation],
+            [shown_messages(prompt)],
             tokenize=True,
             return_dict=True,
             return_tensors="pt",

@@ -14,6 +14,7 @@ from llm_bridge.report.headline import (
 )
 from llm_bridge.report.mcs import mcs_headline, standing_section
 from llm_bridge.report.outlook import outlook_section, settings_effects
+from llm_bridge.report.pictures import pictures_section
 from llm_bridge.report.sections import (
     collapse_section,
     cost_section,
@@ -60,6 +61,7 @@ def render_page(
         parts += [
             voices_section(forecast),
             prior_section(forecast),
+            pictures_section(forecast),
             html.section(OTHERS, html.bullet_list(REFERENCES)),
         ]
     parts += [f'<div class="two">{settings_section(result)}{cost_section(forecast, measurement)}</div>']

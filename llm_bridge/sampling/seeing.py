@@ -18,7 +18,7 @@ ALONE = (
     "%s: batches with padding and a cache give other logits than each prompt with images alone, so completions of"
     " prompts with images are drawn by the model's own generate, one prompt at a time, which is slower"
 )
-_verified: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+verified: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def shares_images(model, tokenizer, prompt_ids) -> bool:
@@ -28,11 +28,11 @@ def shares_images(model, tokenizer, prompt_ids) -> bool:
     seen = [ids for ids in prompt_ids if isinstance(ids, SeenIds)]
     if not seen:
         return True
-    if model not in _verified:
-        _verified[model] = _agrees(model, tokenizer, seen)
-        if not _verified[model]:
+    if model not in verified:
+        verified[model] = _agrees(model, tokenizer, seen)
+        if not verified[model]:
             log.warning(ALONE, type(model).__name__)
-    return _verified[model] and fit_together(seen)
+    return verified[model] and fit_together(seen)
 
 
 def _agrees(model, tokenizer, seen) -> bool:

@@ -1,10 +1,10 @@
 """A task made of the rows of a trainer's data set: texts or chats, with or without a true answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from llm_bridge.tasks.base import Problem, Task
-from llm_bridge.tasks.columns import ANSWERS, answers_of
+from llm_bridge.tasks.columns import ANSWERS, answers_of, images_in, read_prompt
 from llm_bridge.tasks.distinct import distinct_problems, repeats_note
 from llm_bridge.tasks.jsonl import JsonlTask
 from llm_bridge.tasks.prompts import PromptTask
@@ -25,11 +25,48 @@ def _content(message) -> str:
     return "".join(part.get("text") or "" for part in content)
 
 
+def row_text(row: Mapping) -> str:
+    """The prompt of a data set's row as one text; of one with images the chat that shows them (`Prompt`).
+
+    Raises: InputError for images that cannot be read or have no place.
+    """
+    prompt, images = row["prompt"], images_in(row)
+    if not images and not _holds_images(prompt):
+        return prompt_text(prompt)
+    try:
+        found = read_prompt("prompt", list(prompt) if not isinstance(prompt, str) else prompt, images)
+    except ValueError as error:
+        raise InputError(
+            "train_dataset", str(prompt)[:80], str(error), "Correct the row's messages or its images"
+        ) from error
+    assert isinstance(found, str)
+    return found
+
+
+def _holds_images(prompt) -> bool:
+    return not isinstance(prompt, str) and any(
+        part.get("type") == "image"
+        for message in prompt
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
+    )
+
+
+def row_texts(dataset) -> list[str]:
+    """`row_text` of every row. Other columns than the prompt and its images are not read."""
+    names = [name for name in ("prompt", "images", "image") if name in dataset.column_names]
+    if len(names) == 1 and not _holds_images(dataset[0]["prompt"]):
+        return [prompt_text(prompt) for prompt in dataset["prompt"]]
+    return [row_text(row) for row in dataset.select_columns(names)]
+
+
 class DatasetTask(JsonlTask):
-    """Rows read as those of a JSONL file are; each problem's `data` holds `row`, the first row that asks it."""
+    """Rows read as those of a JSONL file are; each problem's `data` holds `row`, the first row that asks it. texts: the
+    prompt of every row.
+    """
 
     def __init__(self, name: str, texts: Sequence[str], answers, answer_pattern: str | None, length: int):
-        self.path, self.name, self.max_new_tokens = Path(name), name, length
+        self.path, self.name, self.max_new_tokens, self.texts = Path(name), name, length, list(texts)
         self._read_by(answer_pattern, [answer for answer in answers if answer is not None])
         every = [
             Problem(text, self._truth(row, answer), {"row": row, "answer": answer})
@@ -45,7 +82,7 @@ class _ExtractedTask(PromptTask):
 
     def __init__(self, name, texts, answers, extract, length):
         super().__init__(list(texts), None if answers[0] is None else answers, extract, length)
-        self.name, self.answer_pattern = name, None
+        self.name, self.answer_pattern, self.texts = name, None, list(texts)
         self._problems = tuple(
             Problem(problem.prompt, problem.answer, {"row": row})
             for row, problem in enumerate(self._problems)
@@ -83,7 +120,7 @@ def dataset_task(
             "train_dataset", columns, "it has no column prompt", "Name the column that is asked `prompt`"
         )
     truths, where = _truths(dataset, answers, answer_key)
-    texts = [prompt_text(prompt) for prompt in dataset["prompt"]]
+    texts = row_texts(dataset)
     task: Task
     if extract is not None:
         task = _ExtractedTask(name, texts, truths, extract, max_new_tokens)

@@ -232,7 +232,7 @@ class Evaluator:
         if not problems:
             return []
         seeing, sightless = (
-            self._greedy(model, problems, [put(problem.prompt) for problem in problems])
+            self.greedy(model, problems, [put(problem.prompt) for problem in problems])
             for put in (lambda prompt: prompt, blind)
         )
         return [
@@ -240,7 +240,7 @@ class Evaluator:
             for problem, there, here in zip(problems, seeing, sightless, strict=True)
         ]
 
-    def _greedy(self, model, problems, prompts) -> list[str | None]:
+    def greedy(self, model, problems, prompts) -> list[str | None]:
         """The greedy answer to each prompt, named as votes name it."""
         drawn = sample(
             model,

@@ -62,12 +62,12 @@ def _check_data(trainer) -> None:
             "a forecast asks chosen prompts of it, and a stream cannot be indexed",
             "Load it without streaming, or take its first rows: Dataset.from_list(list(stream.take(2000)))",
         )
-    if getattr(trainer, "_is_vlm", False):
+    if getattr(trainer, "_is_vlm", False) and not hasattr(trainer.processing_class, "image_processor"):
         raise InputError(
             "processing_class",
             type(trainer.processing_class).__name__,
-            "a forecast reads texts and chats, and this one takes images",
-            "Forecast a run on texts",
+            "a forecast reads texts, chats and images, and this one takes something else",
+            "Forecast a run on texts or images",
         )
     environments = getattr(trainer, "environment_factories", None)
     if getattr(trainer, "tools", None) or environments:

@@ -151,7 +151,7 @@ replies = st.builds(
 def holds(kind, value, prompt: str, reply: Reply) -> bool:
     """One rule on one reply, without the rules' own code."""
     a, b = prompt.strip("=").split("+")
-    text, answer, ended = reply
+    text, answer, ended, _ = reply
     start = answer if answer is not None else (text.split() or [""])[0]
     match kind:
         case "copy":

@@ -100,7 +100,7 @@ class TestSampling:
     def test_draws_follow_a_plain_pass_over_each_prompt(self, alone, monkeypatch, caplog):
         """Frequencies of first tokens, each prompt against its own distribution: |error| < 5 standard errors + 1/n."""
         if alone:
-            monkeypatch.setitem(seeing._verified, MODEL, False)
+            monkeypatch.setitem(seeing.verified, MODEL, False)
         draws = 400
         drawn = sample(
             MODEL,
@@ -145,14 +145,14 @@ class TestSampling:
 
     def test_greedy_is_the_likeliest_both_ways(self, monkeypatch):
         fast = sample(MODEL, TOKENIZER, PROMPTS, rollouts=1, max_new_tokens=3, greedy=True)
-        monkeypatch.setitem(seeing._verified, MODEL, False)
+        monkeypatch.setitem(seeing.verified, MODEL, False)
         slow = sample(MODEL, TOKENIZER, PROMPTS, rollouts=1, max_new_tokens=3, greedy=True)
         assert fast.token_ids == slow.token_ids and fast.token_ids[0] == fast.token_ids[4]
 
     @pytest.mark.parametrize("alone", [False, True])
     def test_scores_are_those_of_plain_passes(self, alone, monkeypatch):
         if alone:
-            monkeypatch.setitem(seeing._verified, MODEL, False)
+            monkeypatch.setitem(seeing.verified, MODEL, False)
         ids = prompt_token_ids(TOKENIZER, PROMPTS)
         completions = [[5, 6, 1], [7], [4, 1], [9, 8], [5, 6, 1]]
         expected = []

@@ -7,8 +7,7 @@ import pytest
 import torch
 from vision import small_folder, small_model
 
-from llm_bridge import RunSettings, get_task, load_model, measure
-from llm_bridge.training.evaluation import Evaluator
+from llm_bridge import Evaluator, RunSettings, get_task, load_model, measure
 from llm_bridge.training.prepare import prepared
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +59,7 @@ def test_a_model_whose_eyes_are_shut_answers_as_before(tmp_path):
 
 
 def _without_answer(small, model) -> float:
-    said = small.evaluator._greedy(
+    said = small.evaluator.greedy(
         model, small.evaluator.problems, [p.prompt for p in small.evaluator.problems]
     )
     return sum(answer is None for answer in said) / len(said)
