@@ -2,6 +2,7 @@
 plug-ins. Each must end in a sentence that names the reward, and never in a curve.
 """
 
+import itertools
 import warnings
 
 import jax.numpy as jnp
@@ -87,16 +88,29 @@ def test_an_intrinsic_reward_gets_no_labels(method, reads):
     assert "labels" in str(told.value)
 
 
-@pytest.mark.parametrize("make", [
-    lambda part: part,
-    lambda part: HybridReward(intrinsic=part),
-    lambda part: HybridGatedReward(intrinsic=part),
-    lambda part: HybridScheduledReward(intrinsic=part),
-    lambda part: NoisyVerifierReward(verifier=part),
-    lambda part: HybridReward(intrinsic=HybridGatedReward(intrinsic=part)),
-])  # fmt: skip
-@pytest.mark.parametrize("method", METHODS)
-def test_nor_does_it_inside_another(make, method):
+NESTED = {
+    "itself": lambda part: part,
+    "hybrid": lambda part: HybridReward(intrinsic=part),
+    "gated": lambda part: HybridGatedReward(intrinsic=part),
+    "scheduled": lambda part: HybridScheduledReward(intrinsic=part),
+    "verifier": lambda part: NoisyVerifierReward(verifier=part),
+    "twice": lambda part: HybridReward(intrinsic=HybridGatedReward(intrinsic=part)),
+}
+
+
+def seldom(*cases, often):
+    """Cases that each compile a loop of their own; those that are not `often` are thorough tests."""
+    return [case if often(*case) else pytest.param(*case, marks=pytest.mark.thorough) for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    seldom(
+        *itertools.product(NESTED, METHODS), often=lambda name, method: name == "twice" or method == "exact"
+    ),
+)
+def test_nor_does_it_inside_another(name, method):
+    make = NESTED[name]
     seen, spy = seen_by(lambda spy: reward("spy", spy, spy))
     simulate(COUPLED, make(spy), KLProx(1.0), method=method, **RUN)
     assert seen and all(correct is None and "verdicts" not in signals for correct, signals in seen)
@@ -159,11 +173,16 @@ NOT_FINITE = {
 }
 
 
-@pytest.mark.parametrize("population", [COUPLED, ALONE], ids=["coupled", "alone"])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("what", NOT_FINITE)
+@pytest.mark.parametrize(
+    ("coupled", "method", "what"),
+    seldom(
+        *itertools.product((True, False), METHODS, NOT_FINITE),
+        often=lambda coupled, method, what: coupled or what == "one NaN",
+    ),
+)
 @pytest.mark.filterwarnings("ignore:the curves are constant")
-def test_a_reward_that_is_not_finite_is_blamed_and_not_the_step_size(population, method, what):
+def test_a_reward_that_is_not_finite_is_blamed_and_not_the_step_size(coupled, method, what):
+    population = COUPLED if coupled else ALONE
     with pytest.raises(InputError, match="`reward` is 'wild'.*finite"):
         simulate(population, both("wild", NOT_FINITE[what]), KLProx(1.0), method=method, **RUN)
 
