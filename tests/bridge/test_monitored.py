@@ -9,7 +9,8 @@ import pytest
 from llm_bridge.logs.read import run_log
 from llm_bridge.logs.run_log import RunLog, Series
 from studies.monitor_chance import Seen
-from studies.monitor_judging import rows, until, watch
+from studies.monitor_judging import PAGE, rows, table, until, watch
+from studies.monitor_judging import RESULT as JUDGED
 from studies.monitored import EVERY, LEFT_OUT, LEFT_OUT_REWARDS, PARTS, RESULT, specs, train
 
 
@@ -94,3 +95,9 @@ def test_a_run_is_what_a_user_has_of_it_and_is_made_once(tmp_path):
     stamp = (own / RESULT).stat().st_mtime_ns
     assert train(spec, tmp_path) == record == json.loads((own / RESULT).read_text())
     assert (own / RESULT).stat().st_mtime_ns == stamp
+
+
+def test_the_page_shows_the_table_of_the_committed_result():
+    result = json.loads(JUDGED.read_text())
+    assert result["as_frozen"] and table(result) in PAGE.read_text()
+    assert len(result["runs"]) == sum(row["runs"] for row in result["tables"]["all"].values())
