@@ -1,6 +1,7 @@
 """The paper in miniature: a claim of the literature each, what tests it here, and a verdict."""
 
 from studies.paper.alignment import STUDY as ALIGNMENT
+from studies.paper.blind_votes import STUDY as BLIND_VOTES
 from studies.paper.dataset_size import STUDY as DATASET_SIZE
 from studies.paper.equal_cost import STUDY as EQUAL_COST
 from studies.paper.failure_modes import STUDY as FAILURE_MODES
@@ -33,5 +34,6 @@ PAPER: dict[str, PaperStudy] = {
         EQUAL_COST,
         WRONG_MAJORITIES,
         OUTSIDE_CHECKS,
+        BLIND_VOTES,
     )
 }

@@ -16,6 +16,7 @@ from studies.paper.moving_cell import moving_prior
 from studies.paper.problem_cell import single_problems, urn
 from studies.paper.schedule_cell import schedules
 from studies.paper.stored_cell import stored_steps
+from studies.paper.vision_cell import foretold, sighted
 
 DIGITS = 4
 
@@ -59,6 +60,7 @@ def trained(settings: dict, folder: Path) -> dict:
         RunSettings(**settings["run"]),
         output_dir=folder,
         stop_on_collapse=settings.get("stop_on_collapse", False),
+        keep_checkpoints=settings.get("keep_checkpoints", False),
     )
     cost = dict(found.cost)
     return {
@@ -174,4 +176,6 @@ KINDS = {
     "schedules": Kind(schedules, False),
     "chosen problems": Kind(chosen_problems, True),
     "stored steps": Kind(stored_steps, False),
+    "sighted": Kind(sighted, True),
+    "foretold": Kind(foretold, True),
 }
