@@ -259,7 +259,7 @@ class Population:
         setting of the dial is aligned at every higher one. None leaves truth to the formula.
         With 50 answers, strength 1.6, 2.0 and 2.8 (sharpness 1.6) are the weak, middle and
         strong prior of the coupled runs: alignment about .33, .42, .64, accuracy .19, .25, .41. Source:
-        theory C.
+        theorems C.
         """
         for name, number in (("num_prompts", num_prompts), ("num_answers", num_answers)):
             if not isinstance(number, (int, np.integer)) or isinstance(number, bool):

@@ -37,7 +37,7 @@ def push_forward(exact: ExactModel, prompts: Sequence[str], change: torch.Tensor
     `change`.
 
     With change = sum_a w_a grad log pi(a|x0) this is sum_a K((x, .), (x0, a)) w_a, the prediction of the
-    gradient kernel K((x, a), (x', a')) = <grad log pi(a|x), grad log pi(a'|x')> (theory: C4). Computed by
+    gradient kernel K((x, a), (x', a')) = <grad log pi(a|x), grad log pi(a'|x')> (theorem C4). Computed by
     differentiating the backward pass.
     """
     log_probs = exact.log_probs(prompts)

@@ -248,7 +248,7 @@ def low_rank_kernel(gram: np.ndarray, answer_gradients: np.ndarray, rank: int = 
     along that gradient, and nothing across it: there the features are 0, the kernel of least norm. Prompts
     without a gradient in answer space get features 0. Shapes: gram (prompts, prompts), answer_gradients
     (prompts, answers). Raises: InputError for a rank below 1, or fewer than two prompts with a gradient.
-    Source: theory C4; Tipping and Bishop 1999, eq. 7–8.
+    Source: theorem C4; Tipping and Bishop 1999, eq. 7–8.
     """
     if rank < 1:
         raise InputError(

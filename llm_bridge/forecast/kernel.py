@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compound-symmetric kernel fitted to per-prompt gradients (theory C4), and what goes with it.
+    """A compound-symmetric kernel fitted to per-prompt gradients (theorem C4), and what goes with it.
 
     private, shared: per unit of preconditioned gradient step on answer logits; `private_std`, `shared_std`:
     their jackknife errors; `residual`: of the fit, relative. clock: ‖g‖₁ of one batch, so that a sign step of

@@ -162,7 +162,7 @@ def measure_gradients(
     gradient_bytes: int = GRADIENT_BYTES,
     dimensions: int = DIMENSIONS,
 ) -> GradientProducts:
-    """Products of per-prompt policy gradients of the run's own reward (theory C4).
+    """Products of per-prompt policy gradients of the run's own reward (theorem C4).
 
     g_x = mean over rollouts and tokens of A ∇log π, as the update takes it; K_xy = ⟨g_x, P g_y⟩ with P =
     1/√mean_x(g_x²), Adam's preconditioner at its first steps. Where the gradients would need more than

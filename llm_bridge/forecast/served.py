@@ -26,7 +26,7 @@ RESCUE = (
     + ", ".join(
         f"{uniform_share(youden, 0.0):.0%}".replace("%", " %") + f" at J = {youden:g}" for youden in VERIFIERS
     )
-    + " (theory X2; `sharpening schedule`)."
+    + " (theorem X2; `sharpening schedule`)."
 )
 
 SERVED_VERDICTS = {
@@ -216,7 +216,7 @@ def close_call(row: np.ndarray) -> bool:
 
 def verdict_of(found: dict[str, np.ndarray]) -> str:
     """The code of SERVED_VERDICTS: alignment against accuracy, prompt by prompt, since where training on
-    votes leads is alignment (theory U6).
+    votes leads is alignment (theorem U6).
     """
     if not np.any(found["entropy"]):
         return "no_signal"
@@ -243,7 +243,7 @@ def labelled_reasons(found, settings: dict) -> list[str]:
             f" {percent(1 - vote.mean())}."
         ),
         "Is training on votes better than voting without training? Not in accuracy: each prompt alone tends"
-        f" to the vote of unlimited answers (theory U2, U6), here right on {share(limit)} of the prompts by"
+        f" to the vote of unlimited answers (theorem U2, U6), here right on {share(limit)} of the prompts by"
         f" {draws} answers each: {signed(limit - vote)} against the vote of {rollouts} (a vote of more"
         f" answers gains the same without training), {signed(gain)} against single answers. "
         + (
@@ -274,7 +274,7 @@ def unlabelled_reasons(found, settings: dict) -> list[str]:
         ),
         (
             "Is training on votes better than voting without training? Not in accuracy: each prompt alone"
-            " tends to the vote of unlimited answers (theory U2, U6), right or wrong. Agreement does not say"
+            " tends to the vote of unlimited answers (theorem U2, U6), right or wrong. Agreement does not say"
             " which."
         ),
         f"Where the most frequent answer is wrong, {RESCUE}",

@@ -190,7 +190,7 @@ def _theory(search: ScheduleSearch) -> str:
     theory = search.theory
     assert theory is not None and theory.parameter is not None, "only a verifier without use has none"
     share = (
-        f"Theory X2 (prompts on their own) asks for more than {1 / (1 + search.youden):.1%} of the rollouts,"
+        f"Theorem X2 (prompts on their own) asks for more than {1 / (1 + search.youden):.1%} of the rollouts,"
         f" {theory.parameter:.1%} in whole rollouts"
     )
     uniform = next((one for one in search.best if one.family == "uniform" and one.works), None)

@@ -51,7 +51,7 @@ def print_schedule(console: Console, subject: str, search: ScheduleSearch, notes
             one.family + (" *" if chosen else ""), *_cells(one, search), style="bold" if chosen else None
         )
     if search.theory is not None:
-        table.add_row("theory X2", *_cells(search.theory, search))
+        table.add_row("theorem X2", *_cells(search.theory, search))
     table.caption = (
         "* the cheapest that works. Accuracy: at the start and at the end. Collapse: the step, or – for none."
     )
@@ -90,7 +90,7 @@ def schedule_document(
 def print_theory(
     console: Console, plan: VerificationPlan, certified: CertifiedPlan | None, check: ThresholdCheck | None
 ) -> None:
-    """The uniform plan of theory X2; beside it X3's certified labels, and a simulated check, where given."""
+    """The uniform plan of theorem X2; beside it X3's certified labels, and a simulated check, where given."""
     _print_figures(console, "Cheapest uniform plan", UNIFORM_ROWS, plan.as_dict())
     if certified is None:
         console.print(NOT_SEARCHED, markup=False)

@@ -23,7 +23,7 @@ class InitialModel:
     retention: float
 
     def budget(self, prompt: int) -> float:
-        """−log max_a π₀(a): the KL that sharpening can spend on this prompt, in nats (theory S9)."""
+        """−log max_a π₀(a): the KL that sharpening can spend on this prompt, in nats (theorem S9)."""
         return math.log(self.draws / max(self.answers[prompt].values()))
 
     def as_dict(self) -> dict:

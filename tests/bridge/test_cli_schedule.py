@@ -120,7 +120,7 @@ class TestModel:
         assert (
             f"{document['plan']['family']} *" in shown
             and f"{document['plan']['calls']:,.0f}" in shown
-            and "theory X2" in shown
+            and "theorem X2" in shown
         )
         assert "expects the unverified run to collapse at step" in document["notes"][-1]
 

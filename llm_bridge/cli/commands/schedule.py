@@ -286,7 +286,7 @@ def synthetic_population(seed: int, alignment: float):
 
 
 def of_theory(values: dict) -> None:
-    """Theory X2's uniform plan, and with a data set theory X3's certified labels beside it."""
+    """Theorem X2's uniform plan, and with a data set theorem X3's certified labels beside it."""
     from llm_bridge.report.schedules import print_theory, theory_document
     from sharpening.verification.closed_form import certified_plan
     from sharpening.verification.thresholds import check_threshold, uniform_plan

@@ -55,7 +55,7 @@ MOST_PROMPTS = 12_800
 """More training prompts than the longest fitted runs visited are as good as ever fresh ones."""
 
 MIDDLE_RATIO, MIDDLE_STEPS = 0.6, 3.0
-"""Where the steps of confident models meet those of others (theory D6): about the middle of what was fitted."""
+"""Where the steps of confident models meet those of others: about the middle of what was fitted."""
 
 MEANINGS = {
     "log_steps": (

@@ -168,7 +168,7 @@ def distribution(reading: Reading, settings, heads: dict[str, FailureTime], step
 
 
 def slope(reading: Reading, settings, head: FailureTime) -> float:
-    """d log median / d log learning rate: −1 where weights drift, −2 where they diffuse (theory D1)."""
+    """d log median / d log learning rate: −1 where weights drift, −2 where they diffuse (theorem C8)."""
     faster = reading.at(settings, settings.learning_rate * math.e)
     return head.log_median(faster) - head.log_median(reading.at(settings))
 
