@@ -110,6 +110,15 @@ def test_no_page_loads_anything_from_elsewhere():
         assert not re.search(r"<script|!\[[^\]]*\]\(https?:", path.read_text()), path.name
 
 
+def test_style_sheets_are_our_own_and_let_long_formulas_scroll():
+    (sheet,) = (
+        re.search(r"(?m)^extra_css:\n((?:  - .*\n)+)", (ROOT / "mkdocs.yml").read_text())
+        .group(1)
+        .split()[1::2]
+    )
+    assert re.search(r'math\[display="block"\] \{[^}]*overflow-x: auto', (DOCS / sheet).read_text())
+
+
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text().split("\nnav:")[1]
     pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
