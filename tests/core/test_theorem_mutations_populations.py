@@ -34,6 +34,7 @@ from sharpening.theorems import (
     c6_strategies,
     c7_coexistence,
     c8_drift_or_diffusion,
+    c9_private_sight,
     n10_no_collapse_alone,
     n11_distinct_answers,
     n12_no_safe_size,
@@ -50,7 +51,7 @@ from sharpening.theorems import (
 OURS = (
     {f"U{n}" for n in (2, 3, 6)}
     | {f"X{n}" for n in (1, 3, 4, 5, 6)}
-    | {f"C{n}" for n in range(1, 9)}
+    | {f"C{n}" for n in range(1, 10)}
     | {"N10", "N11", "N12"}
 )
 
@@ -231,6 +232,10 @@ MUTATIONS = [
     ("C8", "t products too many", patch(c8_drift_or_diffusion, "squared_displacement", lambda t, q, rho, eta: eta**2 * q * t * (1 + t * rho))),
     ("C8", "drift alone", patch(c8_drift_or_diffusion, "slope", lambda t, rho: -1.0)),
     ("C8", "passage of diffusion", patch(c8_drift_or_diffusion, "passage", lambda r, q, rho, eta: (r / eta) ** 2 / q)),
+    ("C9", "first move too late", wrapped(c9_private_sight, "first_move", lambda time: 1.1 * time)),
+    ("C9", "the shared part counts double", mixed(CompoundSymmetric, shared=2.0)),
+    ("C9", "no private part", mixed(CompoundSymmetric, private=0.0)),
+    ("C9", "sight that is always blind", wrapped(c9_private_sight, "blind_share", lambda share: 1.0)),
     ("C7", "GRPO twice as loud", loud_grpo),
     ("C7", "balance on the wrong side", wrapped(c7_coexistence, "coexistence_point", lambda point: -point)),
     ("C7", "groups that cheer each other on", patch(c7_coexistence, "two_group_drift", lambda w, a, b, u, scale, power: w * np.cosh(u))),

@@ -51,6 +51,7 @@ NAMES = [
     "C6",
     "C7",
     "C8",
+    "C9",
     "N10",
     "N11",
     "N12",
@@ -92,11 +93,11 @@ BROKEN = (
     ]
     + [
         (name, FACE, "full support")
-        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "N10", "N11", "N12")
+        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "N10", "N11", "N12")
     ]
     + [(name, SILENT, "always answers") for name in ("X1", "X6", "C6", "N11")]
     + [(name, TWO_RIGHT, "one correct answer") for name in ("X6", "N10")]
-    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "N11", "N12")]
+    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "N11", "N12")]
     + [(name, NEVER, "an answer") for name in ("U2", "U6")]
     + [
         ("X1", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),

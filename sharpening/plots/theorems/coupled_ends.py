@@ -1,4 +1,4 @@
-"""Figures of coupled prompts: Adam, strategies, coexistence, drift or diffusion (C5 to C8)."""
+"""Figures of coupled prompts: Adam, strategies, coexistence, drift or diffusion, private sight (C5 to C9)."""
 
 from functools import partial
 
@@ -13,6 +13,7 @@ from sharpening.population import Population
 from sharpening.simulation.vote_path import adam_factors, vote_path
 from sharpening.theorems.c7_coexistence import POWERS, coexistence_point, two_group_drift
 from sharpening.theorems.c8_drift_or_diffusion import passage, slope
+from sharpening.theorems.c9_private_sight import first_move
 from sharpening.theorems.coupled import coupled_step, fresh_drift
 from sharpening.updates import KLProx
 
@@ -132,3 +133,33 @@ def drift_or_diffusion(panel):
         panel.holds("at least", slope(steps, coherence), -2.0)
         panel.holds("at least", -1.0, slope(steps, coherence))
     panel.dress("learning rate η, R = 10", "steps t until E|S_t|² = R²", legend="upper right")
+
+
+@draws(
+    "C9",
+    "When the first vote leaves what its image says, against private strength: exact coupled steps (points), closed form"
+    " (lines), for two leads d of the answer that most votes have. At κₚ = κₛ d none ever does.",
+)
+def private_sight(panel):
+    size, gaps = 0.05, np.linspace(0.5, 3.0, 20)
+    for colour, others in enumerate((4, 8)):
+        odds = np.where(np.arange(20) < others, -1.0, 1.0) * gaps
+        population = Population(two_answers(odds))
+        case, start, weights = case_of(population), population.log_probs, population.prompt_weights
+        shares = np.bincount(population.mode, weights, minlength=2)
+        lead = float(shares.max() - shares.min())
+        private = lead * np.linspace(0.0, 0.9, 8)
+        found = []
+        for strength in private:
+            own, shared, steps = np.zeros_like(start), np.zeros(2), 0
+            while ((start + own + shared).argmax(axis=1) == population.mode).all():
+                coupling = CompoundSymmetric(float(strength), 1.0)
+                own, shared = coupled_step(case, KLProx(1 / size), start, weights, coupling, own, shared)
+                steps += 1
+            found.append(size * (steps - 0.5))
+
+        def law(x, start=start, mode=population.mode, shares=shares):
+            return np.array([first_move(start, mode, shares, float(one), 1.0) for one in x])
+
+        panel.law(law, private, found, f"d = {lead:.1f}", colour, tolerance=size)
+    panel.dress("private strength κₚ, κₛ = 1", "first move, steps × 1/β", legend="upper left")
