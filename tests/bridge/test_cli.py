@@ -23,8 +23,8 @@ def engine(monkeypatch, tmp_path):
     """The commands with a made-up engine behind them; `engine.calls` records what it was asked for."""
     calls = []
 
-    def forecast_model(model, task, settings, *, pilots, voices, progress):
-        stand.pilots, stand.voices = pilots, voices
+    def forecast_model(model, task, settings, *, pilots, voices, engine, progress):
+        stand.pilots, stand.voices, stand.engine = pilots, voices, engine
         calls.append(("forecast", model, task.name, settings))
         print("chatter of a library")
         return replace(make_forecast(model=model, **settings.as_dict()), pilots=pilots)
@@ -53,6 +53,10 @@ class TestSettings:
     def test_the_defaults_are_those_of_run_settings(self, engine):
         assert invoke("forecast").exit_code == 0
         assert engine.calls[0] == ("forecast", "addition-uncertain", "addition", RunSettings())
+
+    def test_the_engine_is_handed_on(self, engine):
+        assert invoke("forecast").exit_code == 0 and engine.engine == "transformers"
+        assert invoke("forecast", "--engine", "vllm").exit_code == 0 and engine.engine == "vllm"
 
     def test_several_pilots_are_asked_for_and_told(self, engine):
         assert invoke("forecast", "--pilots", "3", "--json", "f.json", "--report", "page").exit_code == 0
@@ -226,7 +230,7 @@ class TestOutputs:
         script.write_text(
             f"import os, sys, types, subprocess\nsys.path[:0] = [{str(HERE)!r},"
             f" {str(HERE.parent.parent)!r}]\nfrom synthetic_results import make_forecast\ndef"
-            " forecast_model(model, task, settings, *, pilots, voices, progress):\n    os.write(1, b'raw"
+            " forecast_model(model, task, settings, *, pilots, voices, engine, progress):\n    os.write(1, b'raw"
             " chatter\\n'); print('chatter'); subprocess.run(['echo', 'child chatter'])\n    return"
             " make_forecast(model=model)\nsys.modules['llm_bridge.forecast.model'] ="
             " types.SimpleNamespace(forecast_model=forecast_model)\nsys.modules['llm_bridge.models.names'] ="
