@@ -325,11 +325,8 @@ class _Guard(TrainerCallback):
         if control.should_save:
             self.due = False
             self.saving = state.global_step
-            self.team.first_does(lambda: self._begin(state.global_step))
+            self.team.first_does(lambda: self.checkpoints.begin(state.global_step))
         return control
-
-    def _begin(self, step: int) -> None:
-        self.checkpoints.begin(step)
 
     def on_save(self, args, state, control, **kwargs):
         # Once all have handed in what they spent, their files are written too.

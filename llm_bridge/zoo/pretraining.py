@@ -122,12 +122,34 @@ def fresh_model(recipe: Recipe, tokenizer):
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
-class _Report(TrainerCallback):
+class StepReport(TrainerCallback):
+    """Advances a progress handle with every step."""
+
     def __init__(self, handle):
         self.handle = handle
 
     def on_step_end(self, args, state, control, **kwargs):
         self.handle.advance()
+
+
+def training_arguments(recipe, folder, **saving) -> TrainingArguments:
+    """How every recipe is trained, with images or without; saving: what is kept on the way, in `folder`."""
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=50,
+        weight_decay=0.0,
+        seed=recipe.seed,
+        use_cpu=True,
+        report_to=[],
+        logging_strategy="no",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        **saving,
+    )
 
 
 @quiet_libraries()
@@ -155,23 +177,8 @@ def build_model(
                 model=model,
                 train_dataset=lessons,
                 data_collator=lessons.collate,
-                callbacks=[_Report(handle)],
-                args=TrainingArguments(
-                    output_dir=scratch,
-                    max_steps=recipe.steps,
-                    per_device_train_batch_size=recipe.batch_size,
-                    learning_rate=recipe.learning_rate,
-                    lr_scheduler_type="cosine",
-                    warmup_steps=50,
-                    weight_decay=0.0,
-                    seed=recipe.seed,
-                    use_cpu=True,
-                    report_to=[],
-                    save_strategy="no",
-                    logging_strategy="no",
-                    remove_unused_columns=False,
-                    disable_tqdm=True,
-                ),
+                callbacks=[StepReport(handle)],
+                args=training_arguments(recipe, scratch, save_strategy="no"),
             ).train()
         handle.close()
         model.generation_config.eos_token_id = tokenizer.eos_token_id

@@ -17,8 +17,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
     Trainer,
-    TrainerCallback,
-    TrainingArguments,
     set_seed,
 )
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -29,6 +27,7 @@ from llm_bridge.models.vision_recipes import VisionRecipe
 from llm_bridge.tasks import get_task
 from llm_bridge.tasks.drawings import SHAPES, SIDE
 from llm_bridge.tasks.pictures import TYPICAL, Dots, PictureTask
+from llm_bridge.zoo.pretraining import StepReport, training_arguments
 
 WORDS = (
     *TYPICAL,
@@ -182,14 +181,6 @@ def normalised(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-class _Report(TrainerCallback):
-    def __init__(self, handle):
-        self.handle = handle
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.handle.advance()
-
-
 @quiet_libraries()
 def build_vision_model(recipe: VisionRecipe, output_dir: Path, progress=None) -> dict:
     """Pre-train, save (safetensors, processor, recipe.json, prior.json) and return the measured prior.
@@ -215,8 +206,10 @@ def build_vision_model(recipe: VisionRecipe, output_dir: Path, progress=None) ->
             model=model,
             train_dataset=lessons,
             data_collator=lessons.collate,
-            callbacks=[_Report(handle)],
-            args=_arguments(recipe, unfinished),
+            callbacks=[StepReport(handle)],
+            args=training_arguments(
+                recipe, unfinished, save_strategy="steps", save_steps=250, save_total_limit=1
+            ),
         )
         trainer.train(resume_from_checkpoint=last)
         handle.close()
@@ -233,24 +226,3 @@ def build_vision_model(recipe: VisionRecipe, output_dir: Path, progress=None) ->
         return prior
     finally:
         torch.set_num_threads(threads)
-
-
-def _arguments(recipe: VisionRecipe, folder: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=50,
-        weight_decay=0.0,
-        seed=recipe.seed,
-        use_cpu=True,
-        report_to=[],
-        save_strategy="steps",
-        save_steps=250,
-        save_total_limit=1,
-        logging_strategy="no",
-        remove_unused_columns=False,
-        disable_tqdm=True,
-    )
