@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: forecast test test-thorough lint mutants claims docs docs-serve smollm2 clean distclean help
+.PHONY: forecast test test-thorough lint mutants claims proofs docs docs-serve smollm2 clean distclean help
 
 forecast: $(RUN)  ## forecast collapse of the shipped tiny transformer; report in reports/forecast
 	$(VENV)/bin/sharpening forecast --report reports/forecast
@@ -28,6 +28,11 @@ mutants: $(DEV)  ## apply deliberate errors to theorems and formulas and see a t
 CASES ?= 10000
 claims: $(DEV)  ## count how often each claim of each theorem is asked; docs/theorem_claims.json; goes on where it stopped
 	$(VENV)/bin/python docs/theorem_claims.py --cases $(CASES)
+
+COQC := coqc -w -notation-overridden,-ambiguous-paths -Q . sharpening
+proofs:  ## check the proofs in proofs/ with Coq (Debian: coq, libcoq-mathcomp-analysis; not part of any installation)
+	@command -v coqc >/dev/null || { echo "coqc is missing: apt-get install coq libcoq-mathcomp-analysis"; exit 1; }
+	cd proofs && for file in Policies S1 S4 S9 U5 Assumptions; do $(COQC) $$file.v || exit 1; done
 
 docs: $(DEV)  ## build the documentation, any warning is an error; pages in site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
@@ -54,6 +59,7 @@ $(DEV): $(RUN)
 
 clean:  ## remove what builds and runs leave behind, but not the environment
 	rm -rf site build dist reports .mypy_cache .pytest_cache .ruff_cache .hypothesis .jax_cache *.egg-info
+	rm -f proofs/*.vo proofs/*.vok proofs/*.vos proofs/*.glob proofs/.*.aux
 	find sharpening llm_bridge tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too

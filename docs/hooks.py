@@ -221,6 +221,22 @@ def theorem_proofs() -> str:
     return "\n\n".join(sections)
 
 
+def coq_statements() -> str:
+    """What is proved in Coq: the definitions, and of each theorem hypotheses and statements, as the files have them."""
+    sentence = re.compile(
+        r"(?ms)^(?:Let \w+(?: : R)? :=|(?:Variables?|Hypothes[ei]s|Definition|Inductive|Theorem|Corollary)\b).*?\.$"
+    )
+    sections = []
+    for name in ("Policies", "S1", "S4", "S9", "U5"):
+        source = (Path(__file__).parent.parent / "proofs" / f"{name}.v").read_text()
+        told = {theorem.name: theorem for theorem in list_theorems()}.get(name)
+        sections += [
+            f"## [{name}](proofs.md#{name.lower()}), {told.title}" if told else "## What the words mean",
+            "\n".join(["```coq", *sentence.findall(source), "```"]),
+        ]
+    return "\n\n".join(sections)
+
+
 def proof_in_words(theorem) -> str:
     """What the class says of why it is true, and the statement's source."""
     why = " ".join((type(theorem).__doc__ or "").split())
@@ -586,6 +602,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "theorem_checks_made": theorem_checks_made,
     "theorem_sections": theorem_sections,
     "theorem_proofs": theorem_proofs,
+    "coq_statements": coq_statements,
     "commands": commands,
     "verdicts": verdicts_table,
     "voices": voices_table,
