@@ -42,20 +42,30 @@ def foretold(settings: dict, folder: Path) -> dict:
     steps, chances and what its pilots fell into.
     """
     from llm_bridge import RunSettings, forecast_model, get_task
+    from llm_bridge.forecast.calibration.survival import CALIBRATED
 
     run = RunSettings(**settings["run"])
-    found = forecast_model(settings["model"], get_task(settings["task"]), run, pilots=len(settings["seeds"]))
+    # A reward that no calibration knows has no pilot.
+    pilots = len(settings["seeds"]) if run.reward in CALIBRATED else 1
+    found = forecast_model(settings["model"], get_task(settings["task"]), run, pilots=pilots)
     return {
         "verdict": found.verdict,
         "forecast": {
-            name: {"step": step.step, "outcome": step.outcome.value, "low": step.low, "high": step.high}
+            name: {
+                "step": step.step,
+                "outcome": step.outcome.value,
+                "low": step.low,
+                "high": step.high,
+                "level": step.level,
+            }
             for name, step in found.collapse.items()
         },
+        "medians": {name: one["median"] for name, one in found.distribution.items()},
         "fates": found.fates,
         "safe_learning_rate": found.safe_learning_rate,
-        "pilot_blind": [pilot["metrics"]["blind_retention"] for pilot in found.pilot_records],
+        "pilot_blind": [pilot["metrics"].get("blind_retention", []) for pilot in found.pilot_records],
         "pilot_attractor": [pilot["attractor"][-1:] for pilot in found.pilot_records],
-        "unseen": found.calibration.get("unseen", []),
+        "unseen": (found.calibration or {}).get("unseen", []),
         "cost": {name: value for name, value in found.cost.items() if name != "seconds"},
         "seconds": found.cost["seconds"],
     }
