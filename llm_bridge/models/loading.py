@@ -153,7 +153,7 @@ def _load_processor(name, source):
             name,
             f"it sees images, and its processor could not be loaded ({first_line(error)})",
             "Put the processor's files, processor_config.json and the tokenizer's, beside the weights; if it asks for"
-            " a package, install that",
+            " a package, install that (Qwen-VL and SmolVLM ask for torchvision, SmolVLM for num2words, too)",
         ) from error
     if not isinstance(processor, ProcessorMixin) or not hasattr(processor, "image_processor"):
         raise InputError(

@@ -1,5 +1,6 @@
 """Token ids of prompts with images, and what a model is given to see beside them."""
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ KEPT = 2**28
 """Bytes of pixels that are kept for each processor; beyond, images are read and scaled again at every use."""
 PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 """Fields of a processor that have one entry a token."""
+PADDED = "pixel_attention_mask"
+"""A processor that gives it fills up the images of a batch with zeros, which it masks, to one size and number a prompt."""
 _kept: WeakKeyDictionary[Any, OrderedDict] = WeakKeyDictionary()
 
 
@@ -106,11 +109,29 @@ def _made(prompt: Prompt) -> SeenIds:
 
 def fit_together(prompts: Sequence) -> bool:
     """Whether what is to be seen beside these token ids can be put into one batch."""
+    return same_shape(prompts) or all(PADDED in ids.fields for ids in prompts if isinstance(ids, SeenIds))
+
+
+def same_shape(prompts: Sequence) -> bool:
+    """Whether it can be without filling up one's images to the size and number of another's."""
     seen = [ids for ids in prompts if isinstance(ids, SeenIds)]
     return all(
         len({ids.fields[name].shape[1:] for ids in seen if name in ids.fields}) < 2
         for name in {name for ids in seen for name in ids.fields} - set(PER_TOKEN)
     )
+
+
+def _one_shape(parts: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Tensors filled up with zeros behind, to the largest of them in every dimension but the first."""
+    most = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    if all(list(part.shape[1:]) == most for part in parts):
+        return parts
+    found = []
+    for part in parts:
+        whole = part.new_zeros((part.shape[0], *most))
+        whole[tuple(slice(size) for size in part.shape)] = part
+        found.append(whole)
+    return found
 
 
 def joined(prompts: Sequence, model, head: int | None = None, tail: int = 0) -> dict[str, torch.Tensor]:
@@ -124,6 +145,8 @@ def joined(prompts: Sequence, model, head: int | None = None, tail: int = 0) -> 
     if not seen:
         return {}
     head = max(map(len, prompts)) if head is None else head
+    if not fit_together(seen):
+        raise ValueError("the images of some prompts differ in shape")
     names = {name for ids in seen for name in ids.fields}
     found = {}
     for name in sorted(names):
@@ -132,9 +155,7 @@ def joined(prompts: Sequence, model, head: int | None = None, tail: int = 0) -> 
             found[name] = torch.stack(rows).to(model.device)
             continue
         parts = [ids.fields[name] for ids in seen if name in ids.fields]
-        if not fit_together(seen):
-            raise ValueError("the images of some prompts differ in shape")
-        value = torch.cat(parts)
+        value = torch.cat(_one_shape(parts))
         found[name] = value.to(model.device, model.dtype if value.is_floating_point() else None)
     return found
 
@@ -145,6 +166,26 @@ def _per_token(ids, name: str, head: int, tail: int) -> torch.Tensor:
     if own is not None:
         row[head - len(ids) : head] = own
     return row
+
+
+def placed(model, ids: torch.Tensor, mask: torch.Tensor, seen: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """(positions of the tokens of a batch, by how much the position of a later token differs from how many stand before
+    it, (rows, 1)). What a model counts where an image spans fewer positions than tokens (Qwen-VL: time, height and width,
+    (3, rows, tokens)) it is asked; elsewhere the tokens that `mask` shows are counted, (rows, tokens).
+    """
+    plain, none = (mask.cumsum(1) - 1).clamp(min=0), mask.new_zeros(len(mask), 1)
+    index = _own_positions(model) if seen else None
+    if index is None:
+        return plain, none
+    takes = inspect.signature(index).parameters
+    told = {name: value for name, value in seen.items() if name in takes}
+    found, later = index(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **told)
+    return found.cpu(), later.reshape(len(mask), 1).cpu()
+
+
+def _own_positions(model):
+    """How a model counts positions around images; None where it counts tokens."""
+    return next((part.get_rope_index for part in model.modules() if hasattr(part, "get_rope_index")), None)
 
 
 def image_token(model) -> int | None:

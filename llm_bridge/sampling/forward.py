@@ -5,7 +5,7 @@ the next token.
 import torch
 
 from llm_bridge.models.prompt_ids import check_tokens, padding_id
-from llm_bridge.models.vision import images_of, joined
+from llm_bridge.models.vision import images_of, joined, placed
 from llm_bridge.sampling.batching import Batching, batching
 from llm_bridge.sampling.rows import evaluating, last_logits_only, plain_logits
 from llm_bridge.sampling.seeing import alone_logits, shares_images
@@ -108,7 +108,7 @@ def _run(model, ids, mask, keep: int, seen: dict):
     output = model(
         input_ids=ids,
         attention_mask=mask,
-        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        position_ids=placed(model, ids, mask, seen)[0].to(model.device),
         use_cache=False,
         **last_logits_only(model, keep),
         **seen,

@@ -16,7 +16,7 @@ import torch
 from llm_bridge.console.heartbeat import beat
 from llm_bridge.models.prompt_ids import check_tokens, padding_id, prompt_token_ids
 from llm_bridge.models.stop_strings import before_stop, stop_strings
-from llm_bridge.models.vision import image_token, images_of, joined, without_first
+from llm_bridge.models.vision import image_token, images_of, joined, placed, without_first
 from llm_bridge.sampling.batching import Batching, batching
 from llm_bridge.sampling.forward import plain_sequence_log_probs
 from llm_bridge.sampling.rows import (
@@ -373,14 +373,15 @@ def _score(model, tokenizer, pairs, temperature):
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     continuation = torch.tensor([list(c) + [pad] * (tail - len(c)) for _, c in pairs])
     counted = torch.tensor([[1] * len(c) + [0] * (tail - len(c)) for _, c in pairs])
-    device = model.device
+    device, seen = model.device, joined(prompts, model, width)
+    places, later = placed(model, ids, mask, seen)
     first = model(
         input_ids=ids.to(device),
         attention_mask=mask.to(device),
-        position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(device),
+        position_ids=places.to(device),
         use_cache=True,
         **last_logits_only(model),
-        **joined(prompts, model, width),
+        **seen,
     )
     head = _picked(first.logits[:, -1].float()[owner.to(device)][:, None], continuation[:, :1], temperature)
     if tail > 1:
@@ -389,6 +390,7 @@ def _score(model, tokenizer, pairs, temperature):
         # The last token of a completion predicts nothing that is asked for.
         mask = torch.cat([mask[owner], counted[:, :-1]], 1)
         position = mask.sum(1, keepdim=True) - counted[:, :-1].sum(1, keepdim=True) + torch.arange(tail - 1)
+        position = position + later[owner]
         rest = model(
             input_ids=continuation[:, :-1].to(device),
             attention_mask=mask.to(device),

@@ -11,7 +11,7 @@ import inspect
 
 import torch
 
-from llm_bridge.models.vision import joined
+from llm_bridge.models.vision import joined, placed
 
 CACHES = ("past_key_values", "cache_params")
 """What models call their cache, as an argument and in their output."""
@@ -59,8 +59,10 @@ class PaddedRows:
         if cache is not None:
             cache.batch_repeat_interleave(count)
         seen = joined(suffixes, model, width)
-        self._run(ids, (self.mask.cumsum(1) - 1).clamp(min=0)[:, prefix:], cache, **seen)
-        self.positions, self.place = count * width, self.mask.sum(1)
+        # The prefix ends where the first image begins, so it shifts what follows by its length.
+        places, later = placed(model, ids, self.mask[:, prefix:], seen)
+        self._run(ids, places + prefix, cache, **seen)
+        self.positions, self.place = count * width, self.mask.sum(1) + later[:, 0]
 
     def extend(self, parent, token) -> None:
         self.cache.batch_select_indices(parent.to(self.model.device))

@@ -8,7 +8,7 @@ import weakref
 import torch
 
 from llm_bridge.models.prompt_ids import padding_id
-from llm_bridge.models.vision import SeenIds, fit_together, image_token, images_of, joined
+from llm_bridge.models.vision import SeenIds, fit_together, image_token, images_of, joined, same_shape
 from llm_bridge.sampling.rows import PaddedRows
 
 log = logging.getLogger(__name__)
@@ -19,25 +19,33 @@ ALONE = (
     " prompts with images are drawn by the model's own generate, one prompt at a time, which is slower"
 )
 verified: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+filled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+"""The same of prompts whose images differ in size or number, and are filled up to one."""
 
 
 def shares_images(model, tokenizer, prompt_ids) -> bool:
-    """Whether prompts with images can be run in one batch with padding and a cache. Looked at once a model, on two of
-    the prompts, against plain forward passes over each sequence alone; where it is not so, a warning says so, once.
+    """Whether prompts with images can be run in one batch with padding and a cache. Looked at once a model, and once more
+    where images differ in size, on two of the prompts, against plain forward passes over each sequence alone; where it is
+    not so, a warning says so.
     """
     seen = [ids for ids in prompt_ids if isinstance(ids, SeenIds)]
     if not seen:
         return True
-    if model not in verified:
-        verified[model] = _agrees(model, tokenizer, seen)
-        if not verified[model]:
+    if not fit_together(seen):
+        return False
+    known = verified if same_shape(seen) else filled
+    if model not in known:
+        known[model] = _agrees(model, tokenizer, seen)
+        if not known[model]:
             log.warning(ALONE, type(model).__name__)
-    return verified[model] and fit_together(seen)
+    return known[model]
 
 
 def _agrees(model, tokenizer, seen) -> bool:
     first = seen[0]
-    second = next((ids for ids in seen if images_of(ids) != images_of(first)), first)
+    second = next((ids for ids in seen if not same_shape([first, ids])), None)
+    if second is None:
+        second = next((ids for ids in seen if images_of(ids) != images_of(first)), first)
     more = [token for token in first if token != image_token(model)][-1:] * MORE
     pair = [first, second + more]
     alone = [alone_logits(model, ids)[-1] for ids in pair]

@@ -21,9 +21,8 @@ def spellable(task: Task, tokenizer) -> None:
     """
     stride = max(1, len(task.problems) // SAMPLE)
     for problem in task.problems[::stride]:
-        # An image is spelt by the processor.
-        question = MARK.sub("", problem.prompt) if pictures_of(problem.prompt) else problem.prompt
-        for what, text in (("prompt", question), ("answer", task.solution(problem))):
+        prompts = [("prompt", text) for text in _texts(problem.prompt)]
+        for what, text in (*prompts, ("answer", task.solution(problem))):
             if text is not None and (reason := _misspelling(tokenizer, text)):
                 raise InputError(
                     "task",
@@ -31,6 +30,15 @@ def spellable(task: Task, tokenizer) -> None:
                     f"the model's tokenizer cannot spell its {what} {text[:80]!r}: {reason}",
                     "Use a model whose tokenizer has these characters, or another task",
                 )
+
+
+def _texts(prompt) -> list[str]:
+    """What a prompt holds that the tokenizer spells: of a chat with images its messages, since the processor spells the
+    images and what its template writes around them.
+    """
+    if not pictures_of(prompt):
+        return [prompt]
+    return [MARK.sub("", turn["content"]) for turn in prompt.turns]
 
 
 def _misspelling(tokenizer, text: str) -> str | None:
