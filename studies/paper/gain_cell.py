@@ -1,6 +1,7 @@
 """Cells that ask what predicts the gain from true rewards: simulated priors, and transformers beside their stored runs."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,31 @@ def prior_gain(settings: dict, folder: Path) -> dict:
         "loss": round(float(np.mean([one["loss"] for one in gains])), 4),
         "tokens": [one["tokens"] for one in gains],
         **stored_prior(settings),
+        "pass": drawn_pass(loaded, get_task(PRIORS[name].task), folder),
     }
+
+
+def drawn_pass(source, task, folder: Path, prompts: int = 128) -> float:
+    """pass@PASSES: the share of `prompts` problems of which one of PASSES answers is right."""
+    kept = folder / "pass.json"
+    if not kept.is_file():
+        from llm_bridge.models.loading import load_model
+        from llm_bridge.sampling.rollouts import sample
+        from llm_bridge.sampling.seeding import seeded
+        from llm_bridge.tasks import read_answers
+
+        loaded, problems = load_model(source), random.Random(0).sample(list(task.problems), prompts)
+        drawn = sample(
+            loaded.model,
+            loaded.tokenizer,
+            [problem.prompt for problem in problems],
+            rollouts=PASSES,
+            max_new_tokens=task.max_new_tokens,
+            generator=seeded(0, 17),
+        )
+        right = read_answers(problems, drawn.texts, task).correct.any(axis=1)
+        kept.write_text(json.dumps({"pass": round(float(right.mean()), 4)}))
+    return json.loads(kept.read_text())["pass"]
 
 
 def stored_prior(settings: dict) -> dict:
@@ -125,5 +150,4 @@ def stored_prior(settings: dict) -> dict:
         "vote_tokens": [run["cost"]["generated_tokens"] for run in runs],
         "accuracy": probe["prior"]["accuracy"],
         "entropy": probe["prior"]["entropy"],
-        "pass": round(probe["prior"]["accuracy"] + probe["pass_gap"], 4),
     }
