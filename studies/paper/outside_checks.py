@@ -92,18 +92,19 @@ def find(result: dict) -> Finding:
     )  # fmt: skip
 
 
+SHADES = ("trajectory-entropy", "self-verification", "exhaustive-teacher")
+
+
 def figure(result: dict):
     """Accuracy by step and reward, a panel a model."""
     drawn, (table,) = sheet(1, 2, f"Rewards from outside, at learning rate {RATE:g}", height=3.6)
     for axes, (model, rewards) in zip(table, ARMS.items(), strict=True):
-        for place, reward in enumerate(rewards):
-            shade = (
-                LOOK.ink
-                if reward == "true"
-                else colour(("trajectory-entropy", *rewards).index(reward) + (place == 0))
-            )
+        for reward in sorted(rewards, key="true".__ne__):
             label = "true rewards" if reward == "true" else reward
+            shade = LOOK.ink if reward == "true" else colour(SHADES.index(reward))
             band(axes, curves(groups(result, "trained")[f"{model}: {reward}"]), "accuracy", shade, label)
+            # Wide, so that a teacher who is always right does not hide it.
+            axes.lines[-1].set_linewidth(5.0 if reward == "true" else 2.0)
         finish(axes, model, "optimizer step", "accuracy (share)", True)
     legend(drawn, table, 4)
     return drawn
