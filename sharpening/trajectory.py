@@ -54,6 +54,9 @@ METRICS: dict[str, Metric] = {
     "mode_retention": Metric(
         "share", "share of prompts whose majority answer is still the initial one, ties shared", False
     ),
+    "mode_mass": Metric(
+        "share", "share of rollouts that give the initial majority answer, whatever wins the vote now", False
+    ),
     "distinct_answers": Metric(
         "answers", "number of distinct majority answers across the evaluation prompts", False
     ),

@@ -27,9 +27,14 @@ PATHS = (
 )
 
 
+def digest(path: str) -> str:
+    """SHA-256 of what stands at a path of the repository now."""
+    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
+
+
 def digests() -> dict[str, str]:
-    """Path to SHA-256 of what stands there now."""
-    return {path: hashlib.sha256((ROOT / path).read_bytes()).hexdigest() for path in PATHS}
+    """Path to its digest."""
+    return {path: digest(path) for path in PATHS}
 
 
 def main(name: str):

@@ -63,12 +63,12 @@ def watch(run: Seen) -> dict:
         "alarm": alarm,
         "early": alarm is not None and run.half is not None and alarm <= run.half,
         "lead": None if alarm is None or run.half is None else run.half - alarm,
-        "kept": None if keep is None else _short_of_best(run, keep),
+        "kept": None if keep is None else short_of_best(run, keep),
         "chance": curve,
     }
 
 
-def _short_of_best(run: Seen, step: int) -> float:
+def short_of_best(run: Seen, step: int) -> float:
     values = np.convolve(
         np.concatenate([run.values[:1], run.values, run.values[-1:]]), np.full(3, 1 / 3), "valid"
     )
@@ -127,6 +127,8 @@ def calibration(found: Iterable[dict], runs: list[Seen]) -> list[dict]:
     """How often accuracy had begun to fall where the chance was so high."""
     told, true = [], []
     for one, run in zip(found, runs, strict=True):
+        if all(pair is None for pair in one["chance"]):
+            continue
         falls = dict(zip(run.signs.steps, run.falling.tolist(), strict=True))
         for place, pair in enumerate(one["chance"]):
             if pair is not None:

@@ -197,10 +197,13 @@ class HeldOut:
         self.accuracy[step] = round(float(answers.correct.mean()), 4)
 
 
-def train(spec: Spec, folder: Path) -> dict:
-    """One run, trained or read back: its record. What a user has of it lies in `folder`/LABEL/trl."""
+def train(spec: Spec, folder: Path, live=None) -> dict:
+    """One run, trained or read back: its record. What a user has of it lies in `folder`/LABEL/trl.
+
+    live: of a task, a tokenizer and a folder a further callback, with which the run is trained even if it has been.
+    """
     own = Path(folder) / spec.label
-    if (own / RESULT).is_file():
+    if live is None and (own / RESULT).is_file():
         return json.loads((own / RESULT).read_text())
     import shutil
 
@@ -237,8 +240,15 @@ def train(spec: Spec, folder: Path) -> dict:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         trainer, _ = grpo_trainer(loaded, task, settings, problems, own / "trl", saves=False)
         trainer.add_callback(Watch())
+        if live is not None:
+            trainer.add_callback(live(task, loaded.tokenizer, own))
         look(0)
         trainer.train()
+    # What a user has who did not add the callback.
+    history = trainer.state.log_history
+    trainer.state.log_history = [
+        row for row in history if not any(key.startswith("collapse/") for key in row)
+    ]
     trainer.save_state()
     record = asdict(spec) | {"label": spec.label, "accuracy": look.accuracy, "task": task_name}
     (own / RESULT).write_text(json.dumps(record) + "\n")

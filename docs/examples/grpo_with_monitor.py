@@ -48,17 +48,19 @@ monitor = CollapseMonitor(prompts=held_out, extract=last_number, max_new_tokens=
 trainer.add_callback(monitor)  # this line is all that the monitor needs
 trainer.train()
 
-for step, kept, excess in zip(
+for step, mass, kept, excess in zip(
     monitor.trajectory.step,
+    monitor.trajectory["mode_mass"],
     monitor.trajectory["mode_retention"],
     monitor.trajectory["excess_kl"],
     strict=True,
 ):
-    print(f"step {step:3d}   mode_retention {kept:.2f}   excess_kl {excess:.2f} nats")
-if monitor.collapsed is None:
+    print(f"step {step:3d}   mode_mass {mass:.2f}   mode_retention {kept:.2f}   excess_kl {excess:.2f} nats")
+if monitor.advised is None and monitor.collapsed is None:
     print("no collapse")
 else:
-    print(
-        f"collapsed at step {monitor.collapsed.step} ({monitor.collapsed.criterion}), stopped at step"
-        f" {trainer.state.global_step} of 60"
-    )
+    print(f"stopped at step {trainer.state.global_step} of 60")
+if monitor.advised is not None:
+    print(monitor.advised.message)
+if monitor.collapsed is not None:
+    print(f"collapsed at step {monitor.collapsed.step} ({monitor.collapsed.criterion})")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm_bridge.logs.falls import ERROR, FEWEST_ANSWERS, MARGIN, answers_of, falls, noise_of
+from llm_bridge.logs.falls import ERROR, FEWEST_ANSWERS, MARGIN, answers_of, falls, falls_of_known, noise_of
 from llm_bridge.logs.finding import Finding
-from llm_bridge.logs.run_log import RunLog, Series
+from llm_bridge.logs.run_log import MASS_ERROR, RunLog, Series
 
 MOST_VALUES = 400
 """Longer series are averaged in neighbours before the test, which looks at all pairs of blocks."""
@@ -39,7 +39,11 @@ def decline(log: RunLog, metric: str = "accuracy") -> Decline | None:
     if series is None or series.array.min() < 0 or series.array.max() > 1:
         return None
     steps, values = thinned(series)
-    believed = falls(values, answers=_answers(log, series))
+    errors = log.get(MASS_ERROR) if metric == "mode_mass" else None
+    if errors is not None and errors.steps == steps:
+        believed = falls_of_known(values, errors.array)
+    else:
+        believed = falls(values, answers=_answers(log, series))
     first = next((found for found in believed if found is not None), None)
     if first is None:
         return None
@@ -69,6 +73,9 @@ def decline(log: RunLog, metric: str = "accuracy") -> Decline | None:
 
 
 def _finding(metric: str, level: str, text: str, step: int) -> Finding:
+    if metric == "mode_mass":
+        text += " mode_mass is the share of completions that give the initial model's majority answer: no label is in it."
+        return Finding("mode_mass_falls", level, text, step)
     if metric == "accuracy":
         return Finding("accuracy_falls", level, text, step)
     return Finding("label_accuracy_falls", level, text, step)

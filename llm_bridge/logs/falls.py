@@ -15,6 +15,7 @@ accuracy falls). Noise is independent and of mean zero. Two bounds share the err
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 MARGIN = 0.02
 """Change of accuracy that counts as a rise or a fall."""
@@ -90,6 +91,34 @@ def falls(
     return found
 
 
+def falls_of_known(
+    values: np.ndarray, errors: np.ndarray, *, margin: float = MARGIN, error: float = ERROR
+) -> list[Fall | None]:
+    """The same test of values whose standard errors are known, each its own: means of draws on prompts that stay the
+    same, compared as normal numbers. A bound for one value is then no longer that of a share of ½.
+    """
+    values, variances = np.asarray(values, dtype=float), np.asarray(errors, dtype=float) ** 2
+    sums, spent = (np.concatenate([[0.0], np.cumsum(each)]) for each in (values, variances))
+    found: list[Fall | None] = [None] * len(values)
+    multiples = -ndtri([_error_of_each(seen, error) for seen in range(1, len(values) + 1)])
+    for held in _LATER:
+        for width in _widths(len(values) - held):
+            earlier, noise = (
+                (sums[width:] - sums[:-width]) / width,
+                (spent[width:] - spent[:-width]) / width**2,
+            )
+            for index in range(width + held - 1, len(values)):
+                after = (sums[index + 1] - sums[index + 1 - held]) / held
+                own = (spent[index + 1] - spent[index + 1 - held]) / held**2
+                before, of = earlier[: index + 2 - held - width], noise[: index + 2 - held - width]
+                sure = before - margin - after > multiples[index] * np.sqrt(of + own)
+                if sure.any():
+                    best, now = float(before[sure].max()), found[index]
+                    if now is None or (held, best) > (now.held, now.before):
+                        found[index] = Fall(index, held, best, float(after))
+    return found
+
+
 def _widths(longest: int) -> list[int]:
     return [2**power for power in range(max(0, longest).bit_length()) if 2**power <= longest]
 
@@ -100,8 +129,13 @@ def _limits(values: np.ndarray, error: float, answers: int | None) -> np.ndarray
     least = 0.5 / np.sqrt(answers or answers_of(values))
     for index in range(1, len(values)):
         seen = index + 1
-        comparisons = sum(seen - held - width + 1 for held in _LATER for width in _widths(seen - held))
-        multiple = np.sqrt(2 * np.log(2 * comparisons * seen * (seen + 1) / error))
         estimated = (1 + 5 / max(1, seen - 2)) * noise_of(values[:seen])
-        limits[index] = multiple * min(least, estimated)
+        # Hoeffding's bound, which holds for estimated noise by simulation.
+        limits[index] = np.sqrt(2 * np.log(2 / _error_of_each(seen, error))) * min(least, estimated)
     return limits
+
+
+def _error_of_each(seen: int, error: float) -> float:
+    """The share of the error that each comparison at the evaluation number `seen` may spend."""
+    comparisons = sum(seen - held - width + 1 for held in _LATER for width in _widths(seen - held))
+    return error / (max(1, comparisons) * seen * (seen + 1))

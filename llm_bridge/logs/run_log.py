@@ -8,6 +8,8 @@ from llm_bridge.logs.finding import Finding, named
 
 DISTINCT = ("_distinct_share", "distinct_answers")
 NARROWED = 0.3
+MASS_ERROR = "_mode_mass_error"
+"""The standard error of `mode_mass` at an evaluation: no metric, kept for the test of its fall."""
 
 
 @dataclass

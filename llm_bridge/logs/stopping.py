@@ -17,6 +17,8 @@ from sharpening.collapse import CRITERIA, CollapseStep, Outcome, collapse_step
 from sharpening.trajectory import Trajectory
 
 MOVED = MARGIN
+LABELLED = ("accuracy", "label_accuracy")
+"""Whose falls are asked for; without either that of `mode_mass`, which falls too where wrong votes are put right."""
 BUDGET = CRITERIA["excess_kl"].amount
 
 
@@ -32,7 +34,7 @@ def stopping(log: RunLog) -> list[Finding]:
     findings += unmet.values()
     falling = {
         metric: found
-        for metric in ("accuracy", "label_accuracy")
+        for metric in (LABELLED if any(map(log.get, LABELLED)) else ("mode_mass",))
         if (found := decline(log, metric)) is not None
     }
     findings += [found.finding for found in falling.values()]

@@ -12,7 +12,15 @@ from llm_bridge.sampling.seeding import seeded
 from llm_bridge.tasks import read_answers
 from llm_bridge.tasks.base import base_rate_floor, run_without_labels
 from llm_bridge.training.divergence import Divergence
-from llm_bridge.training.initial import InitialModel, InitialPart, counted, initial_model, leaders, retained
+from llm_bridge.training.initial import (
+    InitialModel,
+    InitialPart,
+    counted,
+    initial_model,
+    leaders,
+    mode_mass,
+    retained,
+)
 from llm_bridge.training.look import Look, metrics
 from llm_bridge.training.reference import InitialWeights, initially
 from sharpening.metrics import NO_ANSWER
@@ -171,6 +179,7 @@ class Evaluator:
             correct=answers.correct,
             undecided=answers.undecided,
             kept=[retained(leaders(table), row) for table, row in zip(tables, rows, strict=True)],
+            mass=[mode_mass(leaders(table), row) for table, row in zip(tables, rows, strict=True)],
             cut_off=drawn.truncated(model, self.tokenizer),
             lengths=[[len(ids) for ids in group] for group in drawn.token_ids],
             repeated=[repetition([group], ends) for group in drawn.token_ids],

@@ -87,6 +87,22 @@ def retained(modes: set[str], row: list[str | None]) -> float | None:
     return len(found & modes) / len(found) if found else 0.0
 
 
+def mode_mass(modes: set[str], row: list[str | None]) -> float | None:
+    """The share of a group's rollouts that give one of the initial modes; None for a prompt that never had a mode."""
+    return sum(label in modes for label in row) / len(row) if modes and row else None
+
+
+def mass_error(masses: list[float | None], rollouts: int) -> float:
+    """Standard error of the mean of `mode_mass` over prompts that stay the same, from the draws within each: of p hits in
+    n, (p + ½)/(n + 1) is taken as the chance, so that few draws that agree are no certainty.
+    """
+    known = np.array([mass for mass in masses if mass is not None])
+    if not len(known):
+        return float("nan")
+    chance = (known * rollouts + 0.5) / (rollouts + 1)
+    return float(np.sqrt((chance * (1 - chance) / rollouts).sum()) / len(known))
+
+
 def mean_retained(shares: list[float | None]) -> float:
     """Mean over the prompts that had a mode."""
     known = [share for share in shares if share is not None]

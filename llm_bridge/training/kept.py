@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_bridge.logs.finding import LEVELS, Finding
 from llm_bridge.logs.own import read_monitor
 from llm_bridge.logs.stopping import stopping
 from llm_bridge.training.checkpoints import numbered
@@ -12,18 +13,29 @@ from sharpening.errors import InputError
 from sharpening.trajectory import Trajectory
 
 
-def last_good_step(rows: list[dict], curve: Trajectory, criterion: str, path: Path) -> int:
-    """The last evaluation before anything went wrong, or simply the last one: the step that `sharpening monitor`
-    says to keep, and none at or after which `criterion` holds up to now.
+def advice(rows: list[dict], floor: float | None, path: Path) -> dict[str, Finding]:
+    """What `sharpening monitor` says of these evaluations on when to stop, by name: `stop`, `keep_checkpoint`, …
 
-    rows, curve: the evaluations, as the monitor's file holds them and as a curve.
+    rows: as the monitor's file holds them.
     """
-    advised = [
-        finding.step
-        for finding in stopping(read_monitor({"rows": rows, "floor": curve.floor}, path))
-        if finding.name == "keep_checkpoint" and finding.step is not None
-    ]
-    return min([_before(curve, criterion), *advised])
+    return {finding.name: finding for finding in stopping(read_monitor({"rows": rows, "floor": floor}, path))}
+
+
+def last_good_step(advised: dict[str, Finding], curve: Trajectory, criterion: str) -> int:
+    """The last evaluation before anything went wrong, or simply the last one: the step that is advised to keep, and
+    none at or after which `criterion` holds up to now.
+    """
+    keep = advised.get("keep_checkpoint")
+    steps = [keep.step] if keep is not None and keep.step is not None else []
+    return min([_before(curve, criterion), *steps])
+
+
+def reached(advised: dict[str, Finding], level: str | None) -> Finding | None:
+    """The advice to stop, where it is at this level or above; None for a level of None."""
+    stop = advised.get("stop")
+    if level is None or stop is None or LEVELS.index(stop.level) < LEVELS.index(level):
+        return None
+    return stop
 
 
 def _before(curve: Trajectory, criterion: str) -> int:

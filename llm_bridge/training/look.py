@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_bridge.training.initial import InitialModel, mean_retained
+from llm_bridge.logs.run_log import MASS_ERROR
+from llm_bridge.training.initial import InitialModel, mass_error, mean_retained
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
 
 
@@ -14,7 +15,8 @@ class Look:
     """What one process saw: plain data, so that it can be sent.
 
     places: which prompts, by their number. Of each prompt: rows, the label of every rollout (None: no answer);
-    correct, undecided (prompts, rollouts) bool; kept, the share of the group's leaders that are initial modes;
+    correct, undecided (prompts, rollouts) bool; kept, the share of the group's leaders that are initial modes; mass,
+    the share of its rollouts that give one;
     cut_off and lengths of every rollout; repeated, the group's `repetition`; log_probs, the sum over its rollouts
     in nats; kl in nats, None without a reference. prompt_loss: nats and tokens of the prompts' own text. blind: of each
     prompt with images whether its greedy answer stays when they are grey, and whether it is right then.
@@ -25,6 +27,7 @@ class Look:
     correct: np.ndarray
     undecided: np.ndarray | None
     kept: list[float | None]
+    mass: list[float | None]
     cut_off: list[list[bool]]
     lengths: list[list[int]]
     repeated: list[float]
@@ -36,7 +39,7 @@ class Look:
     @classmethod
     def nothing(cls) -> "Look":
         """That of a process that has no prompt."""
-        return cls([], [], np.zeros((0, 0), dtype=bool), None, [], [], [], [], [], (0.0, 0))
+        return cls([], [], np.zeros((0, 0), dtype=bool), None, [], [], [], [], [], [], (0.0, 0))
 
 
 def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[str, float]:
@@ -55,6 +58,7 @@ def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[st
         for name in ("accuracy", "label_accuracy", "reward_accuracy")
         if name in groups
     }
+    masses = [share for look in looks for share in look.mass]
     lengths = [length for look in looks for group in look.lengths for length in group]
     nats, tokens = (sum(look.prompt_loss[part] for look in looks) for part in (0, 1))
     likelihood = sum(score for look in looks for score in look.log_probs)
@@ -64,6 +68,8 @@ def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[st
         "mode_retention": min(
             1.0, mean_retained([share for look in looks for share in look.kept]) / initial.retention
         ),
+        "mode_mass": mean_retained(masses),
+        MASS_ERROR: mass_error(masses, ids.shape[1]),
         "distinct_answers": float(distinct_answers(ids)),
         "tie_rate": float(np.mean(groups["tie"])),
         "no_answer_rate": float(np.mean(groups["no_answer"])),

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from transformers import TrainerCallback
 
+from llm_bridge.logs.finding import Finding
 from llm_bridge.models.chat import messages_of, pictures_of, rendered, with_options
 from llm_bridge.models.prompt_ids import prompt_token_ids
 from llm_bridge.tasks.form import raw_text_note
@@ -24,8 +25,22 @@ from llm_bridge.training.dashboard import logged, report
 from llm_bridge.training.evaluation import Evaluator
 from llm_bridge.training.initial import InitialModel
 from llm_bridge.training.joint import Failure, evaluated, together
-from llm_bridge.training.kept import check_load_at_end, is_pinned_here, kept_step, last_good_step, pin
-from llm_bridge.training.monitor_checks import check_sampling, check_watching, not_one_set
+from llm_bridge.training.kept import (
+    advice,
+    check_load_at_end,
+    is_pinned_here,
+    kept_step,
+    last_good_step,
+    pin,
+    reached,
+)
+from llm_bridge.training.monitor_checks import (
+    DEFAULT_LEVEL,
+    check_level,
+    check_sampling,
+    check_watching,
+    not_one_set,
+)
 from llm_bridge.training.ranks import Attempt, from_first, in_step, sharding, share
 from llm_bridge.training.reference import InitialWeights
 from sharpening.collapse import CollapseStep, Outcome, collapse_step
@@ -39,18 +54,21 @@ STATE_FILE = "collapse_monitor.json"
 @dataclass
 class _Decision:
     """What the first process makes of an evaluation, for all of them: the new row, the initial model where it is
-    the first one, the collapse if it is found, the last good step and the checkpoint to keep.
+    the first one, the collapse if it is found, the advice to stop if it is grave enough, the last good step and the
+    checkpoint to keep.
     """
 
     row: dict
     initial: InitialModel | None
     found: CollapseStep
+    advised: Finding | None
     good: int
     kept: int | None
 
 
 class CollapseMonitor(TrainerCallback):
-    """Evaluates every `eval_every` steps, and stops the run once `criterion` is met (`stop=True`).
+    """Evaluates every `eval_every` steps, and stops the run once `criterion` is met or the evaluations so far advise to
+    stop (`stop=True`).
 
     Parameters:
         prompts, answers, extract: the evaluation set, as the trainer's data set holds it: texts, chats (lists of
@@ -60,6 +78,10 @@ class CollapseMonitor(TrainerCallback):
         evaluator: an Evaluator instead of prompts.
         criterion: any name in `sharpening.collapse.CRITERIA`; by default `relative` with labels and
         `mode_retention` without.
+        collapse_level: the level ("provisional", which one evaluation may show, or "critical") from which the advice that
+        `sharpening monitor` gives on these evaluations ends the run, most often that accuracy, or without labels
+        `mode_mass`, falls by a test with a stated error; usually long before a criterion is met. None: the criterion
+        alone. By default critical where no criterion is named.
         eval_early: evaluate after steps 1, 2, 3, 5, 8, 12, … first, until those are `eval_every` apart.
         rollouts, temperature, max_new_tokens: as in training, so that votes are as noisy as the run's own.
         initial_rollouts: completions of each prompt by the initial model, from which its majority answers are taken.
@@ -74,7 +96,8 @@ class CollapseMonitor(TrainerCallback):
         strict: raise what goes wrong, in every process; otherwise it is logged and the training goes on.
         tell: is given the sentence on what the evaluations will cost (by default standard error).
 
-    The curve so far is `trajectory`; `collapsed` is the CollapseStep that ended the run, or None; `kept` the
+    The curve so far is `trajectory`; `collapsed` is the CollapseStep of the criterion once it is met, `advised` the
+    Finding that says to stop once it is grave enough, each None until then; `kept` the
     checkpoint to keep; `failures` the evaluations that failed. Of several processes each evaluates its share of the
     prompts, and the first decides for all, so that all stop at the same step.
     """
@@ -88,6 +111,7 @@ class CollapseMonitor(TrainerCallback):
         evaluator: Evaluator | None = None,
         tokenizer=None,
         criterion: str | None = None,
+        collapse_level: str | None = DEFAULT_LEVEL,
         eval_every: int = 10,
         eval_early: bool = False,
         rollouts: int = 8,
@@ -125,6 +149,8 @@ class CollapseMonitor(TrainerCallback):
             )
         elif prompts is not None:
             raise not_one_set(prompts)
+        if collapse_level == DEFAULT_LEVEL:
+            collapse_level = "critical" if criterion is None else None
         criterion = criterion or ("relative" if evaluator.labelled else "mode_retention")
         check_watching(
             criterion,
@@ -135,7 +161,8 @@ class CollapseMonitor(TrainerCallback):
             eval_early=eval_early,
             load_kept_at_end=load_kept_at_end,
         )
-        self.evaluator, self.criterion = evaluator, criterion
+        check_level(collapse_level)
+        self.evaluator, self.criterion, self.collapse_level = evaluator, criterion, collapse_level
         self.eval_every, self.eval_early = eval_every, eval_early
         self.patience, self.stop, self.strict = patience, stop, strict
         self.load_kept_at_end = load_kept_at_end
@@ -148,6 +175,7 @@ class CollapseMonitor(TrainerCallback):
         self.rows: list[dict] = []
         self.failures: list[Failure] = []
         self.collapsed: CollapseStep | None = None
+        self.advised: Finding | None = None
         self.good: int | None = None
         self._kept: int | None = None
         self._output_dir: Path | None = None
@@ -303,7 +331,7 @@ class CollapseMonitor(TrainerCallback):
         Raises: InputError if the file is missing, broken, or does not reach back to the beginning.
         """
         self._take(self._read(step))
-        return self.stop and self.collapsed is not None
+        return self.stop and self._is_over
 
     def _read(self, step: int) -> dict:
         """What the file in the folder says of the evaluations up to `step`."""
@@ -320,12 +348,14 @@ class CollapseMonitor(TrainerCallback):
             rows = [row for row in data["rows"] if row["step"] <= step]
             curve = self._curve(rows)
             found = collapse_step(curve, self.criterion, patience=self.patience)
-            good = last_good_step(rows, curve, self.criterion, path)
+            advised = advice(rows, curve.floor, path)
+            good = last_good_step(advised, curve, self.criterion)
             return {
                 "rows": rows,
                 "initial": InitialModel.from_dict(data["initial"]),
                 "spent": [int(count) for count in rows[-1]["_tokens"]],
                 "found": found,
+                "advised": reached(advised, self.collapse_level),
                 "good": good,
                 "kept": kept_step(self._output_dir or path.parent, good, None),
             }
@@ -342,6 +372,7 @@ class CollapseMonitor(TrainerCallback):
         self.evaluator.initial = data["initial"]
         spent = data["spent"] if share()[0] == 0 else (0, 0)
         self.evaluator.generated_tokens, self.evaluator.forward_tokens = spent
+        self.advised = data["advised"]
         if data["found"].outcome is Outcome.COLLAPSED:
             self.collapsed = data["found"]
 
@@ -382,9 +413,11 @@ class CollapseMonitor(TrainerCallback):
         rows = [*self.rows, row]
         curve = self._curve(rows)
         found = collapse_step(curve, self.criterion, patience=self.patience)
-        good = last_good_step(rows, curve, self.criterion, self._state_file())
+        advised = advice(rows, curve.floor, self._state_file())
+        good = last_good_step(advised, curve, self.criterion)
         assert self._output_dir is not None, "a training that begins says where"
-        return _Decision(row, initial, found, good, kept_step(self._output_dir, good, self._kept))
+        kept = kept_step(self._output_dir, good, self._kept)
+        return _Decision(row, initial, found, reached(advised, self.collapse_level), good, kept)
 
     def _apply(self, decision: _Decision | None, args, state, control) -> None:
         """In every process: keep the row, stop if it is time, write and report."""
@@ -402,7 +435,11 @@ class CollapseMonitor(TrainerCallback):
             self.collapsed = found
             if self.first_process:
                 log.warning("collapse by `%s` at step %d; %s", self.criterion, found.step, self._keep_told())
-            control.should_training_stop = control.should_training_stop or self.stop
+        if decision.advised is not None and self.advised is None:
+            self.advised = decision.advised
+            if self.first_process:
+                log.warning("%s %s", decision.advised.message, self._keep_told())
+        control.should_training_stop = control.should_training_stop or (self.stop and self._is_over)
         self._pin(args, state)
         if self.first_process:
             self._write()
@@ -410,12 +447,16 @@ class CollapseMonitor(TrainerCallback):
         if self._on_row:
             self._on_row(decision.row["step"], decision.row)
 
+    @property
+    def _is_over(self) -> bool:
+        return self.collapsed is not None or self.advised is not None
+
     def _pin(self, args, state) -> None:
         """Let the trainer spare the checkpoint to keep, and load it at the end if that is wanted."""
         if self.kept is None or not is_pinned_here(args):
             return
         pin(state, self.kept)
-        if self.load_kept_at_end and self.collapsed is not None:
+        if self.load_kept_at_end and self._is_over:
             args.load_best_model_at_end = self._loads = True
 
     def _keep_told(self) -> str:

@@ -3,9 +3,14 @@
 import numbers
 
 from llm_bridge.console.numbers import SEEDS, real, truth, whole
+from llm_bridge.logs.finding import LEVELS
 from llm_bridge.training.settings import TEMPERATURES
 from sharpening.collapse import CRITERIA
 from sharpening.errors import InputError
+
+DEFAULT_LEVEL = "default"
+"""Of `collapse_level`: critical, unless a criterion is named."""
+ENDING = LEVELS[LEVELS.index("warning") :]
 
 
 def check_sampling(rollouts, temperature, max_new_tokens, seed, initial_rollouts=64) -> None:
@@ -52,6 +57,13 @@ def check_watching(criterion: str, labelled: bool, reference, **numbers_and_flag
         raise InputError(
             "reference", reference, "excess_kl is measured against the initial model", "Leave reference out"
         )
+
+
+def check_level(level) -> None:
+    """Raise InputError unless this is a level that can end a run, or None."""
+    if level not in (None, *ENDING):
+        rule = f"levels that can end a run are {', '.join(ENDING)}, and None for none"
+        raise InputError("collapse_level", level, rule, "Leave it out for critical")
 
 
 def not_one_set(prompts) -> InputError:

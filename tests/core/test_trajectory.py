@@ -182,7 +182,7 @@ def test_a_broken_file_is_named(tmp_path, text):
 def test_the_glossary_is_complete():
     votes = (
         "accuracy label_accuracy reward_accuracy majority_ratio mode_retention distinct_answers tie_rate"
-        " no_answer_rate undecided_rate blind_retention blind_accuracy"
+        " no_answer_rate undecided_rate blind_retention blind_accuracy mode_mass"
     )
     others = (
         "entropy kl excess_kl perplexity mean_length repetition truncated lm_loss true_reward pseudo_reward"
