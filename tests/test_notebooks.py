@@ -8,6 +8,10 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 TIMEOUT = 300  # seconds a cell, on a busy machine
+RUN_SELDOM = {
+    "07_monitor",
+    "10_network",
+}  # a quarter of a minute of a core each, which the suite does not have
 
 
 def read(path):
@@ -31,7 +35,14 @@ def test_is_committed_without_outputs(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.thorough] if path.stem in RUN_SELDOM else [])
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     """Every cell runs, every assertion in a cell holds, and figures are drawn."""
     notebook = read(path)
