@@ -47,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "summarize",
             "vote",
         ),
+        "simulation.sight": ("SightedPopulation",),
         "simulation.vote_path": ("critical_ratio", "critical_size", "earliest_turn", "vote_path"),
         "population": ("Population",),
         "rewards": (

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class Population:
             put("answer_names", tuple(self.answer_names))
 
     @classmethod
-    def from_logits(cls, logits: np.ndarray, correct: np.ndarray | None = None, **fields) -> Population:
+    def from_logits(cls, logits: np.ndarray, correct: np.ndarray | None = None, **fields) -> Self:
         """Policies softmax(logits), (prompts, answers), nats; other fields as in `Population`."""
         logits = as_floats("logits", logits)
         if (
@@ -310,13 +311,13 @@ class Population:
             told.append("no labels")
         return "; ".join(told)
 
-    def replace(self, **changes) -> Population:
+    def replace(self, **changes) -> Self:
         """The same population with some fields changed, e.g.
         `population.replace(coupling=CompoundSymmetric(1, .1))`.
         """
         return dataclasses.replace(self, **changes)
 
-    def select(self, prompts: slice | np.ndarray) -> Population:
+    def select(self, prompts: slice | np.ndarray) -> Self:
         """The population of these prompts only."""
         cut = lambda values: None if values is None else values[prompts]  # noqa: E731
         return self.replace(
@@ -326,7 +327,7 @@ class Population:
             questions=cut(self.questions),
         )
 
-    def tempered(self, temperature: float) -> Population:
+    def tempered(self, temperature: float) -> Self:
         """The same model read at another sampling temperature: policies pi^(1/T), normalised, and the kernel between
         logits divided by T.
 
