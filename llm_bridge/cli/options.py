@@ -5,7 +5,6 @@
 import hashlib
 import inspect
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
@@ -17,14 +16,8 @@ import typer
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
 from llm_bridge.cli.prompting import command_words, prompt_form, prompt_told, seen_by
-from llm_bridge.cli.trl_run import (
-    ConfigOption,
-    SetOption,
-    given_fields,
-    given_options,
-    several_rewards,
-    with_trl_fields,
-)
+from llm_bridge.cli.shown import given_options, other_words
+from llm_bridge.cli.trl_run import ConfigOption, SetOption, given_fields, several_rewards, with_trl_fields
 from llm_bridge.console.launch import process
 from llm_bridge.training.settings import RunSettings
 from sharpening.errors import InputError
@@ -185,12 +178,13 @@ class Request:
         )
 
     def deliver(self, document: dict, show: Callable, *, command: str | None = None, **results) -> None:
-        """Show the tables, then write the JSON and the report that were asked for. command: the line that finds the
-        same again, where it is not that of the settings.
+        """Show the tables, then write the JSON and the report that were asked for, the command that finds the same
+        again in both. command: its line, where it is not that of the settings.
         """
         from llm_bridge.tasks.form import RAW_TEXT, form_told
 
         document["prompts"] = form_told(self.task)
+        document["command"] = command = command or self.command_line(document["kind"])
         for note in document.get("forecast", document).get("notes", []):
             # Of a built-in task it is known once the model is loaded.
             if note.startswith(RAW_TEXT) and note not in self.task.notes:
@@ -199,23 +193,17 @@ class Request:
         if self.outputs.report is not None:
             from llm_bridge.report.files import report_files
 
-            command = command or self._command_line(document)
             self.outputs.write_report(report_files(document, command=command, **results))
         self.outputs.write_json(document)
 
-    def _command_line(self, document: dict) -> str:
-        from llm_bridge.report.sections import command_line
+    def command_line(self, kind: str) -> str:
+        from llm_bridge.report.command import command_line
 
-        command = {"measurement": "measure", "comparison": "compare"}.get(document["kind"], document["kind"])
-        pilots = f" --pilots {document['pilots']}" if document.get("pilots", 0) > 1 else ""
-        file = (document.get("calibration") or {}).get("file", "shipped")
-        own = "" if file == "shipped" else f" --calibration {shlex.quote(file)}"
-        return (
-            command_line(command, self.model, self.source[0], self.settings, self.source[1])
-            + self.form_words
-            + pilots
-            + own
+        command = {"measurement": "measure", "comparison": "compare"}.get(kind, kind)
+        line = command_line(
+            command, self.model, self.source[0], self.settings, self.source[1], given=given_options()
         )
+        return line + self.form_words + other_words({*_SETTINGS, *PROMPT_OPTIONS})
 
 
 def run_command(

@@ -13,6 +13,7 @@ from llm_bridge.cli.options import Request, folder_of, slug, task_name, tell_rea
 from llm_bridge.cli.outputs import Outputs, check_folder
 from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
 from llm_bridge.cli.prompting import command_words, prompt_form
+from llm_bridge.cli.shown import other_words
 from llm_bridge.cli.trl_run import one_reward
 from llm_bridge.console.progress import terminal_progress
 from llm_bridge.forecast.result import ModelForecast
@@ -99,7 +100,13 @@ def run_served_forecast(
 
     with outputs.reserved(), interruptible(folder):
         from llm_bridge.forecast.served import forecast_served
-        from llm_bridge.report.served import print_served, served_command, served_document, served_files
+        from llm_bridge.report.served import (
+            SERVED_SETTINGS,
+            print_served,
+            served_command,
+            served_document,
+            served_files,
+        )
 
         check_folder("output", folder)
         for note in task.notes:
@@ -123,14 +130,12 @@ def run_served_forecast(
             with contextlib.suppress(OSError):
                 folder.rmdir()
             raise
-        document = served_document(found) | {"prompts": form_told(task)}
+        command = served_command(found, name, pattern, folder) + command_words(form)
+        command += other_words({"server", "output", *SERVED_SETTINGS, *PROMPT_OPTIONS})
+        document = served_document(found) | {"prompts": form_told(task), "command": command}
         print_served(outputs.console(), found)
         if outputs.report is not None:
-            outputs.write_report(
-                served_files(
-                    document, found, served_command(found, name, pattern, folder) + command_words(form)
-                )
-            )
+            outputs.write_report(served_files(document, found, command))
         outputs.write_json(document)
 
 

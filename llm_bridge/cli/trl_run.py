@@ -1,6 +1,6 @@
 """A run given by TRL's own names: `--config grpo.yaml`, as `trl grpo --config` reads it, and `--set key=value`."""
 
-import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -32,17 +32,6 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def given_options() -> set[str]:
-    """The options that the command line itself gives."""
-    # Typer may bring a click of its own: the one whose context it makes knows where a value came from.
-    home = typer.Context.__mro__[1].__module__.rpartition(".")[0]
-    context = importlib.import_module(f"{home}.globals").get_current_context(silent=True)
-    if context is None:
-        return set()
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if getattr(source, "name", "") == "COMMANDLINE"}
 
 
 def given_fields(config: Path | None, pairs: list[str] | None) -> dict:
@@ -88,10 +77,22 @@ def _pairs(pairs) -> dict:
         if not equals or not name.strip():
             raise InputError("set", pair, "it is no KEY=VALUE", "Write e.g. --set lr_scheduler_type=cosine")
         try:
-            found[name.strip()] = yaml.safe_load(value)
+            found[name.strip()] = _value(value)
         except yaml.YAMLError as error:
             raise InputError("set", pair, "its value is not YAML", "Quote the value") from error
     return found
+
+
+def _value(text: str):
+    """A value as YAML reads it; what stands in brackets as JSON first, for which 1e-6 is a number."""
+    import yaml
+
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+    return yaml.safe_load(text)
 
 
 def with_trl_fields(values: dict, given: dict, explicit) -> tuple[dict, dict]:

@@ -138,6 +138,7 @@ def forecast_model(
         problems=problems_digest(task),
         notes=[*task.notes, *truncation_note(probe.prior.truncated or 0.0, settings, task)],
         trl=config_told(grpo_config(loaded, task, settings, ".", saves=False)),
+        engine=engine,
     )
     if moved:
         return calibrated(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from sharpening.trajectory import Trajectory
 
 
+ENGINE = "transformers"
+"""What draws the answers of the unchanged model where nothing else is asked."""
+
+
 @dataclass(frozen=True)
 class ForecastStep:
     """When a criterion should be met: the central step, and an interval [low, high] meant to hold the
@@ -48,7 +52,8 @@ class ModelForecast:
     chance of every way a run may go (`llm_bridge.forecast.calibration.outcome.FATES`), `constant`: the one
     answer that pilots ended in (`llm_bridge.forecast.words.constant_end`). `calibration`:
     which one dates the steps (None where none does). `notes`: sentences to know the forecast by, such as
-    prompts that were left out. `trl`: the fields of TRL's configuration that matter, defaults included.
+    prompts that were left out. `trl`: the fields of TRL's configuration that matter, defaults included. `engine`: what
+    drew the answers of the unchanged model (`llm_bridge.sampling.engine`).
     """
 
     model: str
@@ -79,6 +84,7 @@ class ModelForecast:
     calibration: dict | None = None
     notes: list[str] = field(default_factory=list)
     trl: dict = field(default_factory=dict)
+    engine: str = ENGINE
 
     def __repr__(self) -> str:
         lines = [self._heading(), *(f"  {line}" for line in self.advice + self.reasons[:3])]

@@ -67,6 +67,7 @@ def forecast_document(forecast: ModelForecast) -> dict:
             "constant": forecast.constant,
             "problems": forecast.problems,
             "calibration": forecast.calibration,
+            "engine": forecast.engine,
             "speaker": forecast.speaker,
             "why_speaker": forecast.why_speaker,
             "voices": {

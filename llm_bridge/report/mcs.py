@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_bridge.report import html
+from llm_bridge.report.command import setting_words
 from llm_bridge.report.document import measurement_document, plain
 from llm_bridge.report.headline import Headline
 from llm_bridge.report.tables import panel, print_cost
@@ -154,8 +155,10 @@ def standing_section(found: ModelCollapseStep) -> str:
     return html.section("Where does it stand?", notes, table, html.paragraph(standing_text(found), "note"))
 
 
-def mcs_command(found: ModelCollapseStep, task: str, pattern: str | None = None, form: str = "") -> str:
-    """The command line that finds the same again."""
+def mcs_command(found: ModelCollapseStep, task: str, pattern: str | None = None, *, given=()) -> str:
+    """The command line that finds the same again; options at their defaults are left out unless they are among
+    `given`.
+    """
     settings, updates = found.measurement.settings, updates_per_batch(found.aggressive)
     words = ["sharpening", "mcs", found.measurement.model, "--task", task]
     words += ["--answer-pattern", pattern] if pattern else []
@@ -164,11 +167,6 @@ def mcs_command(found: ModelCollapseStep, task: str, pattern: str | None = None,
     for name in FREE:
         value = getattr(settings, name)
         value = value // updates if name in ("max_steps", "eval_every") else value
-        if value is True:
-            words.append(f"--{name.replace('_', '-')}")
-        elif (
-            value is not None and value is not False and value != usual.get(name, getattr(RunSettings, name))
-        ):
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
-            words += [f"--{name.replace('_', '-')}", shown]
-    return shlex.join(words) + form
+        default = usual.get(name, getattr(RunSettings, name))
+        words += setting_words(name, value, default=default, given=given)
+    return shlex.join(words)

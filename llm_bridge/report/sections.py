@@ -1,13 +1,11 @@
 """The sections of the page, each from a forecast, a measurement, or both (either may be None)."""
 
-import json
-import shlex
-from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 
 from llm_bridge.console.progress import format_seconds
 from llm_bridge.forecast.result import ModelForecast
 from llm_bridge.report import html
+from llm_bridge.report.command import command_line, forecast_words
 from llm_bridge.report.comparison import curve_errors, voice_distances
 from llm_bridge.report.figures import draw_collapse, draw_curves
 from llm_bridge.report.given import first_given
@@ -232,7 +230,9 @@ def making_section(
     """The command that makes this page again, in words and in versions."""
     result = first_given(measurement, forecast)
     name = "compare" if forecast and measurement else "forecast" if forecast else "measure"
-    command = command or command_line(name, result.model, result.task, result.settings)
+    if command is None:
+        command = command_line(name, result.model, result.task, result.settings)
+        command += forecast_words(forecast) if name == "forecast" and forecast else ""
     parts = [html.paragraph("This command finds the same again:"), f"<pre>{html.text(command)}</pre>"]
     if forecast:
         parts.append(
@@ -270,34 +270,6 @@ def versions(packages: tuple[str, ...] = _PACKAGES) -> str:
     return html.paragraph(
         "Versions: " + ", ".join(f"{name} {found}" for name in packages if (found := _version(name)))
     )
-
-
-def command_line(
-    command: str, model: str, task: str, settings: RunSettings, answer_pattern: str | None = None
-) -> str:
-    """The command line of these settings, those at their defaults left out."""
-    words = [
-        "sharpening",
-        command,
-        model,
-        "--task",
-        task,
-        *(["--answer-pattern", answer_pattern] if answer_pattern else []),
-    ]
-    for field in fields(RunSettings):
-        value = getattr(settings, field.name)
-        if field.name == "config":
-            words += [
-                word for name, set_ in value.items() for word in ("--set", f"{name}={json.dumps(set_)}")
-            ]
-        elif isinstance(value, bool):
-            words += [f"--{field.name.replace('_', '-')}"] if value else []
-        elif value is not None and value != field.default:
-            words += [
-                f"--{field.name.replace('_', '-')}",
-                f"{value:g}" if isinstance(value, float) else str(value),
-            ]
-    return shlex.join(words)
 
 
 def _voice(name: str, forecast: ModelForecast) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from llm_bridge.console.progress import format_seconds
 from llm_bridge.forecast.served import HOW_TO_KNOW, SERVED_VERDICTS, UNKNOWN, ServedForecast
 from llm_bridge.report import html
+from llm_bridge.report.command import number_word
 from llm_bridge.report.document import SCHEMA, plain
 from llm_bridge.report.headline import Headline
 from llm_bridge.report.page import banner
@@ -36,6 +37,10 @@ PLUS_MINUS = (
     "±: one standard error over prompts; 0 where all of them agree, which few prompts can do by chance."
 )
 _PACKAGES = ("sharpening", "numpy", "openai")
+
+
+SERVED_SETTINGS = ("prompts", "draws", "rollouts", "temperature", "max_new_tokens", "seed")
+"""Settings that the command line of a served forecast always shows."""
 
 
 def served_document(found: ServedForecast) -> dict:
@@ -245,11 +250,8 @@ def served_command(found: ServedForecast, task: str, answer_pattern: str | None,
         str(folder),
     ]
     words += ["--answer-pattern", answer_pattern] if answer_pattern else []
-    for name in ("prompts", "draws", "rollouts", "temperature", "max_new_tokens", "seed"):
-        words += [
-            f"--{name.replace('_', '-')}",
-            f"{found.settings[name]:g}" if name == "temperature" else str(found.settings[name]),
-        ]
+    for name in SERVED_SETTINGS:
+        words += [f"--{name.replace('_', '-')}", number_word(found.settings[name])]
     return shlex.join(words)
 
 

@@ -48,6 +48,8 @@ def plain_value(value):
         return value.value
     if isinstance(value, bool | int | float | str) or value is None:
         return value
+    if isinstance(value, dict):
+        return {str(name): plain_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_value(item) for item in (sorted(value) if isinstance(value, set) else value)]
     return str(value)

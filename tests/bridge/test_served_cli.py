@@ -130,6 +130,8 @@ def test_the_numbers_are_those_of_the_known_law(known, sums):
         and "learning rate" in shown
     )
     assert {path.name for path in Path("page").iterdir()} == {"report.html", "votes.png", "result.json"}
+    assert "--output kept" in document["command"] and "--concurrency 2" in document["command"]
+    assert document["command"] in Path("page/report.html").read_text()
     assert json.loads(Path("page/result.json").read_text()) == document
 
 

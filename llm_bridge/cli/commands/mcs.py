@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from llm_bridge.cli.options import TRAINING, OutputOption, Request, run_command, setting_option
+from llm_bridge.cli.prompting import OPTIONS as PROMPT_OPTIONS
+from llm_bridge.cli.shown import given_options, other_words
 from llm_bridge.training.mcs import EVAL_EVERY, FREE, MAX_STEPS, PROMPTS, ROLLOUTS, mcs_settings
 from llm_bridge.training.settings import RunSettings
 
@@ -55,7 +57,9 @@ def mcs(request: Request, output: OutputOption = None):
         request.deliver(
             mcs_document(found),
             lambda console: print_mcs(console, found),
-            command=mcs_command(found, *request.source, request.form_words),
+            command=mcs_command(found, *request.source, given=given_options())
+            + request.form_words
+            + other_words({"aggressive", *FREE, *PROMPT_OPTIONS}),
             measurement=measured,
             mcs=found,
         )
