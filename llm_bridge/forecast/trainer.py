@@ -126,6 +126,9 @@ def forecast_trainer(
     )
     fitted = load_calibration("labelled" if task.labelled else "label-free", Path(calibration))
     tell(copy_told(trainer.model))
+    engine = engine_told(trainer)
+    for sentence in engine:
+        tell(sentence)
     prompted = trainer.train_dataset["prompt"]
 
     def of_rows(twin, problems):
@@ -148,7 +151,7 @@ def forecast_trainer(
         pilots,
         progress,
     )
-    notes = [read, *held.notes, *task.notes]
+    notes = [read, *engine, *held.notes, *task.notes]
     notes += truncation_note(seen[0].prior.truncated or 0.0, settings, task)
     return _told(trainer, task, settings, Clock.of(rates), fitted, seen, notes, _model_name(trainer))
 
@@ -302,6 +305,19 @@ def copy_told(model) -> str:
         f"The forecast copies {kind} ({_size(mine)}); the other {_size(every - mine)} are shared and stay as"
         " they are."
     )
+
+
+def engine_told(trainer) -> list[str]:
+    """One sentence where the run draws its completions with an engine that the forecast leaves alone, else none."""
+    if not trainer.use_vllm:
+        return []
+    where = "on its server" if trainer.vllm_mode == "server" else "beside the training"
+    return [
+        f"The run draws its completions with vLLM, {where}; the forecast draws with transformers, from its copy: the same"
+        " law, but slower. vLLM serves the trainer's weights, is asked nothing, and keeps them: weights of the copy"
+        " would have to be pushed into it and back, and with adapters TRL merges them into the frozen weights and out"
+        " again, which does not give back the same bits."
+    ]
 
 
 def _size(count: float) -> str:

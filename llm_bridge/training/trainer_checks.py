@@ -25,6 +25,13 @@ def check_trainer(trainer) -> None:
         )
     _check_processes(trainer)
     _check_data(trainer)
+    if trainer.use_vllm and trainer.rollout_func is not None:
+        raise InputError(
+            "rollout_func",
+            getattr(trainer.rollout_func, "__name__", "given"),
+            "with use_vllm it draws from an engine that serves the trainer's weights, and a forecast trains a copy",
+            "Forecast the run with use_vllm=False, or without the rollout function",
+        )
 
 
 def _has_moved(optimizer) -> bool:

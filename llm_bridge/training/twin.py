@@ -185,6 +185,8 @@ def _own_generation(twin) -> None:
     """An engine that serves another copy of the weights cannot serve this one: transformers generates."""
     if not twin.use_vllm:
         return
+    # Whoever asks it all the same would be answered by weights that never move.
+    twin.vllm_generation = None
     from transformers import GenerationConfig
 
     tokenizer = twin._tokenizer

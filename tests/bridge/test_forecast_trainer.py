@@ -156,6 +156,25 @@ def test_only_the_adapter_is_copied_and_it_is_said_before(tmp_path):
     assert len(told) == 1 and "adapter" in told[0]
 
 
+class Untouchable:
+    """Stands where an engine does; whoever asks it for anything fails."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"the engine was asked for {name}")
+
+
+def test_an_engine_of_the_trainers_is_left_alone_and_that_is_said_before(tmp_path):
+    trainer, told = trainer_of(tmp_path), []
+    trainer.use_vllm, trainer.vllm_mode, trainer.vllm_generation = True, "server", Untouchable()
+    before = trainer.vllm_generation
+    found = forecast_trainer(trainer, **SMALL | {"tell": told.append})
+    assert "copies" in told[0] and "vLLM, on its server; the forecast draws with transformers" in told[1]
+    assert told[1] in found.notes and trainer.use_vllm and trainer.vllm_generation is before
+    trainer.rollout_func = lambda prompts, trainer: {}
+    with pytest.raises(InputError, match="rollout_func"):
+        forecast_trainer(trainer, **SMALL)
+
+
 def test_what_no_calibrated_run_had_is_told_and_widens(tmp_path):
     constant = dict(lr_scheduler_type="constant", max_steps=300)
     plain = forecast_trainer(trainer_of(tmp_path, **constant), **SMALL)
