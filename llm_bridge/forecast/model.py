@@ -70,7 +70,8 @@ def forecast_model(
     little where the run is long. voices: also ask the voices of theory, for comparison; where a pilot speaks
     they change nothing, and cost up to two fifths of a forecast. calibration: the file that dates what pilots
     see, the shipped one or one that `sharpening calibrate` wrote. engine: "vllm" draws the answers of the unchanged model
-    with vLLM, in this process, before anything else; weight noise, gradients and pilots change weights and stay here.
+    with vLLM, in this process, before anything else, "continuous" with transformers' continuous batching; weight noise,
+    gradients and pilots change weights and stay here.
 
     Raises:
         InputError: a calibration that does not speak about such a run; pilots below 1, or several for a

@@ -1,18 +1,22 @@
-"""What draws the completions of a model that is not trained yet: our own sampler, or vLLM."""
+"""What draws the completions of a model that is not trained yet: our own sampler, `transformers`' continuous batching,
+or vLLM.
+"""
 
 from importlib.util import find_spec
 
 import numpy as np
+import transformers
 from transformers import AutoConfig
 
 from llm_bridge.models.names import locate_model
 from llm_bridge.models.prompt_ids import check_tokens, prompt_token_ids
 from llm_bridge.models.stop_strings import before_stop, stop_strings
+from llm_bridge.sampling.continuous import by_continuous_batching
 from llm_bridge.sampling.rollouts import Rollouts, sample
 from llm_bridge.sampling.seeding import seeded
 from sharpening.errors import InputError
 
-ENGINES = ("transformers", "vllm")
+ENGINES = ("transformers", "continuous", "vllm")
 MEMORY = 0.45
 """Of a device's memory that vLLM may take: the model itself is there a second time, for what only its weights tell."""
 
@@ -22,6 +26,13 @@ def check_engine(engine: str, model: str) -> None:
     if engine not in ENGINES:
         raise InputError("engine", engine, f"known ones are {', '.join(ENGINES)}")
     if engine == "transformers":
+        return
+    if engine == "continuous":
+        if not hasattr(transformers, "ContinuousBatchingConfig"):
+            rule = "its continuous batching tells log-probabilities from version 5.8 on"
+            raise InputError(
+                "engine", engine, f"transformers {transformers.__version__} is installed; {rule}"
+            )
         return
     if find_spec("vllm") is None:
         raise InputError(
@@ -45,7 +56,8 @@ def initial_rollouts(
     """Completions of the model as it was loaded, under the law of `llm_bridge.sampling.rollouts.sample`: the plain
     distribution at `temperature`, up to a stop string of the generation config.
 
-    seed: parts of what the draws depend on; engines draw differently from the same seed. vLLM loads the weights of
+    seed: parts of what the draws depend on; engines draw differently from the same seed. Raises: InputError for a model
+    that the engine does not run, and for one that continuous batching runs under another law. vLLM loads the weights of
     `loaded.name` itself, in the precision in which they are stored, and gives its memory back.
     """
     if engine == "transformers":
@@ -58,6 +70,8 @@ def initial_rollouts(
             temperature=temperature,
             generator=seeded(*seed),
         )
+    if engine == "continuous":
+        return by_continuous_batching(loaded, prompts, rollouts, max_new_tokens, temperature, seed)
     return _by_vllm(loaded, prompts, rollouts, max_new_tokens, temperature, seed)
 
 

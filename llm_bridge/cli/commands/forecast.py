@@ -68,8 +68,8 @@ def forecast(
         str,
         typer.Option(
             "--engine",
-            help="What draws the answers of the unchanged model: transformers, or vllm, where it is installed"
-            " (weight noise, gradients and pilots stay here).",
+            help="What draws the answers of the unchanged model: transformers; continuous, its continuous batching; or"
+            " vllm, where it is installed (weight noise, gradients and pilots stay here).",
         ),
     ] = "transformers",
 ):
