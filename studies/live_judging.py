@@ -17,7 +17,7 @@ from sharpening.trajectory import Trajectory
 from studies.frozen import digest
 from studies.monitor_chance import Seen
 from studies.monitor_judging import PAGE, rows, short_of_best
-from studies.monitored import PARTS, RESULT, specs
+from studies.monitored import PARTS, RESULT, STRANGERS, specs, strangers
 from studies.monitored_live import LIVE
 from studies.study import RESULTS, made_with
 
@@ -28,13 +28,19 @@ WAYS = {
     "advises": "provisional advice too",
     "criterion": "`mode_retention` alone",
 }
-NAMES = {"judge": "made after the rule was frozen", "calibrate": "calibrate", "look": "look", "all": "all"}
+NAMES = {
+    STRANGERS: "strangers, made last",
+    "judge": "made after the rule was frozen",
+    "calibrate": "calibrate",
+    "look": "look",
+    "all": "all",
+}
 
 
 def watched(folder: Path) -> list[tuple[Seen, list[dict]]]:
     """Finished runs that had something to lose, with the rows of their callback."""
     found = []
-    for spec in specs():
+    for spec in (*specs(), *strangers()):
         own = folder / spec.label
         if (own / LIVE).is_file():
             run = Seen(json.loads((own / RESULT).read_text()), None)
@@ -87,7 +93,8 @@ def results(folder: Path) -> dict:
         "as_frozen": all(digest(path)[:16] == was for path, was in frozen["digests"].items()),
         "tables": {
             way: {
-                part: rows([one for one in mine if part in ("all", one["part"])]) for part in (*PARTS, "all")
+                part: rows([one for one in mine if part in ("all", one["part"])])
+                for part in (*PARTS, STRANGERS, "all")
             }
             for way, mine in found.items()
         },
@@ -103,7 +110,7 @@ def table(result: dict) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for way, by_part in result["tables"].items():
-        for part in ("judge", "calibrate", "look", "all") if way == "stops" else ("judge", "all"):
+        for part in NAMES if way == "stops" else (STRANGERS, "judge", "all"):
             for outcome, row in by_part[part].items():
                 lead = "–" if row["lead"] is None or outcome == "healthy" else f"{row['lead']:g}"
                 early, kept = ("–", "–") if outcome == "healthy" else (row["early"], row["kept"])

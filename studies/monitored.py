@@ -24,6 +24,7 @@ from studies.blind_priors import EVERY_PRIOR, build_blind_prior
 from studies.study import made_with, task_of
 
 PARTS = ("look", "calibrate", "judge")
+STRANGERS = "strangers"
 STEPS, PROMPTS, ROLLOUTS, EVERY, HELD_OUT, DRAWS = 100, 16, 8, 5, 128, 3
 SHORT = (
     "addition-uncertain",
@@ -113,28 +114,46 @@ def specs() -> list[Spec]:
         rng, models = random.Random(f"monitor {part}"), SHORT + BLIND
         if part == "judge":
             models = LEFT_OUT + SHORT[:2]
-        drawn = []
-        for kind in KINDS:
-            rewards = kind.rewards
-            if part == "judge" and kind.name == "certain":
-                rewards = LEFT_OUT_REWARDS
-            for place in range(kind.count):
-                drawn.append(
-                    dict(
-                        part=part,
-                        kind=kind.name,
-                        model=models[(place + rng.randrange(2)) % len(models)],
-                        reward=rewards[place % len(rewards)],
-                        rate=rng.choice(kind.rates),
-                        dataset_size=rng.choice(kind.sizes),
-                        imbalanced=kind.imbalanced,
-                        beta=rng.choice(kind.betas),
-                        seed=rng.randrange(1000),
-                    )
-                )
-        rng.shuffle(drawn)
+        drawn = _drawn(rng, part, models, LEFT_OUT_REWARDS if part == "judge" else None)
         found += [Spec(number=len(found) + place, **one) for place, one in enumerate(drawn)]
     return found
+
+
+def _drawn(rng: random.Random, part: str, models, certain: tuple[str, ...] | None) -> list[dict]:
+    """The runs of one part in a shuffled order; certain: rewards of the kind `certain` instead of its own."""
+    drawn = []
+    for kind in KINDS:
+        rewards = certain if certain is not None and kind.name == "certain" else kind.rewards
+        for place in range(kind.count):
+            drawn.append(
+                dict(
+                    part=part,
+                    kind=kind.name,
+                    model=models[(place + rng.randrange(2)) % len(models)],
+                    reward=rewards[place % len(rewards)],
+                    rate=rng.choice(kind.rates),
+                    dataset_size=rng.choice(kind.sizes),
+                    imbalanced=kind.imbalanced,
+                    beta=rng.choice(kind.betas),
+                    seed=rng.randrange(1000),
+                )
+            )
+    rng.shuffle(drawn)
+    return drawn
+
+
+def strangers() -> list[Spec]:
+    """Two more rounds of every kind, of the second blind round's priors that no other part holds: for rules that were
+    judged on all of PARTS.
+    """
+    from studies.blind_priors import SECOND_PRIORS
+
+    rng = random.Random("monitor strangers")
+    models = sorted(set(SECOND_PRIORS) - set(SHORT + BLIND + LEFT_OUT))
+    rng.shuffle(models)
+    half = len(models) // 2
+    drawn = [one for some in (models[:half], models[half:]) for one in _drawn(rng, STRANGERS, some, None)]
+    return [Spec(number=len(specs()) + place, **one) for place, one in enumerate(drawn)]
 
 
 def model_of(spec: Spec, folder: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import random
 import sys
 from pathlib import Path
 
-from studies.monitored import EVERY, RESULT, ROLLOUTS, problems_of, specs, train
+from studies.monitored import EVERY, RESULT, ROLLOUTS, problems_of, specs, strangers, train
 
 WATCHED = 64
 LIVE = "live.json"
@@ -65,6 +65,6 @@ def watched(spec, folder: Path) -> dict:
 
 if __name__ == "__main__":
     chosen = set(map(int, sys.argv[3:]))
-    for one in specs():
+    for one in (*specs(), *strangers()):
         if one.part == sys.argv[2] and (not chosen or one.number in chosen):
             print(one.label, watched(one, Path(sys.argv[1]))["same"], flush=True)
