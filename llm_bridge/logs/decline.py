@@ -8,7 +8,7 @@ import numpy as np
 
 from llm_bridge.logs.falls import ERROR, FEWEST_ANSWERS, MARGIN, answers_of, falls, falls_of_known, noise_of
 from llm_bridge.logs.finding import Finding
-from llm_bridge.logs.run_log import MASS_ERROR, RunLog, Series
+from llm_bridge.logs.run_log import ERRORS, RunLog, Series
 
 MOST_VALUES = 400
 """Longer series are averaged in neighbours before the test, which looks at all pairs of blocks."""
@@ -39,7 +39,7 @@ def decline(log: RunLog, metric: str = "accuracy") -> Decline | None:
     if series is None or series.array.min() < 0 or series.array.max() > 1:
         return None
     steps, values = thinned(series)
-    errors = log.get(MASS_ERROR) if metric == "mode_mass" else None
+    errors = log.get(ERRORS[metric]) if metric in ERRORS else None
     if errors is not None and errors.steps == steps:
         believed = falls_of_known(values, errors.array)
     else:

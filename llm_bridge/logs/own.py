@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_bridge.logs.finding import Finding
 from llm_bridge.logs.recorder import Recorder
-from llm_bridge.logs.run_log import MASS_ERROR, RunLog
+from llm_bridge.logs.run_log import ERRORS, RunLog
 from llm_bridge.logs.values import number, whole
 from sharpening.errors import InputError
 
@@ -21,7 +21,7 @@ def read_monitor(data: dict, path: Path) -> RunLog:
         (index, row.get("step"), name, value)
         for index, row in enumerate(rows)
         for name, value in row.items()
-        if name != "step" and (name[:1] != "_" or name == MASS_ERROR)
+        if name != "step" and (name[:1] != "_" or name in ERRORS.values())
     ]
     return _log(f"CollapseMonitor's {path.name}", cells, data.get("floor"), path)
 

@@ -8,8 +8,8 @@ from llm_bridge.logs.finding import Finding, named
 
 DISTINCT = ("_distinct_share", "distinct_answers")
 NARROWED = 0.3
-MASS_ERROR = "_mode_mass_error"
-"""The standard error of `mode_mass` at an evaluation: no metric, kept for the test of its fall."""
+ERRORS = {"accuracy": "_accuracy_error", "mode_mass": "_mode_mass_error"}
+"""Metric to the name of its standard error at an evaluation: no metrics, kept for the test of a fall."""
 
 
 @dataclass

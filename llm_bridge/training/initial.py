@@ -92,11 +92,11 @@ def mode_mass(modes: set[str], row: list[str | None]) -> float | None:
     return sum(label in modes for label in row) / len(row) if modes and row else None
 
 
-def mass_error(masses: list[float | None], rollouts: int) -> float:
-    """Standard error of the mean of `mode_mass` over prompts that stay the same, from the draws within each: of p hits in
-    n, (p + ½)/(n + 1) is taken as the chance, so that few draws that agree are no certainty.
+def error_of_mean(shares: list[float | None], rollouts: int) -> float:
+    """Standard error of the mean over prompts that stay the same of the share of their draws that hit, from the draws
+    within each: of h hits in n, (h + ½)/(n + 1) is taken as the chance, so that few draws that agree are no certainty.
     """
-    known = np.array([mass for mass in masses if mass is not None])
+    known = np.array([share for share in shares if share is not None])
     if not len(known):
         return float("nan")
     chance = (known * rollouts + 0.5) / (rollouts + 1)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_bridge.logs.run_log import MASS_ERROR
-from llm_bridge.training.initial import InitialModel, mass_error, mean_retained
+from llm_bridge.logs.run_log import ERRORS
+from llm_bridge.training.initial import InitialModel, error_of_mean, mean_retained
 from sharpening.metrics import NO_ANSWER, distinct_answers, group_metrics
 
 
@@ -69,7 +69,7 @@ def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[st
             1.0, mean_retained([share for look in looks for share in look.kept]) / initial.retention
         ),
         "mode_mass": mean_retained(masses),
-        MASS_ERROR: mass_error(masses, ids.shape[1]),
+        ERRORS["mode_mass"]: error_of_mean(masses, ids.shape[1]),
         "distinct_answers": float(distinct_answers(ids)),
         "tie_rate": float(np.mean(groups["tie"])),
         "no_answer_rate": float(np.mean(groups["no_answer"])),
@@ -79,6 +79,8 @@ def metrics(looks: list[Look], initial: InitialModel, labelled: bool) -> dict[st
         "perplexity": math.exp(min(50.0, -likelihood / max(1, sum(lengths)))),
         "lm_loss": nats / tokens if tokens else float("nan"),
     }
+    if correct is not None:
+        values[ERRORS["accuracy"]] = error_of_mean(list(correct.mean(1)), correct.shape[1])
     if sightless := [pair for look in looks for pair in look.blind]:
         values["blind_retention"] = float(np.mean([kept for kept, _ in sightless]))
         if labelled:

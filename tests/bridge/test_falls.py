@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_bridge.logs.falls import ERROR, answers_of, falls, falls_of_known, noise_of
-from llm_bridge.training.initial import mass_error
+from llm_bridge.training.initial import error_of_mean
 
 RUNS = 400
 # Binomial: chance that 400 runs at the promised rate show more false alarms than this is below 1e-4.
@@ -114,7 +114,7 @@ class TestKnownErrors:
         """(values, errors): shares of hits of fixed prompts, as `mode_mass` is measured."""
         hits = generator.binomial(rollouts, chances)
         masses = [[hit / rollouts for hit in row] for row in hits]
-        return hits.mean(1) / rollouts, np.array([mass_error(row, rollouts) for row in masses])
+        return hits.mean(1) / rollouts, np.array([error_of_mean(row, rollouts) for row in masses])
 
     @pytest.mark.parametrize("low, high", [(0.0, 0.3), (0.3, 0.9), (0.9, 1.0)])
     def test_false_alarms_over_whole_runs(self, low, high):
@@ -142,6 +142,6 @@ class TestKnownErrors:
         assert not any(falls_of_known(values, np.full(4, 0.1)))
 
     def test_few_draws_that_agree_are_no_certainty(self):
-        assert mass_error([1.0] * 64, 8) > 0.005
-        assert mass_error([1.0] * 64, 800) < 0.001
-        assert mass_error([0.5] * 64, 8) == pytest.approx(0.5 / np.sqrt(8 * 64), rel=0.01)
+        assert error_of_mean([1.0] * 64, 8) > 0.005
+        assert error_of_mean([1.0] * 64, 800) < 0.001
+        assert error_of_mean([0.5] * 64, 8) == pytest.approx(0.5 / np.sqrt(8 * 64), rel=0.01)

@@ -19,6 +19,7 @@ from trl import GRPOConfig, GRPOTrainer
 from llm_bridge import CollapseMonitor, Evaluator, load_model, majority_reward, read_log
 from llm_bridge.console.quiet import quiet_libraries
 from llm_bridge.logs.read import run_log
+from llm_bridge.logs.run_log import ERRORS
 from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.rollouts import sequence_log_probs
 from llm_bridge.tasks.prompts import PromptTask
@@ -523,3 +524,16 @@ def test_answers_are_compared_after_the_same_extraction():
     assert not task.is_correct(task.problems[0], None) and task.extract("") is None
     counted = PromptTask(["q"], [3], extract=len)
     assert counted.is_correct(counted.problems[0], counted.extract("abc"))
+
+
+def test_the_errors_of_an_evaluation_are_those_of_its_draws(tmp_path):
+    """Of evaluations of a model that hardly moves they say how far the metrics scatter."""
+    seen = []
+    watch = monitor(answers=TRUTH, rollouts=16, stop=False, on_evaluate=lambda step, row: seen.append(row))
+    train(tmp_path, watch, steps=12, learning_rate=1e-9)
+    for metric, name in ERRORS.items():
+        told = np.mean([row[name] for row in seen])
+        scatter = np.std([row[metric] for row in seen], ddof=1)
+        assert 0.5 * scatter < told < 2 * scatter
+    # They are no metrics: neither a curve nor a dashboard shows them.
+    assert not set(ERRORS.values()) & set(watch.trajectory.metrics)
