@@ -1,15 +1,17 @@
 """The callback on the runs of `studies.monitored`: trained once more with a CollapseMonitor that sees no label.
 
-    python -m studies.monitored_live FOLDER PART [NUMBER ...]     # resumable; LIVE beside the run's own record
+    python -m studies.monitored_live FOLDER PART [--labels]     # resumable; LIVE beside the run's own record
+
+With --labels, and a folder of its own, the callback is given the true answers of its prompts.
 
 The callback evaluates WATCHED prompts that are neither trained on nor among those whose accuracy is the outcome, every
 EVERY steps. It draws by seeds of its own, so the run is the same: where it had been trained before, its accuracy is
 compared with what was kept.
 """
 
+import argparse
 import json
 import random
-import sys
 from pathlib import Path
 
 from studies.monitored import EVERY, RESULT, ROLLOUTS, problems_of, specs, strangers, train
@@ -26,12 +28,14 @@ def watched_problems(task, spec) -> list:
     return random.Random(f"watched {spec.label}").sample(free, min(WATCHED, len(free)))
 
 
-def monitor_of(spec, task, tokenizer, folder: Path):
-    """A CollapseMonitor without labels that stops nothing."""
+def monitor_of(spec, labels: bool, task, tokenizer, folder: Path):
+    """A CollapseMonitor that stops nothing."""
     from llm_bridge import CollapseMonitor
 
+    problems = watched_problems(task, spec)
     return CollapseMonitor(
-        prompts=[problem.prompt for problem in watched_problems(task, spec)],
+        prompts=[problem.prompt for problem in problems],
+        answers=[task.extract(task.solution(problem)) for problem in problems] if labels else None,
         extract=task.extract,
         tokenizer=tokenizer,
         eval_every=EVERY,
@@ -45,7 +49,7 @@ def monitor_of(spec, task, tokenizer, folder: Path):
     )
 
 
-def watched(spec, folder: Path) -> dict:
+def watched(spec, folder: Path, labels: bool = False) -> dict:
     """One run with its callback, trained or read back: {"rows", "same"}; same: whether accuracy is what it had been."""
     own = Path(folder) / spec.label
     if (own / LIVE).is_file():
@@ -54,7 +58,7 @@ def watched(spec, folder: Path) -> dict:
     monitors = []
 
     def live(*about):
-        monitors.append(monitor_of(spec, *about))
+        monitors.append(monitor_of(spec, labels, *about))
         return monitors[0]
 
     record = train(spec, folder, live)
@@ -64,7 +68,11 @@ def watched(spec, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    chosen = set(map(int, sys.argv[3:]))
+    given = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    given.add_argument("folder", type=Path)
+    given.add_argument("part")
+    given.add_argument("--labels", action="store_true")
+    asked = given.parse_args()
     for one in (*specs(), *strangers()):
-        if one.part == sys.argv[2] and (not chosen or one.number in chosen):
-            print(one.label, watched(one, Path(sys.argv[1]))["same"], flush=True)
+        if one.part == asked.part:
+            print(one.label, watched(one, asked.folder, asked.labels)["same"], flush=True)
