@@ -9,11 +9,13 @@ import json
 import time
 from importlib.metadata import version
 
+from llm_bridge.forecast.calibration.features import read_for
 from llm_bridge.forecast.calibration.file import FORMAT
 from llm_bridge.forecast.calibration.fit import calibration
-from llm_bridge.forecast.calibration.survival import KINDS, SHIPPED
+from llm_bridge.forecast.calibration.survival import ALSO_DATED, KINDS, SHIPPED
 from studies.fitting import BLIND_ROUNDS, doubly_left_out, measured_before
 from studies.judging import report
+from studies.left_out import figures, left_out
 from studies.study import RESULTS, load_result
 
 
@@ -56,7 +58,13 @@ def main():
         )
         + "\n"
     )
-    (RESULTS / "calibration.json").write_text(json.dumps(plain(told | report(study)), indent=1) + "\n")
+    also = {
+        kind: {name: figures(left_out(measured_before(), read_for(kind, name), name)) for name in ALSO_DATED}
+        for kind in KINDS
+    }
+    (RESULTS / "calibration.json").write_text(
+        json.dumps(plain(told | report(study) | {"also": also}), indent=1) + "\n"
+    )
     print(SHIPPED, RESULTS / "calibration.json", sep="\n")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from llm_bridge import Kernel, Pilot, Prior, RunSettings
 from llm_bridge.forecast.calibration.features import Reading, WeightNoise
 from llm_bridge.forecast.calibration.fit import Group
-from llm_bridge.forecast.calibration.survival import DATED
+from llm_bridge.forecast.calibration.survival import ALSO_DATED, DATED
 from studies.study import load_result
 
 FAMILIES = {"architecture": "gpt_neox", "task": "sorting"}
@@ -75,7 +75,7 @@ def groups(study: dict, pilot: int = 0) -> list[StudyGroup]:
                 math.inf if run["collapse"][name]["step"] is None else run["collapse"][name]["step"]
                 for run in runs
             ]
-            for name in DATED
+            for name in (*DATED, *ALSO_DATED)
         }
         recipe, curves = PRIORS[runs[0]["model"]], [run["curve"]["accuracy"] for run in runs]
         found.append(
@@ -127,6 +127,7 @@ def _blind_group(run: dict, priors: dict) -> BlindGroup:
         criterion: [] if told is None else [(float(told[0]), math.inf if told[1] is None else float(told[1]))]
         for criterion, told in run["times"].items()
     }
+    intervals |= {name: _told_late(run["collapse"][name], curve["step"]) for name in ALSO_DATED}
     accuracy = curve["accuracy"]
     return BlindGroup(
         prior=name,
@@ -145,6 +146,15 @@ def _blind_group(run: dict, priors: dict) -> BlindGroup:
         best=[max(accuracy)],
         peak=[curve["step"][int(np.argmax(accuracy))]],
     )
+
+
+def _told_late(end: dict, steps: list[int]) -> list[tuple[float, float]]:
+    """What a run's stored end says of a criterion whose times were not kept."""
+    if end["outcome"] == "censored":
+        return [(float(steps[-1]), math.inf)]
+    if end["outcome"] != "collapsed" or not end["step"]:
+        return []
+    return [(float(max(step for step in steps if step < end["step"])), float(end["step"]))]
 
 
 BLIND_ROUNDS = ("blind", "blind-2")

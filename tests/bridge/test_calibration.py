@@ -47,7 +47,7 @@ from llm_bridge.forecast.calibration.features import (
 from llm_bridge.forecast.calibration.fit import calibrated, chance, fit, rise
 from llm_bridge.forecast.calibration.outcome import verdict
 from llm_bridge.forecast.calibration.own import fit_parts
-from llm_bridge.forecast.calibration.survival import DATED, KINDS, SHIPPED, lives
+from llm_bridge.forecast.calibration.survival import ALSO_DATED, DATED, KINDS, SHIPPED, lives
 from llm_bridge.forecast.calibration.voice import (
     SAFE,
     TRAINED_ON,
@@ -524,7 +524,14 @@ class TestFile:
             assert (mine.heads, mine.chances, mine.rise) == (shipped.heads, shipped.chances, shipped.rise)
             assert mine.fates == shipped.fates
             assert (shipped.origin.file, mine.origin.file) == ("shipped", str(file))
-            assert set(mine.heads) == set(DATED) and set(mine.chances) == set(KINDS[kind])
+            assert set(mine.heads) == {*DATED, *ALSO_DATED} and set(mine.chances) == set(KINDS[kind])
+
+    def test_one_that_does_not_date_a_loss_spike_is_read_too(self, tmp_path):
+        def forget(told):
+            for kind in KINDS:
+                del told["heads"][kind]["loss_spike"]
+
+        assert set(load_calibration("labelled", self.changed(tmp_path, forget)).heads) == set(DATED)
 
     @pytest.mark.parametrize(
         ("place", "value", "fragment"),

@@ -88,6 +88,7 @@ def test_intervals_hold_the_step_they_are_around(forecast):
         "half_life",
         "mode_retention",
         "excess_kl",
+        "loss_spike",
     }
 
 

@@ -93,7 +93,12 @@ def read_for(kind: str, criterion: str) -> tuple[str, ...]:
     """The features that the failure time of a criterion reads, "labelled" or "label-free"."""
     if kind == "label-free":
         return LABEL_FREE_RELATIVE if criterion == "relative" else LABEL_FREE
-    return {"relative": LABELLED_RELATIVE, "half_life": LABELLED_HALF_LIFE}.get(criterion, LABEL_FREE)
+    labelled = {
+        "relative": LABELLED_RELATIVE,
+        "half_life": LABELLED_HALF_LIFE,
+        "loss_spike": LABELLED_RELATIVE,
+    }
+    return labelled.get(criterion, LABEL_FREE)
 
 
 @dataclass(frozen=True)

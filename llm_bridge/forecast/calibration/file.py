@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from llm_bridge.forecast.calibration.features import FATE, MEANINGS, NEED_LABELS
 from llm_bridge.forecast.calibration.outcome import Chance, Fate, Fates, Rise
 from llm_bridge.forecast.calibration.survival import (
+    ALSO_DATED,
     CALIBRATED,
     DATED,
     KINDS,
@@ -147,7 +148,7 @@ class CalibrationFile(BaseModel):
 
 def _check_kind(kind: str, heads: dict, chances: dict) -> None:
     """Raise ValueError unless a kind has every criterion and chance, which read what such a forecast knows."""
-    if set(heads) != set(DATED):
+    if set(heads) - set(ALSO_DATED) != set(DATED):
         raise ValueError(_other(f"{kind} failure times", heads, DATED))
     if set(chances) != set(KINDS[kind]):
         raise ValueError(_other(f"{kind} chances", chances, KINDS[kind]))

@@ -17,7 +17,16 @@ import numpy as np
 from llm_bridge.forecast.calibration.features import FATE, OUTCOME, read_for
 from llm_bridge.forecast.calibration.likelihood import fit_log_logistic, fit_spread
 from llm_bridge.forecast.calibration.outcome import GAIN, Chance, Fates, Rise, fate
-from llm_bridge.forecast.calibration.survival import DATED, KINDS, LEVEL, Calibration, FailureTime, lives, way
+from llm_bridge.forecast.calibration.survival import (
+    ALSO_DATED,
+    DATED,
+    KINDS,
+    LEVEL,
+    Calibration,
+    FailureTime,
+    lives,
+    way,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +234,8 @@ def _outcome_features(group, half_life) -> dict[str, float]:
 
 def calibration(chosen, kind: str, folds: Callable[..., Iterable] = other_priors) -> Calibration:
     """Everything that a forecast of one kind reads, fitted on `chosen`; folds: as of `calibrated`."""
-    heads = {name: calibrated(chosen, name, kind, folds) for name in DATED}
+    also = [name for name in ALSO_DATED if all(name in group.steps for group in chosen)]
+    heads = {name: calibrated(chosen, name, kind, folds) for name in (*DATED, *also)}
     chances = {end: chance(chosen, heads["half_life"], end, kind) for end in KINDS[kind]}
     return Calibration(heads, chances, rise(chosen), fates=fates(chosen, heads["half_life"], kind))
 

@@ -9,6 +9,9 @@ from llm_bridge.forecast.calibration.outcome import Chance, Fates, Rise
 DATED = ("relative", "half_life", "mode_retention", "excess_kl")
 """The criteria that have a failure time."""
 
+ALSO_DATED = ("loss_spike",)
+"""Criteria that have one in the calibration that ships, and need none in one of your own."""
+
 KINDS = {"labelled": ("better", "rises", "beats_voting"), "label-free": ("better", "rises")}
 """What is fitted apart, by what a forecast can read, and the chances that each has."""
 
