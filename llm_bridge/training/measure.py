@@ -22,7 +22,8 @@ from llm_bridge.tasks.form import for_tokenizer
 from llm_bridge.training.checkpoints import Checkpoints
 from llm_bridge.training.evaluation import Evaluator, truncation_note
 from llm_bridge.training.measurement import Measurement
-from llm_bridge.training.monitor import STATE_FILE, CollapseMonitor
+from llm_bridge.training.monitor import CollapseMonitor
+from llm_bridge.training.monitor_file import STATE_FILE
 from llm_bridge.training.planned import config_told
 from llm_bridge.training.prepare import check_stop, prepared
 from llm_bridge.training.reference import InitialWeights

@@ -5,21 +5,18 @@ transformers trainer, in one process or in many.
     trainer.add_callback(CollapseMonitor(prompts=held_out, answers=truth, extract=last_number)) # every metric
 """
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from transformers import TrainerCallback
 
 from llm_bridge.logs.finding import Finding
-from llm_bridge.models.chat import messages_of, pictures_of, rendered, with_options
+from llm_bridge.models.chat import pictures_of
 from llm_bridge.models.prompt_ids import prompt_token_ids
-from llm_bridge.tasks.form import raw_text_note
 from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.dashboard import logged, report
 from llm_bridge.training.evaluation import Evaluator
@@ -41,29 +38,38 @@ from llm_bridge.training.monitor_checks import (
     check_watching,
     not_one_set,
 )
+from llm_bridge.training.monitor_file import STATE_FILE, Kept, curve_of, read_kept, write_kept
+from llm_bridge.training.monitor_prompts import put_prompts
 from llm_bridge.training.ranks import Attempt, from_first, in_step, sharding, share
 from llm_bridge.training.reference import InitialWeights
 from sharpening.collapse import CollapseStep, Outcome, collapse_step
 from sharpening.errors import InputError
-from sharpening.trajectory import Trajectory, is_evaluated, write_json
+from sharpening.trajectory import Trajectory, is_evaluated
 
 log = logging.getLogger(__name__)
-STATE_FILE = "collapse_monitor.json"
 
 
 @dataclass
-class _Decision:
-    """What the first process makes of an evaluation, for all of them: the new row, the initial model where it is
-    the first one, the collapse if it is found, the advice to stop if it is grave enough, the last good step and the
-    checkpoint to keep.
+class _Judged:
+    """What the evaluations so far say: the collapse if it is found, the advice to stop if it is grave enough, the last good
+    step and the checkpoint to keep.
     """
 
-    row: dict
-    initial: InitialModel | None
     found: CollapseStep
     advised: Finding | None
     good: int
     kept: int | None
+
+
+@dataclass
+class _Decision:
+    """What the first process makes of an evaluation, for all of them: the new row, the initial model where it is the
+    first one, and what the run looks like now.
+    """
+
+    row: dict
+    initial: InitialModel | None
+    judged: _Judged
 
 
 class CollapseMonitor(TrainerCallback):
@@ -190,22 +196,7 @@ class CollapseMonitor(TrainerCallback):
                 "the initial model has not been evaluated",
                 "Start the training first; if it ran, see its log",
             )
-        return self._curve(self.rows)
-
-    def _curve(self, rows: list[dict]) -> Trajectory:
-        # An evaluation says undecided_rate only where it is above zero.
-        some = {"undecided_rate": 0.0} if any("undecided_rate" in row for row in rows) else {}
-        rows = [some | row for row in rows]
-        names = [
-            name for name in rows[0] if name != "step" and name[0] != "_" and all(name in row for row in rows)
-        ]
-        return Trajectory(
-            step=np.array([row["step"] for row in rows]),
-            metrics={name: np.array([row[name] for row in rows]) for name in names},
-            floor=self.evaluator.floor,
-            source="measured",
-            settings=self.settings,
-        )
+        return curve_of(self.rows, self.evaluator.floor, self.settings)
 
     @property
     def kept(self) -> Path | None:
@@ -265,7 +256,7 @@ class CollapseMonitor(TrainerCallback):
         """
         if self.evaluator.tokenizer is None:
             self.evaluator.tokenizer = processing_class
-        self._put_prompts(args)
+        put_prompts(self.evaluator, args)
         if self.load_kept_at_end:
             check_load_at_end(args, sharding(model))
         if state.global_step:
@@ -286,29 +277,6 @@ class CollapseMonitor(TrainerCallback):
         self.evaluator.reference = self.reference or None
         if self.first_process:
             self.tell(self._cost_told(state))
-
-    def _put_prompts(self, args) -> None:
-        """Chats become what the model sees, by the template and the options of the trainer; its stop strings are ours.
-
-        Raises: InputError for chats that the template cannot render.
-        """
-        evaluator, options = self.evaluator, getattr(args, "chat_template_kwargs", None) or {}
-        reader = evaluator.tokenizer
-        tokenizer = getattr(reader, "tokenizer", reader)
-        generation = getattr(args, "generation_kwargs", None) or {}
-        if evaluator.stop is None and generation.get("stop_strings"):
-            stops = generation["stop_strings"]
-            evaluator.stop = (stops,) if isinstance(stops, str) else tuple(stops)
-        texts = [problem.prompt for problem in evaluator.problems if not messages_of(problem.prompt)]
-        for note in raw_text_note(tokenizer, texts) if texts else ():
-            log.warning(note)
-        evaluator.problems = [
-            replace(problem, prompt=rendered(reader, with_options(problem.prompt, options)))
-            if messages_of(problem.prompt)
-            else problem
-            for problem in evaluator.problems
-        ]
-        evaluator.tokenizer = tokenizer
 
     def _cost_told(self, state) -> str:
         evaluator, steps = self.evaluator, range(state.global_step + 1, state.max_steps + 1)
@@ -333,48 +301,28 @@ class CollapseMonitor(TrainerCallback):
         self._take(self._read(step))
         return self.stop and self._is_over
 
-    def _read(self, step: int) -> dict:
-        """What the file in the folder says of the evaluations up to `step`."""
+    def _read(self, step: int) -> tuple[Kept, _Judged]:
+        """What the file in the folder holds up to `step`, and what it says of the run."""
         path = self._state_file()
-        if not path.is_file():
-            raise InputError(
-                "folder",
-                str(self.folder),
-                f"the run resumes at step {step}, but {STATE_FILE} of its beginning is not there",
-                "Give the monitor the folder of the first run, or start anew",
-            )
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            rows = [row for row in data["rows"] if row["step"] <= step]
-            curve = self._curve(rows)
-            found = collapse_step(curve, self.criterion, patience=self.patience)
-            advised = advice(rows, curve.floor, path)
-            good = last_good_step(advised, curve, self.criterion)
-            return {
-                "rows": rows,
-                "initial": InitialModel.from_dict(data["initial"]),
-                "spent": [int(count) for count in rows[-1]["_tokens"]],
-                "found": found,
-                "advised": reached(advised, self.collapse_level),
-                "good": good,
-                "kept": kept_step(self._output_dir or path.parent, good, None),
-            }
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise InputError(
-                "folder",
-                str(self.folder),
-                f"the run resumes at step {step}, but {STATE_FILE} in it is broken",
-                "Put the file back as it was written, or start anew",
-            ) from error
+        kept = read_kept(path, step)
+        return kept, self._judged(kept.rows, self._output_dir or path.parent, None)
 
-    def _take(self, data: dict) -> None:
-        self.rows, self.good, self._kept = data["rows"], data["good"], data["kept"]
-        self.evaluator.initial = data["initial"]
-        spent = data["spent"] if share()[0] == 0 else (0, 0)
+    def _judged(self, rows: list[dict], output_dir: Path, kept: int | None) -> _Judged:
+        curve = curve_of(rows, self.evaluator.floor, self.settings)
+        advised = advice(rows, curve.floor, self._state_file())
+        good = last_good_step(advised, curve, self.criterion)
+        found = collapse_step(curve, self.criterion, patience=self.patience)
+        return _Judged(found, reached(advised, self.collapse_level), good, kept_step(output_dir, good, kept))
+
+    def _take(self, read: tuple[Kept, _Judged]) -> None:
+        kept, judged = read
+        self.rows, self.good, self._kept = kept.rows, judged.good, judged.kept
+        self.evaluator.initial = kept.initial
+        spent = kept.spent if share()[0] == 0 else (0, 0)
         self.evaluator.generated_tokens, self.evaluator.forward_tokens = spent
-        self.advised = data["advised"]
-        if data["found"].outcome is Outcome.COLLAPSED:
-            self.collapsed = data["found"]
+        self.advised = judged.advised
+        if judged.found.outcome is Outcome.COLLAPSED:
+            self.collapsed = judged.found
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if self._due(state.global_step, state.max_steps):
@@ -410,14 +358,8 @@ class CollapseMonitor(TrainerCallback):
         self._failed(together(step, told.error), told.error, what, "training goes on")
 
     def _decide(self, row: dict, initial: InitialModel | None) -> _Decision:
-        rows = [*self.rows, row]
-        curve = self._curve(rows)
-        found = collapse_step(curve, self.criterion, patience=self.patience)
-        advised = advice(rows, curve.floor, self._state_file())
-        good = last_good_step(advised, curve, self.criterion)
         assert self._output_dir is not None, "a training that begins says where"
-        kept = kept_step(self._output_dir, good, self._kept)
-        return _Decision(row, initial, found, reached(advised, self.collapse_level), good, kept)
+        return _Decision(row, initial, self._judged([*self.rows, row], self._output_dir, self._kept))
 
     def _apply(self, decision: _Decision | None, args, state, control) -> None:
         """In every process: keep the row, stop if it is time, write and report."""
@@ -426,23 +368,24 @@ class CollapseMonitor(TrainerCallback):
                 report(args, state, control, logged({}, False, None, len(self.failures)))
             return
         self.rows.append(decision.row)
-        self.good, self._kept = decision.good, decision.kept
+        judged = decision.judged
+        self.good, self._kept = judged.good, judged.kept
         if decision.initial is not None:
             self.evaluator.initial = decision.initial
-        found = decision.found
+        found = judged.found
         met = found.outcome is Outcome.COLLAPSED
         if met and self.collapsed is None:
             self.collapsed = found
             if self.first_process:
                 log.warning("collapse by `%s` at step %d; %s", self.criterion, found.step, self._keep_told())
-        if decision.advised is not None and self.advised is None:
-            self.advised = decision.advised
+        if judged.advised is not None and self.advised is None:
+            self.advised = judged.advised
             if self.first_process:
-                log.warning("%s %s", decision.advised.message, self._keep_told())
+                log.warning("%s %s", judged.advised.message, self._keep_told())
         control.should_training_stop = control.should_training_stop or (self.stop and self._is_over)
         self._pin(args, state)
         if self.first_process:
-            self._write()
+            write_kept(self._state_file(), self.rows, self.evaluator.initial, self.evaluator.floor)
         report(args, state, control, logged(decision.row, met, self._kept, len(self.failures)))
         if self._on_row:
             self._on_row(decision.row["step"], decision.row)
@@ -480,16 +423,6 @@ class CollapseMonitor(TrainerCallback):
         if share()[1] > 1:
             what += f" (process {first.rank}: {first.message})"
         log.error("the collapse monitor %s; %s", what, goes_on, exc_info=own)
-
-    def _write(self):
-        path, initial = self._state_file(), self.evaluator.initial
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "rows": self.rows,
-            "initial": None if initial is None else initial.as_dict(),
-            "floor": self.evaluator.floor,
-        }
-        write_json(path, state, indent=None)
 
     def _state_file(self) -> Path:
         assert self.folder is not None, "at the latest a training that begins says where"

@@ -24,7 +24,7 @@ from llm_bridge.models.loading import frozen_copy
 from llm_bridge.sampling.rollouts import sequence_log_probs
 from llm_bridge.tasks.prompts import PromptTask
 from llm_bridge.training.kept import advice, last_good_step
-from llm_bridge.training.monitor import STATE_FILE
+from llm_bridge.training.monitor_file import STATE_FILE
 from llm_bridge.training.reference import InitialWeights
 from sharpening import InputError, Outcome, Trajectory, collapse_step
 
