@@ -40,7 +40,8 @@ class GRPO(ReusedBatch, ScoreKLTerm):
 
     `beta` > 0 pulls towards a reference, the initial policy unless `sync_ref_model`: see `KLTerm` and `ScoreKLTerm`.
     With scale = "group" the pull is beta (std + eps) per unit of reward, so rest is at the policy that solves
-    pi = pi_ref e^(r / (beta (std_pi r + eps))), normalised.
+    pi = pi_ref e^(r / (beta (std_pi r + eps))), normalised. Where the vote is already sure enough there is none, and KL only
+    delays (theorem S19).
 
     `num_iterations` > 1 takes several updates on one batch, clipped by `epsilon` and `epsilon_high`: see `ReusedBatch`.
     """

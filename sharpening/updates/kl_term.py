@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
+from sharpening.arrays import array_module, quiet
 from sharpening.errors import InputError
 from sharpening.updates.base import ExactStep
 from sharpening.updates.policy import Policy, row_sum
@@ -82,7 +83,9 @@ def log_ratio(
     if reference is None:
         rule = "a KL term needs the log-probabilities of the policy it pulls towards"
         raise InputError("reference", None, rule, "Give reference, or use beta=0")
-    return jnp.where(log_probs > -jnp.inf, log_probs - reference, 0.0)
+    xp = array_module(log_probs, reference)
+    with quiet():
+        return xp.where(log_probs > -xp.inf, log_probs - reference, 0.0)
 
 
 def reverse_kl_gradient(
@@ -98,10 +101,9 @@ def forward_kl_gradient(
 ) -> Shaped[Any, "*batch answers"]:
     """d KL(pi_ref || pi) / d z_a = pi_a - pi_ref_a, (..., answers): what k3 without correction descends on."""
     gap = log_ratio(policy.log_probs, reference)
-    near = -policy.probs * jnp.expm1(
-        -jnp.maximum(gap, -1.0)
-    )  # no cancellation, and 0 at the reference itself
-    return jnp.where(gap > -1.0, near, policy.probs - jnp.exp(jnp.asarray(reference)))
+    xp = array_module(gap, reference)
+    near = -policy.probs * xp.expm1(-xp.maximum(gap, -1.0))  # no cancellation, and 0 at the reference itself
+    return xp.where(gap > -1.0, near, policy.probs - xp.exp(xp.asarray(reference)))
 
 
 def sampled_kl_scores(
@@ -110,7 +112,7 @@ def sampled_kl_scores(
     """What TRL's loss multiplies grad log pi(a_i) of each rollout by, per beta: the log-ratio l_i = log pi/pi_ref
     where k3 = e^-l + l - 1 is weighted by the importance ratio ("corrected"), else 1 - e^-l.
     """
-    return log_ratios if corrected else -jnp.expm1(-log_ratios)
+    return log_ratios if corrected else -array_module(log_ratios).expm1(-log_ratios)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +152,8 @@ class ScoreKLTerm(KLTerm):
         """
         if not self.has_kl:
             return advantages
-        gaps = jnp.take_along_axis(log_ratio(policy.log_probs, reference), answers, axis=-1)
+        gaps = log_ratio(policy.log_probs, reference)
+        gaps = array_module(gaps, answers).take_along_axis(gaps, answers, axis=-1)
         scores = sampled_kl_scores(gaps, self.use_bias_correction_kl)
         if ratios is not None and self.use_bias_correction_kl:
             scores = ratios * scores

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 import sharpening.plots.theorems as front_door
+import sharpening.plots.theorems.coupled_samples as coupled_samples
 import sharpening.plots.theorems.rollouts as rollouts
+import sharpening.plots.theorems.rollouts_many as rollouts_many
+import sharpening.plots.theorems.single_bounds as single_bounds
 import sharpening.plots.theorems.single_speeds as single_speeds
 import sharpening.plots.theorems.uncoupled as uncoupled
+import sharpening.plots.theorems.verifier_flow as verifier_flow
 import sharpening.plots.theorems.verifiers as verifiers
 from sharpening import (
     GRPO,
@@ -36,6 +40,7 @@ CLOSEST = 1 / 7
 # no update's direction is drawn
 NO_UPDATE = {
     "S18",
+    "X7",
     "S7a",
     "S7b",
     "S11",
@@ -54,7 +59,7 @@ NO_UPDATE = {
     "N12",
 }
 EITHER_WAY = {"S14", "N6"}  # ties and driftless walks look the same backwards
-SLOW = {"S6", "F2", "X4", "C1"}  # each has a wrong formula of its own below
+SLOW = {"S6", "F2", "F6", "S19", "X4", "C1"}  # each has a wrong formula of its own below
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +141,12 @@ class TestWrongFormulas:
         ("F1", rollouts, "log_chernoff", lambda votable, mode: np.full(len(votable), -0.2)),
         ("F2", rollouts, "wrong_fixation", lambda odds, step, n: 1 / (1 + np.exp(np.asarray(odds)))),
         ("F3", rollouts, "group_advantages", lambda r, scale, eps: (r - r.mean()) / r.std()),
+        ("F6", rollouts_many, "fixation_of_three", lambda start, move: (np.full((1, 3), 1 / 3), None)),
         ("F5", rollouts, "mode_vote_shares", lambda z, mode, most: np.exp(z[:, :1]) * np.ones(most)),
         ("C1", CompoundSymmetric, "mix", lambda self, g, w=None, p=None: (self.private * g, 1.2 * self.shared * (w @ g))),
+        ("S19", single_bounds, "rest", lambda odds, beta: odds + 1 / beta),
+        ("X7", verifier_flow, "time_between", lambda start, end, tpr, fpr: 6 * np.sqrt(fpr * (1 - fpr)) / (tpr - fpr)),
+        ("C10", coupled_samples, "chance_of_wrong_sign", lambda up, down, n: 1.0),
         ("U2", uncoupled, "correct_share", lambda population: population.leaders[:, 0].astype(float)),
         ("U3", uncoupled, "peak_time", lambda odds, amplitudes, weights: 3.0),
         ("X1", HybridReward, "exact", lambda self, z, c=None, *, no_answer=None: self.tpr * c),

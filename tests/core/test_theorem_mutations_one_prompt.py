@@ -21,11 +21,14 @@ from sharpening import (
     list_theorems,
     random_population,
 )
+from sharpening.logspace import normalised
 from sharpening.theorems import (
     f1_wrong_majority,
     f2_fixation,
     f4_sampled_drift,
     f5_more_rollouts,
+    f6_reversible_walk,
+    f7_lucky_hits,
     n3_cancellation,
     n4_few_rollouts,
     n5_fixed_threshold,
@@ -42,6 +45,8 @@ from sharpening.theorems import (
     s16_pass_at_k,
     s17_entropy_and_reward,
     s18_coverage,
+    s19_kl_anchor,
+    s20_more_samples,
 )
 from sharpening.theorems.s8_heaviest_cluster import ClusterReward
 
@@ -192,6 +197,20 @@ MUTATIONS = [
     ("F5", "ties not shared", patch(f5_more_rollouts, "vote_table", without_ties)),
     ("F5", "gain of the tie forgotten", wrapped(f5_more_rollouts, "share_gains", lambda gains: 0 * gains)),
     ("F5", "shares fall", wrapped(f5_more_rollouts, "mode_vote_shares", lambda shares: shares[:, ::-1])),
+    ("F6", "wrong sign of GRPO", scaled(GRPO, -1.0, "group_direction")),
+    ("F6", "no normaliser in the measure", patch(f6_reversible_walk, "log_conductance", lambda z, move: (z**2).sum(axis=-1) / (2 * move))),
+    ("F6", "masses for the probit choice", patch(f6_reversible_walk, "probit_choice", lambda z, variance: np.exp(normalised(z)))),
+    ("F6", "ties go to the first", patch(MajorityReward, "group", sees_the_order)),
+    ("F7", "hits of the truth too", wrapped(f7_lucky_hits, "hits_of_label", lambda hits: 1 - hits)),
+    ("F7", "wrong sign of softmax gradient", scaled(SoftmaxGradient, -1.0)),
+    ("F7", "agreement left out", patch(f7_lucky_hits, "accuracy_lost", lambda probs, mode, right: right * mode * (right + mode))),
+    ("F7", "lucky votes always lose", wrapped(f7_lucky_hits, "accuracy_of_three", lambda change: -abs(change))),
+    ("S19", "rest of the reward without the std", patch(s19_kl_anchor, "rest", lambda odds, beta: odds + 1 / beta)),
+    ("S19", "held at every weight", patch(s19_kl_anchor, "held_up_to", lambda beta: 1e9)),
+    ("S19", "half the anchor", wrapped(sys.modules[GRPO.__mro__[2].__module__], "reverse_kl_gradient", lambda pull: pull / 2)),
+    ("S20", "the prior at k samples", wrapped(s20_more_samples, "passed_by_prior", lambda passed: 0.5 * passed)),
+    ("S20", "a bound for the mode only", patch(s20_more_samples, "most_passed", lambda right, mode, k: -np.expm1(k * np.log1p(-np.exp(right) / 2)))),
+    ("S20", "slope without the mode", patch(s20_more_samples, "first_slope", lambda c, mass, aligned, k: k * (1 - c) ** (k - 1) * (aligned - c))),
     ("N1", "mass of the other cluster", patch(ClusterReward, "exact", lambda self, z, c=None, **_: -Cluster(self, z))),
     ("N1", "wrong sign of softmax gradient", scaled(SoftmaxGradient, -1.0)),
     ("N2", "wrong sign", scaled(KLProx, -1.0)),
@@ -219,8 +238,8 @@ class TestMutations:
     def test_every_theorem_of_these_has_two(self):
         names = [name for name, _, _ in MUTATIONS]
         ours = (
-            {f"S{n}" for n in ("7a", "7b", "7c", *range(10, 17))}
-            | {"F1", "F2", "F4", "F5"}
+            {f"S{n}" for n in ("7a", "7b", "7c", *range(10, 21))}
+            | {"F1", "F2", "F4", "F5", "F6", "F7"}
             | {f"N{n}" for n in range(1, 10)}
         )
         assert ours <= {theorem.name for theorem in list_theorems()} and all(

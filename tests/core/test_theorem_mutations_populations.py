@@ -35,6 +35,7 @@ from sharpening.theorems import (
     c7_coexistence,
     c8_drift_or_diffusion,
     c9_private_sight,
+    c10_finite_samples,
     n10_no_collapse_alone,
     n11_distinct_answers,
     n12_no_safe_size,
@@ -46,12 +47,13 @@ from sharpening.theorems import (
     x4_moving_prior,
     x5_half_a_verifier,
     x6_gate,
+    x7_noise_flow,
 )
 
 OURS = (
     {f"U{n}" for n in (2, 3, 6)}
-    | {f"X{n}" for n in (1, 3, 4, 5, 6)}
-    | {f"C{n}" for n in range(1, 10)}
+    | {f"X{n}" for n in (1, 3, 4, 5, 6, 7)}
+    | {f"C{n}" for n in range(1, 11)}
     | {"N10", "N11", "N12"}
 )
 
@@ -236,6 +238,12 @@ MUTATIONS = [
     ("C9", "the shared part counts double", mixed(CompoundSymmetric, shared=2.0)),
     ("C9", "no private part", mixed(CompoundSymmetric, private=0.0)),
     ("C9", "sight that is always blind", wrapped(c9_private_sight, "blind_share", lambda share: 1.0)),
+    ("C10", "half the error of a share", wrapped(c10_finite_samples, "share_error", lambda eps: eps / 2)),
+    ("C10", "a fortieth of the groups", wrapped(c10_finite_samples, "groups_needed", lambda n: max(1, n // 40))),
+    ("C10", "groups twice as loud", wrapped(c10_finite_samples, "group_chances", lambda pair: (3 * pair[0], pair[1]))),
+    ("X7", "std of the answers, not of verdicts", patch(x7_noise_flow, "verdict_std", lambda right, tpr, fpr: np.sqrt(right * (1 - right)))),
+    ("X7", "time without the noise", wrapped(x7_noise_flow, "time_between", lambda time: time / 2)),
+    ("X7", "a verifier that is right", patch(x7_noise_flow, "accepted", lambda right, tpr, fpr: 0.01 + 0.98 * right)),
     ("C7", "GRPO twice as loud", loud_grpo),
     ("C7", "balance on the wrong side", wrapped(c7_coexistence, "coexistence_point", lambda point: -point)),
     ("C7", "groups that cheer each other on", patch(c7_coexistence, "two_group_drift", lambda w, a, b, u, scale, power: w * np.cosh(u))),

@@ -21,8 +21,8 @@ from sharpening import (
 from sharpening.testing import populations
 
 NAMES = (
-    [f"S{n}" for n in ("6", "7a", "7b", "7c", "8", "9", *range(10, 19))]
-    + ["F1", "F2", "F4", "F5"]
+    [f"S{n}" for n in ("6", "7a", "7b", "7c", "8", "9", *range(10, 21))]
+    + ["F1", "F2", "F4", "F5", "F6", "F7"]
     + [f"N{n}" for n in range(1, 10)]
 )
 THREE = [f"{name}" for name in NAMES if name not in ("S6", "S8", "S9")]
@@ -81,7 +81,7 @@ BROKEN = [
     ("S7a", from_probs([[0.5, 0.0, 0.5]]), "full support"),
     *[
         (name, NOBODY, "an answer")
-        for name in ("S7b", "S7c", "S10", "S11", "F1", "F4", "F5", "N6", "N7", "N9")
+        for name in ("S7b", "S7c", "S10", "S11", "F1", "F4", "F5", "F6", "N6", "N7", "N9")
     ],
     ("S14", from_probs([[0.4, 0.2, 0.4]], no_answer=2), "equal treatment"),
     ("S16", UNLABELLED, "labels"),
@@ -92,11 +92,23 @@ BROKEN = [
     ("S17", from_probs([[0.2, 0.1, 0.7]], [[True, False, False]], no_answer=2), "heard mode"),
     ("S17", from_probs([[1.0, 0.0]], [[True, False]]), "a rival"),
     ("S18", TIED, "unique mode"),
+    ("S19", TIED, "unique mode"),
+    ("S19", from_probs([[1.0, 0.0]]), "a rival"),
+    ("S20", UNLABELLED, "labels"),
+    ("S20", from_probs([[0.0, 0.0, 1.0]], [[True, False, False]], no_answer=2), "an answer"),
+    ("S20", from_probs([[0.2, 0.1, 0.7]], [[True, False, False]], no_answer=2), "comonotone reward"),
+    ("F6", from_probs([[0.5, 0.3, 0.2]], no_answer=2), "always answers"),
+    ("F7", UNLABELLED, "labels"),
+    ("F7", from_probs([[0.5, 0.3, 0.2]], [[False, True, True]]), "one correct answer"),
+    ("F7", from_probs([[0.4, 0.4, 0.2]], [[False, False, True]]), "unique mode"),
+    ("F7", from_probs([[0.5, 0.3, 0.2]], [[True, False, False]]), "misaligned"),
+    ("F7", from_probs([[0.6, 0.4, 0.0]], [[False, False, True]]), "reachable truth"),
+    ("F7", from_probs([[0.5, 0.3, 0.2]], [[False, True, False]], no_answer=2), "always answers"),
     ("S18", from_probs([[1e-300, 1e-301, 1.0]], no_answer=2), "countable rollouts"),
     ("F1", from_probs([[0.3, 0.0, 0.7]], no_answer=2), "a rival"),
     *[(name, TIED, "unique mode") for name in ("F2", "N1", "N2", "N4", "N8")],
     *[(name, UNLABELLED, "two answers") for name in ("F2", "N4")],
-    *[(name, MANY, "few answers") for name in ("F4", "N6")],
+    *[(name, MANY, "few answers") for name in ("F4", "F6", "N6")],
     ("N1", from_probs([[0.5, 0.25, 0.25]]), "mode away from one half"),
     ("N2", from_probs([[0.6, 0.4]]), "a rarest answer"),
     ("N5", UNLABELLED, "labels"),
@@ -119,7 +131,7 @@ class TestAssumptions:
     @pytest.mark.parametrize("name, population, assumption", BROKEN)
     def test_a_violated_assumption_is_named(self, name, population, assumption):
         verdict = get_theorem(name).check(population)
-        if name == "S14" and verdict.status is VerdictStatus.HOLDS:  # by the other reward
+        if name in ("S14", "S20") and verdict.status is VerdictStatus.HOLDS:  # by the other reward
             verdict = get_theorem(name).check(population, reward="majority")
         assert verdict.status is VerdictStatus.VIOLATED and verdict.violated == {assumption: 1}
 

@@ -52,6 +52,8 @@ NAMES = [
     "C7",
     "C8",
     "C9",
+    "C10",
+    "X7",
     "N10",
     "N11",
     "N12",
@@ -84,24 +86,25 @@ TWO_RIGHT = from_probs([[0.5, 0.3, 0.2]], [[True, True, False]])
 BROKEN = (
     [
         (name, UNLABELLED, "labels")
-        for name in ("U2", "U3", "U6", "X1", "X3", "X5", "X6", "C3", "C6", "N10", "N11")
+        for name in ("U2", "U3", "U6", "X1", "X3", "X5", "X6", "X7", "C3", "C6", "N10", "N11")
     ]
     + [(name, COUPLED, "uncoupled prompts") for name in ("U2", "U3", "U6")]
     + [
         (name, TIED, "unique mode")
-        for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "N10", "N11", "N12")
+        for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "C10", "N10", "N11", "N12")
     ]
     + [
         (name, FACE, "full support")
         for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "N10", "N11", "N12")
     ]
-    + [(name, SILENT, "always answers") for name in ("X1", "X6", "C6", "N11")]
+    + [(name, SILENT, "always answers") for name in ("X1", "X6", "X7", "C6", "N11")]
     + [(name, TWO_RIGHT, "one correct answer") for name in ("X6", "N10")]
-    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "N11", "N12")]
+    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "C10", "N11", "N12")]
     + [(name, NEVER, "an answer") for name in ("U2", "U6")]
     + [
         ("X1", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),
         ("X3", from_probs([[0.0, 0.5, 0.5]], LABELS), "undecided"),
+        ("X7", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),
         ("X6", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),
         ("X4", from_probs([[1.0, 0.0, 0.0]], LABELS), "a rival"),
         ("X5", from_probs([[0.2, 0.4, 0.4]], LABELS), "unique mode"),

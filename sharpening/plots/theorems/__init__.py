@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Drawing = tuple[Callable[[Panel], None], str]  # (draw, caption)
 
 FAMILIES = {
-    "S": ("single_laws", "single_speeds", "single_orders", "single_limits"),
-    "F": ("rollouts",),
+    "S": ("single_laws", "single_speeds", "single_orders", "single_limits", "single_bounds"),
+    "F": ("rollouts", "rollouts_many"),
     "U": ("uncoupled",),
-    "X": ("verifiers",),
-    "C": ("coupled", "coupled_ends"),
+    "X": ("verifiers", "verifier_flow"),
+    "C": ("coupled", "coupled_ends", "coupled_samples"),
     "N": ("counterexamples", "counterexamples_coupled"),
 }  # first letter of a theorem's name -> modules of this package
 
