@@ -90,9 +90,16 @@ def padding_id(tokenizer) -> int:
     return next(token for token in ids if token is not None)
 
 
+def embedded_tokens(model) -> int:
+    """How many tokens the model has embeddings for."""
+    weight = model.get_input_embeddings().weight
+    # Between forward passes DeepSpeed's ZeRO-3 holds an empty tensor in place of a weight.
+    return getattr(weight, "ds_shape", weight.shape)[0]
+
+
 def check_tokens(model, token_ids) -> None:
     """Raise InputError for a token id that the model has no embedding for."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = embedded_tokens(model)
     beyond = next((token for ids in token_ids for token in ids if not 0 <= token < rows), None)
     if beyond is not None:
         raise InputError(

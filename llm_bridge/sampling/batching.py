@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import torch
 
-from llm_bridge.models.prompt_ids import padding_id
+from llm_bridge.models.prompt_ids import embedded_tokens, padding_id
 from llm_bridge.sampling.rows import EqualRows, PaddedRows, PlainRows, evaluating, plain_logits, prefix_cache
 from sharpening.errors import InputError
 
@@ -154,7 +154,7 @@ class _Check:
 
     def __init__(self, model, tokenizer):
         self.model, self.pad, self.seen = model, padding_id(tokenizer), []
-        size = min(len(tokenizer), model.get_input_embeddings().weight.shape[0])
+        size = min(len(tokenizer), embedded_tokens(model))
         special = {*tokenizer.all_special_ids, self.pad}
         pool = [token for token in range(size) if token not in special] or list(range(size))
         limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or ROOM

@@ -1,11 +1,12 @@
 """Prompts become tokens in one place: one beginning of a sequence, whoever wrote it, and no end behind it."""
 
 import pytest
+import torch
 from tiny import random_model
 from tokenizers.processors import TemplateProcessing
 
 from llm_bridge import Evaluator, get_task
-from llm_bridge.models.prompt_ids import prompt_token_ids
+from llm_bridge.models.prompt_ids import check_tokens, embedded_tokens, prompt_token_ids
 from llm_bridge.sampling.rollouts import sample
 from sharpening import InputError
 
@@ -89,3 +90,16 @@ def test_the_sampler_and_the_evaluator_see_one_beginning():
         and all((ids == begin).sum(1).max() <= 1 for ids in seen)
         and any((ids == begin).any() for ids in seen)
     )
+
+
+def test_a_weight_that_deepspeed_holds_elsewhere_has_the_tokens_of_the_whole():
+    model = random_model("llama").model
+    whole = model.get_input_embeddings().weight
+    empty = torch.nn.Parameter(torch.empty(0))
+    vars(empty)["ds_shape"] = whole.shape
+    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(whole.detach()))
+    model.get_input_embeddings().weight = empty
+    assert embedded_tokens(model) == len(whole)
+    check_tokens(model, [[0, len(whole) - 1]])
+    with pytest.raises(InputError, match=f"0 to {len(whole) - 1}"):
+        check_tokens(model, [[len(whole)]])
