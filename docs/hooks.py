@@ -573,7 +573,73 @@ def paper_studies() -> str:
     return "\n\n".join(parts)
 
 
+def vision_runs() -> str:
+    """What every setting of votes and true rewards on images did, means of three seeds."""
+    rows = []
+    for name, one in load_paper("blind-votes")["finding"]["numbers"]["settings"].items():
+        shares = (one["start"], one["peak"], one["end"], one["blind_end"], one["blind_accuracy_end"])
+        rows.append([name, *(f"{share:.2f}" for share in shares), "; ".join(dict.fromkeys(one["endings"]))])
+    return markdown_table(
+        [
+            "rewards, prompts, rate",
+            "accuracy",
+            "at best",
+            "at the end",
+            "blind retention",
+            "blind accuracy",
+            "the greedy answers of the end",
+        ],
+        rows,
+    )
+
+
+def _told_and_measured(row: dict) -> str:
+    """A forecast's median and interval, then the measured steps."""
+    later, end = "later", 120
+
+    def step(value):
+        return later if value is None or value > end else f"{value:.0f}"
+
+    interval = later if row["low"] is None else f"{row['low']} to {step(row['high'])}"
+    return f"{step(row['forecast'])} ({interval}): {', '.join(map(step, row['measured']))}"
+
+
+def vision_forecasts() -> str:
+    """Forecasts of votes on images and in text, beside what was measured."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for row in load_paper("blind-votes")["finding"]["numbers"]["forecasts"]["rows"]:
+        setting = row["setting"].removeprefix("text: ").removeprefix("majority, ")
+        told.setdefault((row["what"], setting), []).append(_told_and_measured(row))
+    rows = [[*names, *cells] for names, cells in told.items()]
+    return markdown_table(
+        ["prompts hold", "prompts, rate", "`relative`", "`half_life`", "`mode_retention`", "`excess_kl`"],
+        rows,
+    )
+
+
+def vision_score() -> str:
+    """How good these forecasts were, images and text apart."""
+    rows = []
+    for what, one in load_paper("blind-votes")["finding"]["numbers"]["forecasts"]["scores"].items():
+        cells = [f"{told['c_index']:.2f}; {told['held']:.2f}" for told in one["criteria"].values()]
+        rows.append([what, *cells, f"{one['fates']:.2f}"])
+    return markdown_table(
+        [
+            "C-index; intervals hold",
+            "`relative`",
+            "`half_life`",
+            "`mode_retention`",
+            "`excess_kl`",
+            "fate named",
+        ],
+        rows,
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "vision_runs": vision_runs,
+    "vision_forecasts": vision_forecasts,
+    "vision_score": vision_score,
     "paper_claims": paper_claims,
     "paper_studies": paper_studies,
     "tasks": tasks_table,

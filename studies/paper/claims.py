@@ -127,6 +127,10 @@ CLAIMS = (
         "alignment",
     ),
     Claim(
+        "Reports of users: a model that sharpens on its own votes on images ends in one answer and stops looking",
+        "blind-votes",
+    ),
+    Claim(
         "SRT: Llama-3.1-8B-Instruct is healthy for 2,000 steps at 1e-7 and sick at 3e-7",
         said=CANNOT,
         why="a model of 8 billion parameters; `sharpening study capitals` has a critical rate of a small one",
