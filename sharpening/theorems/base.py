@@ -115,7 +115,7 @@ class Theorem:
     listed and checked.
 
     `rewards` are the names of those it is checked with; `any_reward` says that a caller may bring another
-    one.
+    one. `aliases`: names that it had before, such as those of theorems that were merged into it.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Theorem:
     assumptions: tuple[Assumption, ...] = ()
     rewards: tuple[str, ...] = ("majority",)
     any_reward: bool = False
+    aliases: tuple[str, ...] = ()
 
     def formula(self) -> sympy.Basic:
         """The statement as a SymPy expression."""
@@ -178,11 +179,12 @@ class Theorem:
         return None
 
     def as_dict(self) -> dict:
-        """Plain data for JSON: name, title, statement, formula (SymPy's notation), assumptions, source,
-        symbol.
+        """Plain data for JSON: name, aliases, title, statement, formula (SymPy's notation), assumptions,
+        source, symbol.
         """
         return {
             "name": self.name,
+            "aliases": list(self.aliases),
             "title": self.title,
             "statement": self.statement,
             "formula": str(self.formula()),

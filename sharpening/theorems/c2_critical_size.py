@@ -1,4 +1,6 @@
-"""C2: the critical data-set size: private consensus outruns the shared drift below it, and not above."""
+"""C2: the critical data-set size: private consensus outruns the shared drift below it, and not above; so no size is
+safe as such.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ from sharpening.simulation.vote_path import critical_ratio, critical_size, vote_
 from sharpening.theorems.assumptions import RESOLVED_MODE, UNIQUE_MODE, WEIGHTED
 from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
+from sharpening.theorems.constructed import even_camps, two_camps
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step
 from sharpening.theorems.registry import register_theorem
 from sharpening.updates import KLProx
 
 BELOW, ABOVE, STEPS = 0.99, 2.0, 3
+SIZES, BATCH = (1, 32, 128, 8192), 64
 EDGE = 1e-3  # relative: a resolved gap is at least 1e-9 nats, and log-masses of -700 are spaced 1e-13 apart
 LATER = 1e-6  # nats, for gaps so near to none that EDGE of them is nothing
 
@@ -34,6 +38,7 @@ class CriticalSize(Theorem):
     """Modes are kept for ever iff kappa_s D (m_max - m_min) <= kappa_p B."""
 
     name = "C2"
+    aliases = ("N12",)
     title = "Critical data-set size"
     statement = (
         "D prompts, each visited B/D times a step. The mean field depends on D, B, kappa_s, kappa_p only"
@@ -45,8 +50,11 @@ class CriticalSize(Theorem):
         " 1 again: consensus, or answers nearly equal in number. GRPO obeys it once prompts are near"
         " consensus, where all speak equally loud. If the modes are evenly spread over K answers, only chance"
         " separates them, m_max - m_min ~ sqrt(8 log K/(K D)), so D* ~ (kappa_p B/kappa_s)² K/(8 log K)."
+        " So 'small data sets (up to 128 prompts) are safe' is false as a law of size: D* is linear in the batch and in"
+        " kappa_p/kappa_s, any D >= 2 with uneven modes is critical under some kernel, and a prior whose modes are"
+        " exactly even has no critical size."
     )
-    source = "proved here"
+    source = "proved here; against reading He et al. 2026's sizes as universal"
     assumptions = (UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT)
 
     def formula(self):
@@ -73,11 +81,18 @@ class CriticalSize(Theorem):
             "a prompt of weight w that turns from a to b raises sum m² by 2w (m_b - m_a + w)": sp.expand(
                 (m + w) ** 2 + (n - w) ** 2 - m**2 - n**2 - 2 * w * (m - n + w)
             ),
+            "at any D, kappa_s = s kappa_p B/(D (m_b - m_a)) makes the gap grow at kappa_p B/D times 1 - s": sp.simplify(
+                (own - drift).subs(ks, w * kp * b / (d * (m - n))) - kp * b / d * (1 - w)
+            ),
+            "D* is linear in the batch": sp.simplify(turning.subs(b, w * b) - w * turning),
             "even modes: D* = (kappa_p B/kappa_s)² K/(8 log K)": sp.simplify(
                 sp.solve(sp.Eq(ks * size**2 * even, kp * b), size)[0] ** 2
                 - (kp * b / ks) ** 2 * k / (8 * sp.log(k))
             ),
         }
+
+    def constructed(self, rng):
+        return even_camps(rng) if rng.random() < 0.3 else two_camps(rng)
 
     def claims(self, case: Case):
         population, weights = case.population, case.restricted().prompt_weights
@@ -100,6 +115,8 @@ class CriticalSize(Theorem):
             1.0,
         )
         if not np.isfinite(critical):
+            events = len(vote_path(used, private=1.0, shared=50.0).times) - 1
+            yield Claim.equal("exactly even modes: no ratio turns one", float(events), 0.0)
             return
         ratio = ABOVE * critical
         path = vote_path(used, private=1.0, shared=ratio)
@@ -113,6 +130,9 @@ class CriticalSize(Theorem):
         share = path.shares[-1]
         spread = share.max() - share[share > 1e-12].min()
         yield Claim.at_most("every end is a rest: R (m_max - m_min) <= 1", ratio * spread, 1.0, absolute=1e-9)
-        batch = 4
-        size = critical_size(used, 1.0, critical / len(used.log_probs) * batch, batch)
-        yield Claim.equal("D* in prompts: the size whose ratio is critical", size, len(used.log_probs))
+        for size in SIZES:
+            found = critical_size(used, 1.0, critical * BATCH / size, BATCH)
+            yield Claim.equal(f"some kernel makes {size} prompts critical", found, size)
+        below, above = (vote_path(used, private=1.0, shared=factor * critical) for factor in (0.9, 1.1))
+        yield Claim.equal("at 0.9 times it, whatever the size, no mode turns", float(len(below.times)), 1.0)
+        yield Claim.at_most("at 1.1 times it some do", 2.0, float(len(above.times)))

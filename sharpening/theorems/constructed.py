@@ -25,6 +25,16 @@ def two_camps(rng: np.random.Generator) -> Population:
     return Population.from_logits(logits, np.arange(2) == np.zeros((PROMPTS, 1)), weights=weights)
 
 
+def even_camps(rng: np.random.Generator, num_answers: int = 4) -> Population:
+    """Every answer is the mode of as many prompts: no answer leads."""
+    logits = 0.5 * rng.standard_normal((PROMPTS, num_answers))
+    rows, mode = np.arange(PROMPTS), rng.permutation(PROMPTS) % num_answers
+    logits[rows, mode] = logits.max(axis=1) + rng.uniform(0.05, 1.0, size=PROMPTS)
+    return Population.from_logits(
+        logits, np.arange(num_answers) == rng.integers(num_answers, size=PROMPTS)[:, None]
+    )
+
+
 def few_answers(rng: np.random.Generator, num_answers: int = 4) -> Population:
     """Plain policies over a few answers, so that every group of rollouts can be listed."""
     correct = np.arange(num_answers) == rng.integers(num_answers, size=PROMPTS)[:, None]

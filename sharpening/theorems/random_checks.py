@@ -126,7 +126,7 @@ def check_theorems(
     """
     if cases < 1:
         raise InputError("cases", cases, "at least one population is tried")
-    theorems = list_theorems() if not names else [get_theorem(name) for name in dict.fromkeys(names)]
+    theorems = list_theorems() if not names else list(dict.fromkeys(get_theorem(name) for name in names))
     verdicts: dict[str, list[Verdict]] = {theorem.name: [] for theorem in theorems}
     for case in range(cases):
         step_size = float(np.random.default_rng((seed, case, 1)).choice(STEP_SIZES))

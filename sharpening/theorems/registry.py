@@ -30,6 +30,10 @@ def register_theorem(cls: type[Theorem]) -> type[Theorem]:
         cls.__qualname__,
     ):
         raise InputError("name", cls.name, f"{type(known).__name__} already has it", "Choose another name")
+    before = [one.name for one in _THEOREMS.values() if {cls.name, *cls.aliases} & set(one.aliases)]
+    if any(name != cls.name for name in before):
+        rule = f"{before[0]} has it, or had it before"
+        raise InputError("name", ", ".join((cls.name, *cls.aliases)), rule, "Choose another name")
     _THEOREMS[cls.name] = cls()
     return cls
 
@@ -42,16 +46,21 @@ def _load() -> None:
 
 def list_theorems() -> list[Theorem]:
     """All theorems, in the order of their names: S1, ..., S7a, S7b, S8, ..., F1, ..., U1, ..., X1, ..., C1,
-    ..., N1, ...
+    ..., N2, ...
     """
     _load()
     return [_THEOREMS[name] for name in sorted(_THEOREMS, key=_place)]
 
 
 def get_theorem(name: str) -> Theorem:
-    """The theorem of that name. Raises: InputError listing the known names."""
+    """The theorem of that name, or that had it before it was merged into another: "N1" is S8. Raises:
+    InputError listing the known names.
+    """
     _load()
     if name not in _THEOREMS:
+        for theorem in _THEOREMS.values():
+            if name in theorem.aliases:
+                return theorem
         known = ", ".join(theorem.name for theorem in list_theorems())
         raise InputError("theorem", name, f"known theorems are {known}", "See `sharpening theorems`")
     return _THEOREMS[name]

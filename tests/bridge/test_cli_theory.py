@@ -54,10 +54,10 @@ class TestTheorems:
         )
 
     def test_one_that_is_never_met_is_not_called_true(self):
-        """The first population has two answers; the mode of none is below one half."""
-        result = invoke("theorems", "S8", "--check", "--cases", 1)
+        """The first population has two answers, so there is no rarest one beside mode and rival."""
+        result = invoke("theorems", "N2", "--check", "--cases", 1)
         assert result.exit_code == 0 and "0 hold, 0 fail, 1 not tested" in text(result)
-        assert "assumptions of S8" in text(result)
+        assert "assumptions of N2" in text(result)
 
     def test_a_failure_shows_its_witness_and_exits_one(self, monkeypatch):
         monkeypatch.setattr(KLProx, "step_size", property(lambda self: 2 / self.beta))

@@ -33,7 +33,8 @@ from sharpening.plots.theorems import figure_caption, figure_names, theorem_figu
 from sharpening.plots.theorems.canvas import picture
 
 PAGES = Path(__file__).parents[2] / "docs" / "figures" / "theorems"
-NAMES = [theorem.name for theorem in list_theorems()]
+# a theorem that was merged into another keeps its figure, under its old name
+NAMES = [name for theorem in list_theorems() for name in (theorem.name, *theorem.aliases)]
 UPDATES = (KLProx, NaturalGradient, SoftmaxGradient, GRPO)
 # a tolerance is at most this part of the axis: simulated chances need most of it, computed points none
 CLOSEST = 1 / 7

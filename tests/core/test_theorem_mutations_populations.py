@@ -38,7 +38,6 @@ from sharpening.theorems import (
     c10_finite_samples,
     n10_no_collapse_alone,
     n11_distinct_answers,
-    n12_no_safe_size,
     u2_gained_minus_lost,
     u3_rise_then_fall,
     u6_better_than_voting,
@@ -54,7 +53,7 @@ OURS = (
     {f"U{n}" for n in (2, 3, 6)}
     | {f"X{n}" for n in (1, 3, 4, 5, 6, 7)}
     | {f"C{n}" for n in range(1, 11)}
-    | {"N10", "N11", "N12"}
+    | {"N10", "N11"}
 )
 
 
@@ -252,8 +251,8 @@ MUTATIONS = [
     ("N10", "consensus on the commonest answer", metric(n10_no_collapse_alone, "reward_accuracy", lambda value: np.ones_like(value))),
     ("N11", "labels coupled instead of strategies", patch(LowRankPlusDiagonal, "strategies", one_label_for_all)),
     ("N11", "excess without the budget", metric(n11_distinct_answers, "excess_kl", lambda value: value + 1)),
-    ("N12", "critical ratio doubled", wrapped(n12_no_safe_size, "critical_ratio", lambda ratio: 2 * ratio)),
-    ("N12", "a universal size", patch(n12_no_safe_size, "critical_size", lambda *a: 128.0)),
+    ("C2", "ratio half as critical", wrapped(c2_critical_size, "critical_ratio", lambda ratio: ratio / 2)),
+    ("C2", "a universal size", patch(c2_critical_size, "critical_size", lambda *a: 128.0)),
 ]  # fmt: skip
 
 

@@ -56,7 +56,6 @@ NAMES = [
     "X7",
     "N10",
     "N11",
-    "N12",
 ]
 
 
@@ -91,15 +90,15 @@ BROKEN = (
     + [(name, COUPLED, "uncoupled prompts") for name in ("U2", "U3", "U6")]
     + [
         (name, TIED, "unique mode")
-        for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "C10", "N10", "N11", "N12")
+        for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "C10", "N10", "N11")
     ]
     + [
         (name, FACE, "full support")
-        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "N10", "N11", "N12")
+        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "N10", "N11")
     ]
     + [(name, SILENT, "always answers") for name in ("X1", "X6", "X7", "C6", "N11")]
     + [(name, TWO_RIGHT, "one correct answer") for name in ("X6", "N10")]
-    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "C10", "N11", "N12")]
+    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "C10", "N11")]
     + [(name, NEVER, "an answer") for name in ("U2", "U6")]
     + [
         ("X1", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),

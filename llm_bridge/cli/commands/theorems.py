@@ -51,7 +51,7 @@ def theorems(
             raise InputError(
                 option, value, f"it is an integer >= {least}", f"Give --{option} {least} or more"
             )
-    chosen = [get_theorem(name) for name in dict.fromkeys(names)] if names else list_theorems()
+    chosen = list(dict.fromkeys(get_theorem(name) for name in names)) if names else list_theorems()
     records = [theorem.as_dict() for theorem in chosen]
     if not check:
         show_records(json_target, records, LISTED)
