@@ -132,21 +132,34 @@ def theorem_checks() -> dict:
     return json.loads((Path(__file__).parent / "theorem_checks.json").read_text())
 
 
+FAMILIES = {
+    "S": "one_prompt",
+    "F": "rollouts",
+    "U": "populations",
+    "X": "verifiers",
+    "C": "coupling",
+    "N": "counterexamples",
+}  # first letter of a theorem's name -> its page in docs/theorems
+
+
 def theorems_table() -> str:
     """Every theorem in the registry: name, title, assumptions, in how many random populations it was tried
-    and held, source.
+    and held, source. Its row has the anchor of its section, and those of names that it had before.
     """
     tried = theorem_checks()["theorems"]
-    rows = [
-        [
-            f"[{theorem.name}](#{theorem.name.lower()})",
-            theorem.title,
-            ", ".join(one.name for one in theorem.assumptions) or "none",
-            f"{tried[theorem.name]['held']:,} of {tried[theorem.name]['cases']:,}",
-            theorem.source,
-        ]
-        for theorem in list_theorems()
-    ]
+    rows = []
+    for theorem in list_theorems():
+        anchor = theorem.name.lower()
+        before = "".join(f'<span id="{old.lower()}"></span>' for old in theorem.aliases)
+        rows.append(
+            [
+                f"{before}[{theorem.name}](theorems/{FAMILIES[theorem.name[0]]}.md#{anchor}){{: #{anchor} }}",
+                theorem.title + (f" (with {', '.join(theorem.aliases)})" if theorem.aliases else ""),
+                ", ".join(one.name for one in theorem.assumptions) or "none",
+                f"{tried[theorem.name]['held']:,} of {tried[theorem.name]['cases']:,}",
+                theorem.source,
+            ]
+        )
     return markdown_table(["theorem", "title", "assumptions", "held in", "source"], rows)
 
 
@@ -161,64 +174,51 @@ def theorem_checks_made() -> str:
     )
 
 
-def theorem_sections() -> str:
-    """One section for each theorem: statement, formula, figure, assumptions, what SymPy verifies, code."""
+def theorem_sections(letter: str) -> str:
+    """One section for each theorem of a family, on its page in docs/theorems."""
+    counts = json.loads((Path(__file__).parent / "theorem_claims.json").read_text())["theorems"]
+    return "\n\n".join(
+        part
+        for theorem in list_theorems()
+        if theorem.name[0] == letter
+        for part in theorem_section(theorem, counts[theorem.name])
+    )
+
+
+def theorem_section(theorem, counts: dict) -> list[str]:
+    """Statement, formula, figures, assumptions, why it is true, what SymPy verifies, how often each claim was asked."""
     from sympy import latex
 
+    told = theorem.as_dict()
+    before = "".join(f'<span id="{old.lower()}"></span>' for old in theorem.aliases)
+    assumptions = [f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()] or ["- none"]
+    rows = [[f"`{what}`", f"{one['asked']:,}", claim_asked(one)] for what, one in counts["claims"].items()]
+    merged = f" It holds what was {' and '.join(theorem.aliases)}." if theorem.aliases else ""
+    return [
+        f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
+        before + re.sub(r"([*_\[\]])", r"\\\1", theorem.statement) + merged,
+        f"$$\n{latex(theorem.formula())}\n$$",
+        *(theorem_figure_block(name, theorem.title) for name in (theorem.name, *theorem.aliases)),
+        "\n".join(["Assumptions:", "", *assumptions]),
+        "**Why.** " + re.sub(r"([*_\[\]])", r"\\\1", proof_in_words(theorem)),
+        "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),
+        f"Claims, in {counts['cases']:,} populations:",
+        markdown_table(["claim", "asked", "could have failed"], rows),
+        (
+            f"Code: `{told['symbol']}`. Run: `sharpening theorems {theorem.name} --check`. Tests:"
+            " `tests/core/test_theorems.py`, `tests/core/test_theorem_mutations.py`, `tests/core/test_theorem_figures.py`."
+        ),
+    ]
+
+
+def theorem_figure_block(name: str, title: str) -> str:
+    """The figure of a theorem, by its name or one that it had before, as seen from docs/theorems."""
     from sharpening.plots.theorems import figure_caption
 
-    sections = []
-    for theorem in list_theorems():
-        told = theorem.as_dict()
-        sections += [
-            f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
-            re.sub(r"([*_\[\]])", r"\\\1", theorem.statement),
-            f"$$\n{latex(theorem.formula())}\n$$",
-            (
-                f'<figure markdown="span">\n![Figure of {theorem.name}:'
-                f' {theorem.title}](figures/theorems/{theorem.name.lower()}.png){{ width="504"'
-                f" }}\n<figcaption>{html.escape(figure_caption(theorem.name))}</figcaption>\n</figure>"
-            ),
-            "\n".join(
-                [
-                    "Assumptions:",
-                    "",
-                    *(
-                        [f"- *{name}*: {meaning}" for name, meaning in told["assumptions"].items()]
-                        or ["- none"]
-                    ),
-                ]
-            ),
-            "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in told["derivation"])]),
-            (
-                f"Source: {theorem.source}. Code: `{told['symbol']}`. Run: `sharpening theorems"
-                f" {theorem.name} --check`. Tests: `tests/core/test_theorems.py`,"
-                " `tests/core/test_theorem_mutations.py`, `tests/core/test_theorem_figures.py`."
-            ),
-        ]
-    return "\n\n".join(sections)
-
-
-def theorem_proofs() -> str:
-    """One section for each theorem: why it is true, what SymPy verifies of it, and how often each claim was asked."""
-    counts = json.loads((Path(__file__).parent / "theorem_claims.json").read_text())["theorems"]
-    sections = []
-    for theorem in list_theorems():
-        told = counts[theorem.name]
-        sections += [
-            f"### {theorem.name}: {theorem.title} {{: #{theorem.name.lower()} }}",
-            re.sub(r"([*_\[\]])", r"\\\1", proof_in_words(theorem)),
-            "\n".join(["SymPy verifies:", "", *(f"- `{what}`" for what in theorem.derivation())]),
-            f"Claims, in {told['cases']:,} populations:",
-            markdown_table(
-                ["claim", "asked", "could have failed"],
-                [
-                    [f"`{what}`", f"{one['asked']:,}", claim_asked(one)]
-                    for what, one in told["claims"].items()
-                ],
-            ),
-        ]
-    return "\n\n".join(sections)
+    return (
+        f'<figure markdown="span">\n![Figure of {name}: {title}](../figures/theorems/{name.lower()}.png)'
+        f'{{ width="504" }}\n<figcaption>{html.escape(figure_caption(name))}</figcaption>\n</figure>'
+    )
 
 
 def coq_statements() -> str:
@@ -231,7 +231,9 @@ def coq_statements() -> str:
         source = (Path(__file__).parent.parent / "proofs" / f"{name}.v").read_text()
         told = {theorem.name: theorem for theorem in list_theorems()}.get(name)
         sections += [
-            f"## [{name}](proofs.md#{name.lower()}), {told.title}" if told else "## What the words mean",
+            f"## [{name}](theorems/{FAMILIES[name[0]]}.md#{name.lower()}), {told.title}"
+            if told
+            else "## What the words mean",
             "\n".join(["```coq", *sentence.findall(source), "```"]),
         ]
     return "\n\n".join(sections)
@@ -666,9 +668,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "reward_needs": reward_needs,
     "theorems": theorems_table,
     "theorem_checks_made": theorem_checks_made,
-    "theorem_sections": theorem_sections,
-    "theorem_proofs": theorem_proofs,
     "coq_statements": coq_statements,
+    "theorems_one_prompt": lambda: theorem_sections("S"),
+    "theorems_rollouts": lambda: theorem_sections("F"),
+    "theorems_populations": lambda: theorem_sections("U"),
+    "theorems_verifiers": lambda: theorem_sections("X"),
+    "theorems_coupling": lambda: theorem_sections("C"),
+    "theorems_counterexamples": lambda: theorem_sections("N"),
     "commands": commands,
     "verdicts": verdicts_table,
     "voices": voices_table,

@@ -224,6 +224,16 @@ def test_local_links_and_images_of_the_readme_exist():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_links_to_a_theorem_lead_to_its_row_and_from_there_to_the_page_of_its_family(hooks):
+    """Old ones too: `theorems.md#s4` from before the pages were split, `#n1` from before N1 became a part of S8."""
+    table = hooks.theorems_table()
+    for theorem in list_theorems():
+        anchor, family = theorem.name.lower(), hooks.FAMILIES[theorem.name[0]]
+        assert f"[{theorem.name}](theorems/{family}.md#{anchor}){{: #{anchor} }}" in table
+        assert f"<!-- table: theorems_{family} -->" in page(f"theorems/{family}")
+        assert all(f'id="{old.lower()}"' in table for old in theorem.aliases)
+
+
 def test_every_theorem_was_tried_on_ten_thousand_populations_and_failed_in_none(hooks):
     told = hooks.theorem_checks()["theorems"]
     assert set(told) == {theorem.name for theorem in list_theorems()}
