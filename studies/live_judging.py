@@ -1,10 +1,12 @@
 """How CollapseMonitor, which sees no label, does on the runs of `studies.monitored_live`, asked after every evaluation:
 
-    python -m studies.live_judging FOLDER      # results/monitored_live.json and the table in docs/monitor.md
+    python -m studies.live_judging FOLDER LABELLED      # results/monitored_live.json and the table in docs/monitor.md
+
+LABELLED: a folder of runs whose callback was given labels (`studies.monitored_live --labels`).
 
 Outcomes, `half`, early and kept: see `studies.monitored` and `studies.monitor_judging`. `stops`: what ends a run by
 default (critical advice); `advises`: also advice that one evaluation shows (provisional); `criterion`: `mode_retention`
-alone, which was what ended a run before.
+alone, which was what ended a run before. `labels`: critical advice on runs whose callback knows the true answers.
 """
 
 import json
@@ -27,6 +29,7 @@ WAYS = {
     "stops": "critical advice, the default",
     "advises": "provisional advice too",
     "criterion": "`mode_retention` alone",
+    "labels": "critical advice, with labels",
 }
 NAMES = {
     STRANGERS: "strangers, made last",
@@ -62,7 +65,7 @@ def alarm(seen: list[dict], way: str) -> tuple[int, int] | None:
                 return some[-1]["step"], max(row["step"] for row in some if row["step"] < found)
             continue
         advised = advice(some, None, Path("live"))
-        if reached(advised, "critical" if way == "stops" else "provisional"):
+        if reached(advised, "provisional" if way == "advises" else "critical"):
             return some[-1]["step"], advised["keep_checkpoint"].step
     return None
 
@@ -82,11 +85,11 @@ def told(run: Seen, seen: list[dict], way: str) -> dict:
     }
 
 
-def results(folder: Path) -> dict:
+def results(folder: Path, labelled: Path) -> dict:
     """Tables by way and part, and each run."""
-    runs = watched(folder)
+    runs = dict.fromkeys(WAYS, watched(folder)) | {"labels": watched(labelled)}
     frozen = json.loads(FROZEN.read_text())
-    found = {way: [told(*run, way) for run in runs] for way in WAYS}
+    found = {way: [told(*run, way) for run in some] for way, some in runs.items()}
     return {
         **made_with("monitor-runs", "python -m studies.live_judging FOLDER"),
         "frozen": frozen,
@@ -110,7 +113,9 @@ def table(result: dict) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for way, by_part in result["tables"].items():
-        for part in NAMES if way == "stops" else (STRANGERS, "judge", "all"):
+        for part in (
+            ("judge",) if way == "labels" else NAMES if way == "stops" else (STRANGERS, "judge", "all")
+        ):
             for outcome, row in by_part[part].items():
                 lead = "–" if row["lead"] is None or outcome == "healthy" else f"{row['lead']:g}"
                 early, kept = ("–", "–") if outcome == "healthy" else (row["early"], row["kept"])
@@ -121,7 +126,7 @@ def table(result: dict) -> str:
 
 
 if __name__ == "__main__":
-    made = results(Path(sys.argv[1]))
+    made = results(*map(Path, sys.argv[1:]))
     (RESULTS / "monitored_live.json").write_text(json.dumps(made) + "\n")
     before, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{table(made)}\n{END}{rest.split(END)[1]}")
