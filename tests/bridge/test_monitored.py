@@ -8,10 +8,25 @@ import pytest
 
 from llm_bridge.logs.read import run_log
 from llm_bridge.logs.run_log import RunLog, Series
+from llm_bridge.tasks import get_task
+from studies import live_judging
 from studies.monitor_chance import Seen
 from studies.monitor_judging import PAGE, rows, table, until, watch
 from studies.monitor_judging import RESULT as JUDGED
-from studies.monitored import EVERY, LEFT_OUT, LEFT_OUT_REWARDS, PARTS, RESULT, specs, train
+from studies.monitored import (
+    EVERY,
+    LEFT_OUT,
+    LEFT_OUT_REWARDS,
+    PARTS,
+    RESULT,
+    STRANGERS,
+    problems_of,
+    specs,
+    strangers,
+    train,
+)
+from studies.monitored_live import WATCHED, watched_problems
+from studies.study import RESULTS
 
 
 def seen(*accuracy, every=EVERY, log=None):
@@ -101,3 +116,23 @@ def test_the_page_shows_the_table_of_the_committed_result():
     result = json.loads(JUDGED.read_text())
     assert result["as_frozen"] and table(result) in PAGE.read_text()
     assert len(result["runs"]) == sum(row["runs"] for row in result["tables"]["all"].values())
+
+
+def test_the_page_shows_the_committed_table_of_the_callback_too():
+    result = json.loads((RESULTS / "monitored_live.json").read_text())
+    assert live_judging.table(result) in PAGE.read_text()
+    judged = [one for one in result["runs"]["stops"] if one["part"] in ("judge", STRANGERS)]
+    fallen = [one for one in judged if one["outcome"] == "collapse"]
+    told = sum(one["alarm"] is not None for one in fallen)
+    assert f"{told} of {len(fallen)} collapses are told" in PAGE.read_text()
+
+
+def test_strangers_are_in_no_other_part_and_watched_prompts_are_nobody_elses():
+    others = {spec.model for spec in specs()}
+    assert len(strangers()) == 96 and not others & {spec.model for spec in strangers()}
+    spec = next(spec for spec in specs() if spec.model == "addition-weak")
+    task = get_task("addition")
+    train_set, held_out = problems_of(task, spec)
+    watched = {problem.prompt for problem in watched_problems(task, spec)}
+    assert len(watched) == WATCHED
+    assert not watched & {problem.prompt for problem in (*train_set, *held_out)}
