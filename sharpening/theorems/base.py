@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,7 +144,7 @@ class Theorem:
         """Run the derivation in SymPy: sentence -> whether it came out."""
         import sympy
 
-        return {what: sympy.simplify(residual) == 0 for what, residual in self.derivation().items()}
+        return {what: sympy.simplify(residual) == 0 for what, residual in self._derived.items()}
 
     def check(
         self, population: Population, *, step_size: float = 1.0, reward: Reward | str | None = None
@@ -189,10 +190,15 @@ class Theorem:
             "statement": self.statement,
             "formula": str(self.formula()),
             "assumptions": {assumption.name: assumption.meaning for assumption in self.assumptions},
-            "derivation": list(self.derivation()),
+            "derivation": list(self._derived),
             "source": self.source,
             "symbol": f"{type(self).__module__}.{type(self).__qualname__}",
         }
+
+    @cached_property
+    def _derived(self) -> dict[str, sympy.Basic]:
+        """`derivation`, worked out once: expressions do not change, and some take a second."""
+        return self.derivation()
 
     def _chosen(self, reward: Reward | str | None) -> list[Reward]:
         if reward is None:
