@@ -50,6 +50,13 @@ class Case:
         """Random numbers of this population's own, for claims about rates and sizes that it does not hold."""
         return np.random.default_rng(zlib.crc32(self.population.log_probs.tobytes()))
 
+    def narrowed(self, *assumptions: Assumption) -> Case:
+        """The same, applying only where these hold too: for a part of a theorem that needs more than the rest."""
+        applies = self.applies
+        for assumption in assumptions:
+            applies = applies & assumption.holds(self)
+        return dataclasses.replace(self, applies=applies)
+
     def restricted(self) -> Population:
         """The same population with no weight on prompts where an assumption is violated."""
         return self.population.replace(weights=np.where(self.applies, self.population.prompt_weights, 0.0))

@@ -15,11 +15,12 @@ from sharpening.theorems.base import Case, Theorem
 from sharpening.theorems.claims import Claim
 from sharpening.theorems.constructed import two_answers
 from sharpening.theorems.coupled import FULL_SUPPORT, coupled_step, fresh_drift
+from sharpening.theorems.numerics import beyond
 from sharpening.theorems.registry import register_theorem
 from sharpening.theorems.x1_noisy_verifier import ALWAYS_ANSWERS
 from sharpening.updates import GRPO, KLProx, NaturalGradient, SoftmaxGradient
 
-PRIVATE, SHARED, FAR = 0.6, 1.7, 3000.0
+PRIVATE, SHARED, FAR, BEYOND = 0.6, 1.7, 3000.0, 4000.0
 LOUDNESS = {  # two strategies at log-odds d: how fast a prompt pushes its own
     KLProx(): lambda d: np.ones_like(d),
     NaturalGradient(): lambda d: np.ones_like(d),
@@ -49,6 +50,7 @@ class Strategies(Theorem):
     """
 
     name = "C6"
+    aliases = ("N11",)
     title = "Strategies, not answers"
     statement = (
         "Prompt x answers a_x(s) by strategy s, and prompts share the strategies' logits (kernel features e_s"
@@ -59,9 +61,12 @@ class Strategies(Theorem):
         " sech²(d/2)/2 under softmax gradient at log-odds d, so the undecided choose, and the learning rule"
         " decides as well as the prior. (c) At consensus on s accuracy is b_s = P(a_x(s) is right), and"
         " distinct answers are as many as s gives. Coupling corrects iff the winner has b_s > alpha, kills"
-        " iff b_s < alpha: a rule that is wrong everywhere leaves accuracy 0 with every answer distinct."
+        " iff b_s < alpha. So 'a collapsed model gives fewer distinct answers' is false: if strategy s gives each prompt a"
+        " label of its own ('repeat the subject'), distinct answers are as many as prompts before and after, entropy falls"
+        " to 0 and accuracy to b_s, 0 for a rule that is wrong everywhere. Mode retention and excess KL see it: retention"
+        " ends at the rule's initial share of modes, and a prompt that it turned has spent -log pi_0(rule), more than its budget."
     )
-    source = "proved here"
+    source = "proved here; seen on SmolLM2-135M-Instruct ('the capital of France is France')"
     assumptions = (LABELLED, UNIQUE_MODE, RESOLVED_MODE, WEIGHTED, FULL_SUPPORT, ALWAYS_ANSWERS)
 
     def formula(self):
@@ -79,7 +84,9 @@ class Strategies(Theorem):
         d = sp.Symbol("d", real=True)
         p = 1 / (1 + sp.exp(-d))
         kappa, first, second = sp.symbols("kappa_s s_1 s_2", positive=True)
-        share = sp.Symbol("m", positive=True)
+        share, q, top = sp.symbols("m pi_s pi_m", positive=True)
+        x, place, n, k = sp.symbols("x s n K", integer=True, nonnegative=True)
+        label = x * k + place
         return {
             "GRPO: 2 sqrt(p(1-p)) = sech(d/2)": sp.simplify(
                 (4 * p * (1 - p) - 1 / sp.cosh(d / 2) ** 2).rewrite(sp.exp)
@@ -89,6 +96,12 @@ class Strategies(Theorem):
             ),
             "features sqrt(kappa_s) e_s: two answers of one strategy have K = kappa_s, of two strategies 0": (
                 sp.sqrt(kappa) ** 2 * sp.KroneckerDelta(1, 1) - kappa + sp.KroneckerDelta(1, 2)
+            ),
+            "label (x, s) = x K + s, 0 <= s < K: those of two prompts differ by K (x' - x) + s' - s, never 0": sp.expand(
+                label.subs({x: x + n, place: place + 1}) - label - (n * k + 1)
+            ),
+            "excess KL of a turned prompt at consensus: -log pi_0(rule) + log pi_0(mode)": sp.expand_log(
+                -sp.log(q) + sp.log(top) - sp.log(top / q)
             ),
             "two strategies: u_1 - u_2 drifts at m - (1-m), upwards iff m > 1/2": (
                 sp.solve(share - (1 - share), share)[0] - sp.Rational(1, 2)
@@ -129,6 +142,7 @@ class Strategies(Theorem):
                 )
         if path.ends_in_consensus:
             yield from self._end(case, table, path.winner, weights)
+        yield from self._own_labels(used)
 
     def _renaming(self, case, table, weights):
         population = case.population
@@ -191,3 +205,49 @@ class Strategies(Theorem):
                 float(gain > 0),
                 float(base > case.restricted().alignment),
             ).iff(base > case.restricted().alignment)
+
+    @staticmethod
+    def _own_labels(used):
+        """Strategy s gives each prompt a label that no other prompt uses, and one strategy takes all."""
+        prompts, strategies = used.log_probs.shape
+        table = np.arange(prompts)[:, None] * strategies + np.arange(strategies)
+        kernel = LowRankPlusDiagonal.strategies(table, private=0.0, num_answers=prompts * strategies)
+        start, truth = (
+            np.full((prompts, prompts * strategies), -np.inf),
+            np.zeros((prompts, prompts * strategies), bool),
+        )
+        rows = np.arange(prompts)[:, None]
+        start[rows, table], truth[rows, table] = used.log_probs, used.correct
+        weights = used.prompt_weights
+        right = weights @ used.correct
+        rule = int(right.argmin())
+        end = normalised(
+            start + np.asarray(kernel.reach(beyond(used.log_probs, BEYOND) * np.eye(strategies)[rule]))
+        )
+        before, after = exact_metrics(start, truth, start), exact_metrics(end, truth, start)
+        yield Claim.equal(
+            "as many distinct answers as prompts before", float(before["distinct_answers"]), prompts
+        )
+        yield Claim.equal("and after", float(after["distinct_answers"]), prompts)
+        yield Claim.equal(
+            "accuracy ends where the rule is right", float(weights @ after["accuracy"]), right[rule]
+        )
+        yield Claim.equal("entropy ends at 0", float(np.max(after["entropy"])), 0.0)
+        held = used.mode == rule
+        yield Claim.equal(
+            "retention ends at the rule's initial share of modes",
+            float(weights @ after["mode_retention"]),
+            float(weights @ held),
+        )
+        budget = -used.log_probs.max(axis=1)
+        spent = -used.log_probs[:, rule]
+        yield Claim.equal(
+            "excess KL ends at the mode's lead over the rule",
+            float(np.abs(after["excess_kl"] - (spent - budget)).max()),
+            0.0,
+        )
+        yield Claim.at_most(
+            "which is above 0 where the rule turned the prompt",
+            float(np.where(held, 0.0, budget - spent).max()),
+            0.0,
+        )

@@ -20,7 +20,8 @@ def run_to_consensus(case: Case):
     """An exact KL-prox run on the prompts of the case, long enough that every one is at consensus."""
     population = case.restricted()
     leaders = population.leaders
-    needed = leaders.sum(axis=1) * (NEGLIGIBLE - log_odds(population.log_probs, leaders))
+    with np.errstate(invalid="ignore"):  # prompts without a leader have no odds
+        needed = leaders.sum(axis=1) * (NEGLIGIBLE - log_odds(population.log_probs, leaders))
     total = float(needed[case.applies].max(initial=NEGLIGIBLE)) / population.coupling.private
     return exact_run(case, population, KLProx(STEPS / max(total, NEGLIGIBLE)), STEPS)
 

@@ -122,7 +122,7 @@ class TestRegistry:
         with pytest.raises(InputError, match="source"):
             register_theorem(Usurper)
 
-    @pytest.mark.parametrize("old, new", [("N1", "S8"), ("N12", "C2")])
+    @pytest.mark.parametrize("old, new", [("N1", "S8"), ("N10", "U5"), ("N11", "C6"), ("N12", "C2")])
     def test_a_theorem_that_was_merged_is_found_by_its_old_name(self, old, new):
         merged = get_theorem(old)
         assert merged is get_theorem(new) and merged.name == new and old in merged.as_dict()["aliases"]
@@ -135,6 +135,15 @@ class TestRegistry:
 
         with pytest.raises(InputError, match="S8"):
             register_theorem(Heir)
+
+    def test_uncoupled_claims_of_u5_are_not_asked_of_coupled_prompts(self):
+        """The bound by retention holds for them, the end at alpha is not claimed."""
+        coupled = ALIGNED.replace(coupling=CompoundSymmetric(1.0, 0.1))
+        alone, together = (get_theorem("U5").check(one) for one in (ALIGNED, coupled))
+        assert alone.status is together.status is VerdictStatus.HOLDS
+        what = "RewardAccuracy at consensus is alpha"
+        assert alone.asked[what].telling and what not in together.asked
+        assert together.asked["any policies: RewardAccuracy >= 1[aligned] - 1[moved]"].telling
 
     def test_sympy_is_loaded_only_when_a_formula_is_asked_for(self):
         code = (
@@ -181,7 +190,6 @@ BROKEN = [
     ("U5", UNLABELLED, "labels"),
     ("U5", TIED, "unique mode"),
     ("U5", from_probs([[0.5, 0.3, 0.2]], [[True, True, False]]), "one correct answer"),
-    ("U5", ALIGNED.replace(coupling=CompoundSymmetric(1.0, 0.1)), "uncoupled prompts"),
     ("X2", UNLABELLED, "labels"),
     ("X2", from_probs([[0.2, 0.4, 0.4]], LABELS), "unique mode"),
     ("X2", ALIGNED, "misaligned"),

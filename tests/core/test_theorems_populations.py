@@ -54,8 +54,6 @@ NAMES = [
     "C9",
     "C10",
     "X7",
-    "N10",
-    "N11",
 ]
 
 
@@ -83,22 +81,13 @@ NEVER = from_probs([[0.0, 0.0, 1.0]], LABELS, no_answer=2)
 NEAR = Population.from_logits([[0.0, 1e-13, -1.0]], np.array(LABELS))
 TWO_RIGHT = from_probs([[0.5, 0.3, 0.2]], [[True, True, False]])
 BROKEN = (
-    [
-        (name, UNLABELLED, "labels")
-        for name in ("U2", "U3", "U6", "X1", "X3", "X5", "X6", "X7", "C3", "C6", "N10", "N11")
-    ]
+    [(name, UNLABELLED, "labels") for name in ("U2", "U3", "U6", "X1", "X3", "X5", "X6", "X7", "C3", "C6")]
     + [(name, COUPLED, "uncoupled prompts") for name in ("U2", "U3", "U6")]
-    + [
-        (name, TIED, "unique mode")
-        for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "C10", "N10", "N11")
-    ]
-    + [
-        (name, FACE, "full support")
-        for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "N10", "N11")
-    ]
-    + [(name, SILENT, "always answers") for name in ("X1", "X6", "X7", "C6", "N11")]
-    + [(name, TWO_RIGHT, "one correct answer") for name in ("X6", "N10")]
-    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "C10", "N11")]
+    + [(name, TIED, "unique mode") for name in ("U3", "X4", "X6", "C1", "C2", "C5", "C6", "C10")]
+    + [(name, FACE, "full support") for name in ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")]
+    + [(name, SILENT, "always answers") for name in ("X1", "X6", "X7", "C6")]
+    + [(name, TWO_RIGHT, "one correct answer") for name in ("X6",)]
+    + [(name, NEAR, "resolved mode") for name in ("U3", "U6", "C1", "C2", "C6", "C9", "C10")]
     + [(name, NEVER, "an answer") for name in ("U2", "U6")]
     + [
         ("X1", from_probs([[1.0, 0.0, 0.0]], LABELS), "undecided"),
@@ -114,7 +103,6 @@ BROKEN = (
         ("C7", from_probs([[0.5, 0.5]]), "unique mode"),
         ("C7", from_probs([[1.0, 0.0]]), "full support"),
         ("C5", from_probs([[0.6, 0.4]], no_answer=1), "a rival"),
-        ("N10", from_probs([[0.6, 0.4]], [[True, False]], no_answer=1), "a rival"),
     ]
 )
 
