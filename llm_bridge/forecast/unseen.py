@@ -76,7 +76,7 @@ def unseen_kinds(settings: TrainerSettings, *, num_parameters: int, clock, rewar
             " sum of its rates"
         )
     if _updates_a_batch(told) > 1:
-        found.append(f"{_updates_a_batch(told):g} updates on one batch of completions")
+        found.append(f"{_updates_a_batch(told):g} updates on one batch of completions{_clip_told(told)}")
     if (settings.max_new_tokens or 0) > LONGEST:
         found.append(f"completions of up to {settings.max_new_tokens} tokens (the longest had {LONGEST})")
     if settings.optimizer not in ("adam", "sgd"):
@@ -95,6 +95,13 @@ def unseen_kinds(settings: TrainerSettings, *, num_parameters: int, clock, rewar
 def _updates_a_batch(told: dict) -> float:
     steps = told.get("steps_per_generation") or 1
     return steps * told.get("num_iterations", 1) / (told.get("gradient_accumulation_steps") or 1)
+
+
+def _clip_told(told: dict) -> str:
+    """Where ratios are clipped, if not where TRL does: it has a say in the second update on a batch alone."""
+    low, high = told.get("epsilon", 0.2), told.get("epsilon_high")
+    high = low if high is None else high
+    return "" if (low, high) == (0.2, 0.2) else f", ratios clipped at 1 - {low:g} and 1 + {high:g}"
 
 
 def widening(kinds) -> float:

@@ -170,14 +170,26 @@ def test_a_forecast_by_vllm_says_what_one_by_transformers_says(folder):
 
 @needs_vllm
 def test_a_trainer_with_an_engine_is_forecast_by_transformers_and_keeps_its_engine(folder, tmp_path):
-    from trl import GRPOTrainer
-    from trl_runs import config, sums, vote
+    from trl import GRPOConfig, GRPOTrainer
+    from trl_runs import sums, vote
 
     loaded, told = load_model(folder), []
-    engine = dict(
-        use_vllm=True, vllm_mode="colocate", vllm_gpu_memory_utilization=0.1, vllm_max_model_length=64
+    args = GRPOConfig(
+        str(tmp_path),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        max_steps=6,
+        learning_rate=5e-4,
+        num_generations=4,
+        per_device_train_batch_size=16,
+        max_completion_length=4,
+        use_vllm=True,
+        vllm_mode="colocate",
+        vllm_gpu_memory_utilization=0.1,
+        vllm_max_model_length=64,
     )
-    args = config(tmp_path, num_generations=4, per_device_train_batch_size=16, **engine)
     trainer = GRPOTrainer(folder, vote(), args=args, train_dataset=sums(), processing_class=loaded.tokenizer)
     ids = [loaded.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
     found = forecast_trainer(trainer, prompts=16, rollouts=4, gradient_prompts=4, tell=told.append)
