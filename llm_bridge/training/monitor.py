@@ -403,6 +403,11 @@ class CollapseMonitor(TrainerCallback):
             args.load_best_model_at_end = self._loads = True
 
     def _keep_told(self) -> str:
+        if self._kept is not None and self.good is not None and self._kept > self.good:
+            return (
+                f"no checkpoint up to step {self.good}, the last good one, is left (save_total_limit): of what is there keep"
+                f" {self.kept}"
+            )
         if self.kept is not None:
             return f"keep {self.kept}"
         return f"no checkpoint was saved up to step {self.good}, the last good one"

@@ -197,4 +197,5 @@ def test_a_trainer_with_an_engine_is_forecast_by_transformers_and_keeps_its_engi
     assert found.verdict and trainer.use_vllm
     again = trainer.vllm_generation.generate(ids, None, 1)
     plain = sequence_log_probs(trainer.model, loaded.tokenizer, ids, again[1])
-    assert plain.tolist() == pytest.approx([sum(one[0] for one in row) for row in again[2]], abs=2e-3)
+    # TRL lets vLLM make 16-bit weights of these; those that a pilot has moved would be nats away.
+    assert plain.tolist() == pytest.approx([sum(one[0] for one in row) for row in again[2]], abs=0.2)

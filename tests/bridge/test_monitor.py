@@ -537,3 +537,20 @@ def test_the_errors_of_an_evaluation_are_those_of_its_draws(tmp_path):
         assert 0.5 * scatter < told < 2 * scatter
     # They are no metrics: neither a curve nor a dashboard shows them.
     assert not set(ERRORS.values()) & set(watch.trajectory.metrics)
+
+
+@pytest.mark.thorough
+def test_a_kept_checkpoint_that_is_later_than_the_last_good_step_is_told(tmp_path, caplog):
+    """With two checkpoints at a time, those before the onset are gone once the fall is believed."""
+    from trl_runs import trainer_of
+
+    trainer = trainer_of(
+        tmp_path, learning_rate=3e-4, max_steps=60, save_strategy="steps", save_steps=1, save_total_limit=2
+    )
+    held_out = [f"{a}+{b}=" for a in range(41, 80, 3) for b in range(20, 80, 20)]
+    monitor = CollapseMonitor(prompts=held_out, max_new_tokens=4, eval_every=1)
+    trainer.add_callback(monitor)
+    trainer.train()
+    assert monitor.advised is not None and int(monitor.kept.name.split("-")[1]) > monitor.good
+    told = f"no checkpoint up to step {monitor.good}, the last good one, is left (save_total_limit)"
+    assert told in caplog.text and str(monitor.kept) in caplog.text
