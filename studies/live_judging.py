@@ -106,22 +106,27 @@ def results(folder: Path, labelled: Path) -> dict:
 
 
 def table(result: dict) -> str:
-    """The tables as one of Markdown."""
+    """The tables as one of Markdown, a row a way and part; in time: before half of the gain was lost."""
     lines = [
-        "| what ends the run | runs | outcome | runs | told to stop | before half of the gain was lost | median lead, steps |"
-        " kept within .03 of the best |",
-        "|---|---|---|---|---|---|---|---|",
+        "| what ends the run | runs | collapses told | in time | checkpoint within .03 of the best | slow falls told |"
+        " healthy runs stopped |",
+        "|---|---|---|---|---|---|---|",
     ]
     for way, by_part in result["tables"].items():
         for part in (
             ("judge",) if way == "labels" else NAMES if way == "stops" else (STRANGERS, "judge", "all")
         ):
-            for outcome, row in by_part[part].items():
-                lead = "–" if row["lead"] is None or outcome == "healthy" else f"{row['lead']:g}"
-                early, kept = ("–", "–") if outcome == "healthy" else (row["early"], row["kept"])
-                lines.append(
-                    f"| {WAYS[way]} | {NAMES[part]} | {outcome} | {row['runs']} | {row['told']} | {early} | {lead} | {kept} |"
-                )
+            fallen, slow, healthy = (
+                by_part[part][outcome] for outcome in ("collapse", "slow fall", "healthy")
+            )
+            cells = [
+                f"{fallen['told']} of {fallen['runs']}",
+                fallen["early"],
+                fallen["kept"],
+                f"{slow['told']} of {slow['runs']}",
+                f"{healthy['told']} of {healthy['runs']}",
+            ]
+            lines.append(f"| {WAYS[way]} | {NAMES[part]} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
