@@ -149,9 +149,7 @@ class Theorem:
 
     def verify(self) -> dict[str, bool]:
         """Run the derivation in SymPy: sentence -> whether it came out."""
-        import sympy
-
-        return {what: sympy.simplify(residual) == 0 for what, residual in self._derived.items()}
+        return dict(self._verified)
 
     def check(
         self, population: Population, *, step_size: float = 1.0, reward: Reward | str | None = None
@@ -206,6 +204,12 @@ class Theorem:
     def _derived(self) -> dict[str, sympy.Basic]:
         """`derivation`, worked out once: expressions do not change, and some take a second."""
         return self.derivation()
+
+    @cached_property
+    def _verified(self) -> dict[str, bool]:
+        import sympy
+
+        return {what: sympy.simplify(residual) == 0 for what, residual in self._derived.items()}
 
     def _chosen(self, reward: Reward | str | None) -> list[Reward]:
         if reward is None:
