@@ -91,6 +91,7 @@ class TestContinuous:
         loaded = load_model(folder)
         check_law(loaded, draw(loaded, "continuous", rollouts=3000, temperature=temperature), temperature)
 
+    @pytest.mark.thorough
     def test_a_completion_ends_with_the_token_that_completes_a_stop_string(self):
         loaded = load_model(MODEL)
         loaded.model.generation_config.stop_strings = ["1"]
@@ -111,7 +112,6 @@ class TestContinuous:
     @pytest.mark.parametrize(
         "name",
         [
-            "gptj",  # runs, under another law
             "mamba",  # has no attention
             *(pytest.param(name, marks=pytest.mark.thorough) for name in CONFIGS),
         ],
