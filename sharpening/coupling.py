@@ -290,7 +290,7 @@ def _square(name: str, matrix: np.ndarray) -> np.ndarray:
         raise InputError(name, "a matrix with NaN or infinity", "every inner product is a finite number")
     if not np.allclose(matrix, matrix.T, rtol=1e-4, atol=1e-6 * np.abs(matrix).max()):
         raise InputError(name, "an asymmetric matrix", "a Gram matrix is symmetric")
-    return matrix
+    return (matrix + matrix.T) / 2
 
 
 def _solve(diagonal: tuple[float, float], off: tuple[float, float]) -> tuple[float, float]:
@@ -331,7 +331,8 @@ def fit_compound_symmetric(gram: np.ndarray, answer_gram: np.ndarray) -> Couplin
         )
     xy, xx = gram * answer_gram, answer_gram**2
     diagonal = np.stack([np.diag(xy), np.diag(xx)])
-    rows = np.stack([xy.sum(1), xx.sum(1)]) - diagonal
+    # summed without the diagonal, not less it: of two prompts, leaving one out leaves 0 exactly
+    rows = np.stack([(product * ~np.eye(len(gram), dtype=bool)).sum(1) for product in (xy, xx)])
     diagonal_sum, off_sum = diagonal.sum(1), rows.sum(1)
     private, shared = _solve(tuple(diagonal_sum), tuple(off_sum))
     left_out = np.array(
