@@ -5,6 +5,7 @@ points at real tests.
 import importlib.util
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -185,6 +186,53 @@ def test_commands_in_the_text_exist():
             r"(?:`|bin/|^)sharpening +([a-z]+(?: [a-z]+)?)", path.read_text(), re.MULTILINE
         ):
             assert words in known or words.split()[0] in known, f"{path.name}: sharpening {words}"
+
+
+def quoted():
+    """(page, words) of every command line of the application that the text quotes with options or arguments: in blocks
+    and in sentences, cut at pipes and comments; of a grammar the brackets are opened, and placeholders get a value.
+    """
+    start = re.compile(r"(?:^|[\s/])(?:sharpening|-m llm_bridge(?:\.cli)?)\s+(.*)")
+    for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
+        text, block = path.read_text(), r"(?ms)^```(?:bash|text)?\n(.*?)^```"
+        blocks = "".join(re.findall(block, text)).replace("\\\n", " ").splitlines()
+        inline = re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"(?ms)^```.*?^```", "", text))
+        for line in [*blocks, *(" ".join(one.split()) for one in inline)]:
+            found = start.search(line)
+            if found is None or "import" in line:
+                continue
+            told = re.split(r"`|\s(?:\|\|?|&&|>|2>|#|&)(?:\s|$)|;", found.group(1))[0].strip()
+            told = re.sub(r"(--\S+) \.\.\.", r"\1 X", told.replace("[run settings]", ""))
+            told = re.sub(r"\s(?:…|\.\.\.)(?=\s|$)|[\[\]]", " ", told)
+            names, *words = shlex.split(re.sub(r"(?<=\s)N(?=\s|$)", "3", told))
+            for name in names.split("|") if words else ():
+                yield path.name, [name, *(word.split("|")[0] for word in words)]
+
+
+def parse(command, words):
+    """What the real parser makes of these words, without running the command. Raises: click's UsageError."""
+    context, name = None, "sharpening"
+    while True:
+        context = command.make_context(name, list(words), parent=context)
+        if not hasattr(command, "commands"):
+            return context.params
+        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+
+
+def test_commands_in_the_text_are_understood_by_the_command_line():
+    """Each option and argument that a page quotes: a wrong name, a missing value, a number that is none."""
+    asked, application = list(quoted()), get_command(create_app())
+    assert len(asked) > 60 and {"monitor", "forecast", "measure", "zoo"} <= {words[0] for _, words in asked}
+    for page_name, words in asked:
+        try:
+            parse(application, words)
+        except SystemExit:  # --help and the like
+            continue
+        except Exception as error:
+            pytest.fail(f"{page_name}: sharpening {shlex.join(words)}: {error}")
+    for wrong in (["monitor", "LOG", "--no-such"], ["forecast", "--rollouts", "many"], ["zoo", "no-such"]):
+        with pytest.raises(Exception, match="No such|valid integer"):
+            parse(application, wrong)
 
 
 def test_concepts_say_that_theorem_1_gives_no_finite_collapse_step():
