@@ -239,6 +239,34 @@ def coq_statements() -> str:
     return "\n\n".join(sections)
 
 
+def planted_errors() -> str:
+    """Errors planted in the source, module by module, and what became of them; then those that no test can notice."""
+    told = json.loads((Path(__file__).parent.parent / "tests" / "mutants" / "results.json").read_text())
+    rows = [
+        [
+            f"`{module}`",
+            f"{row['errors']}" + (f" (one of {row['one_of']})" if row["one_of"] > 1 else ""),
+            row["caught"],
+            row["equivalent"],
+            row["survived"],
+            row["date"],
+        ]
+        for module, row in told["modules"].items()
+    ]
+    sums = [
+        sum(row[key] for row in told["modules"].values())
+        for key in ("errors", "caught", "equivalent", "survived")
+    ]
+    rows.append(["**all**", *sums, ""])
+    left = [
+        f"- `{module}`: `{one['error']}`: {one['why'] or '**survived**'}"
+        for module, row in told["modules"].items()
+        for one in row["argued_or_survived"]
+    ]
+    head = ["module", "errors tried", "caught", "argued", "survived", "made"]
+    return markdown_table(head, rows) + "\n\n" + "\n".join(left)
+
+
 def proof_in_words(theorem) -> str:
     """What the class says of why it is true, and the statement's source."""
     why = " ".join((type(theorem).__doc__ or "").split())
@@ -675,6 +703,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "theorems_verifiers": lambda: theorem_sections("X"),
     "theorems_coupling": lambda: theorem_sections("C"),
     "theorems_counterexamples": lambda: theorem_sections("N"),
+    "planted_errors": planted_errors,
     "commands": commands,
     "verdicts": verdicts_table,
     "voices": voices_table,

@@ -131,6 +131,13 @@ class TestTies:
         np.testing.assert_allclose(rewards[:11], 0.25)  # answers 1, 2, 3 have 3 * 1/3, answer 0 has 2 * 1/2
         assert not rewards[11:].any()
 
+    def test_a_weighted_vote_in_which_nobody_answered_divides_by_nothing(self):
+        with np.errstate(all="raise"):
+            rewards = get_reward("weighted-majority").group(
+                np.full((1, 4), -1), voters=np.array([[0, 0, 1, 1]])
+            )
+        assert rewards.tolist() == [[0.0] * 4]
+
 
 class TestOffByOne:
     """Trap h: certainty from the logits after the token instead of those before it."""

@@ -18,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import pytest
 from hypothesis import Phase, settings
 
 from mutants.live import applied
 from mutants.operators import Mutant, mutants
+from mutants.targets import COMPILED
 
 PATIENCE = 30  # seconds for one test under one error
 
@@ -45,11 +47,12 @@ class Outcome:
 @dataclass
 class Hunt:
     """A pytest plugin that replaces the run loop. `known`: outcomes of an earlier run, by module and key,
-    that are not repeated.
+    that are not repeated; `every`: try one error of so many, always the same ones.
     """
 
     modules: list[str]
     known: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    every: int = 1
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
     outcomes: list[Outcome] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -74,12 +77,15 @@ class Hunt:
         for name in self.modules:
             module = importlib.import_module(name)
             for mutant in mutants(Path(module.__file__).read_text()):
+                if not chosen(name, mutant, self.every):
+                    continue
                 known = self.known.get((name, mutant.key))
                 outcome = known or self._try(
                     module, mutant, self._choice(session.items, entered, seconds, name, mutant)
                 )
                 self.outcomes.append(outcome)
                 self.on_outcome(outcome)
+        jax.clear_caches()
         self.troubles += [
             f"{item.nodeid} fails after the last error was taken out"
             for item in session.items
@@ -122,7 +128,10 @@ class Hunt:
         )
 
     def _try(self, module, mutant: Mutant, items) -> Outcome:
+        compiled = any(module.__name__.startswith(name) for name in COMPILED)
         with applied(module, mutant):
+            if compiled:
+                jax.clear_caches()
             for tried, item in enumerate(items, start=1):
                 if self._fails(item):
                     finds = (mutant.function, item.nodeid)
@@ -148,37 +157,48 @@ def _too_long(*_):
     raise Overtime
 
 
+def chosen(module: str, mutant: Mutant, every: int) -> bool:
+    """Whether this error is one of the share that is tried: by a fingerprint of its name, so that lines may move."""
+    return int(digest([module, mutant.key]), 16) % every == 0
+
+
 def hunt(
-    modules: list[str], tests: tuple[str, ...], record: Path | None = None, on_outcome=lambda outcome: None
+    modules: list[str],
+    tests: tuple[str, ...],
+    record: Path | None = None,
+    on_outcome=lambda outcome: None,
+    every: int = 1,
+    again: bool = False,
 ) -> Hunt:
     """Outcomes of every error in `modules` under the test files `tests`; `record`: a file of outcomes to go
-    on from and to write to.
+    on from and to write to; `again`: what was caught in the same source stays so, though tests were added since.
     """
     known = {}
-    stamp = [Path(importlib.import_module(name).__file__).read_text() for name in modules] + [
-        Path(test).read_text() for test in tests
-    ]
+    texts = {name: Path(importlib.import_module(name).__file__).read_text() for name in modules}
+    stamp = digest([*texts.values(), *(Path(test).read_text() for test in tests)])
     if record is not None and record.is_file():
-        lines = [json.loads(line) for line in record.read_text().splitlines()]
-        known = {
-            (line["module"], line["key"]): Outcome(**line["outcome"])
-            for line in lines
-            if line["stamp"] == digest(stamp)
-        }
+        for line in map(json.loads, record.read_text().splitlines()):
+            outcome = Outcome(**line["outcome"])
+            caught = (
+                again and outcome.killer and line.get("source") == digest([texts.get(outcome.module, "")])
+            )
+            if line["stamp"] == stamp or caught:
+                known[outcome.module, outcome.key] = outcome
 
     def keep(outcome: Outcome):
         if record is not None and (outcome.module, outcome.key) not in known:
             line = {
                 "module": outcome.module,
                 "key": outcome.key,
-                "stamp": digest(stamp),
+                "stamp": stamp,
+                "source": digest([texts[outcome.module]]),
                 "outcome": vars(outcome),
             }
             with record.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         on_outcome(outcome)
 
-    plugin = Hunt(modules, known, keep)
+    plugin = Hunt(modules, known, every, keep)
     options = ["-p", "no:cacheprovider", "-p", "no:terminal"]
     pytest.main([*options, *tests], plugins=[plugin])
     return plugin

@@ -12,13 +12,23 @@ REWARDS = tuple(
     f"tests/core/test_rewards{part}.py"
     for part in ("", "_limits", "_registry", "_spec", "_tokens", "_traps", "_unified")
 )
+SIMULATION = tuple(f"tests/core/test_simulate{part}.py" for part in ("", "_oracle", "_table", "_rephrasings"))
 AFTERWARDS = ("tests/core/test_mutant_survivors.py",)
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sharpening.updates", ("tests/core/test_updates.py", "tests/core/test_mutants.py")),
     ("sharpening.metrics", ("tests/core/test_metrics.py", *AFTERWARDS)),
-    ("sharpening.coupling", ("tests/core/test_coupling.py", *AFTERWARDS)),
+    (
+        "sharpening.coupling",
+        ("tests/core/test_coupling.py", "tests/core/test_coupling_spelled_out.py", *AFTERWARDS),
+    ),
     ("sharpening.rewards", (*REWARDS, *AFTERWARDS)),
+    ("sharpening.simulation", (*SIMULATION, "tests/core/test_simulation_spelled_out.py", *AFTERWARDS)),
+    (
+        "llm_bridge.forecast.calibration",
+        ("tests/bridge/test_calibration.py", "tests/bridge/test_calibration_limits.py"),
+    ),
 )
+COMPILED = {"sharpening.simulation"}  # what JAX has compiled must be forgotten before an error can be seen
 LEFT_OUT = {"sharpening.rewards.registry", "sharpening.spec"}  # names and texts, no formulas
 FAST = ("sharpening.updates.softmax_gradient", "sharpening.updates.natural_gradient")
 
@@ -52,4 +62,4 @@ def targets(wanted: list[str]) -> list[tuple[list[str], tuple[str, ...]]]:
     return [(modules, tests) for modules, tests in chosen if modules]
 
 
-__all__ = ["EQUIVALENT", "FAST", "modules_of", "targets"]
+__all__ = ["COMPILED", "EQUIVALENT", "FAST", "modules_of", "targets"]
