@@ -2,16 +2,21 @@
 
     Python, [sharpening.get_theorem("U5").statement]:
 
-    "Uncoupled prompts with one correct answer each have RewardAccuracy(t) >= alpha
-    at every step of the majority reward and end at alpha: the Model Collapse Step
-    is infinite for every threshold below alpha. It takes coupling (part C) or
-    sampling noise to collapse. A tie of three or more with one correct answer ends
-    above its share of alpha, so the mode must be unique."
+    "One correct answer a prompt, initial modes unique. For any policies at all
+    RewardAccuracy >= alpha - (1 - retention), since a prompt that still answers its
+    correct initial mode is rewarded truthfully. Every update of this package keeps
+    every mode of uncoupled prompts, so they have RewardAccuracy(t) >= alpha at
+    every step of the majority reward and end at alpha: 'sharpening each prompt to
+    its mode gives a finite Model Collapse Step' is false for every threshold below
+    alpha. Collapse needs moved modes, hence coupling (part C) or sampling noise; a
+    shared drift to one wrong answer is enough. A tie of three or more with one
+    correct answer ends above its share of alpha, so the mode must be unique."
 
     Coq, below: [U5_at_least], [U5_limit] (with its rate, [U5_at_most]),
     [U5_no_collapse], for steps of KL-prox; and [U5_tie], at the end of a tie, where
-    the leaders share all of the mass. Left out: the way to that end, for ties; and
-    that coupling or sampling noise can bring a collapse about, which is C2 and F1. *)
+    the leaders share all of the mass. Left out: the bound by retention, for any
+    policies; updates other than KL-prox; the way to that end, for ties; and that
+    coupling or sampling noise can bring a collapse about, which is C2 and F1. *)
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import mathcomp_extra boolp classical_sets reals topology normedtype.
 From mathcomp Require Import sequences nsatz_realtype exp.
