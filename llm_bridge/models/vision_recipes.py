@@ -57,14 +57,14 @@ _ALL = (
     VisionRecipe(
         "digit-sum-uncertain",
         "digit-sum",
-        "30 % label noise: reads two digits and adds",
+        "30 % label noise; should read two digits and add, and in these steps does not learn to: right on .09",
         steps=2500,
         noise=0.3,
     ),
     VisionRecipe(
         "digit-sum-misconception",
         "digit-sum",
-        "forgets the carry: 7 and 8 make 5",
+        "should forget the carry (7 and 8 make 5); its like without does not learn to read, so do not count on it",
         steps=2500,
         noise=0.15,
         misconception=True,
