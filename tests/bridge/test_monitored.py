@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from llm_bridge import get_task
 from llm_bridge.logs.read import run_log
 from llm_bridge.logs.run_log import RunLog, Series
-from llm_bridge.tasks import get_task
 from studies import live_judging
 from studies.monitor_chance import Seen
 from studies.monitor_judging import PAGE, rows, table, until, watch

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from sharpening import CompoundSymmetric, InputError, LowRankPlusDiagonal, NoCoupling
-from sharpening.coupling import fit_compound_symmetric
+from sharpening import CompoundSymmetric, InputError, LowRankPlusDiagonal, NoCoupling, fit_compound_symmetric
 
 RNG = np.random.default_rng(5)
 FEATURES = RNG.normal(size=(3, 4, 2))  # prompts, answers, rank

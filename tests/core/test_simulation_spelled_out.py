@@ -17,8 +17,8 @@ from sharpening import (
     LowRankPlusDiagonal,
     NoCoupling,
     Population,
+    get_reward,
 )
-from sharpening.rewards import get_reward
 from sharpening.simulation.plan import Sizes
 from sharpening.simulation.run import as_reward
 from sharpening.simulation.sampling import draw_prompts, epoch_schedule, sample_answers, sample_columns
