@@ -299,7 +299,11 @@ class TestKilled:
 
     # `test_train.py` interrupts a run by Ctrl-C, too.
     @pytest.mark.parametrize(
-        "kind", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM, signal.SIGKILL]
+        "kind",
+        [
+            *(pytest.param(kind, marks=pytest.mark.thorough) for kind in (signal.SIGINT, signal.SIGTERM)),
+            signal.SIGKILL,
+        ],
     )
     def test_at_random_moments_until_it_ends(self, tmp_path, kind, whole):
         """One folder, killed again and again at random, gives the curve of a run that nobody touched."""

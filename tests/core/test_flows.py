@@ -90,6 +90,7 @@ def test_s6_consensus_comes_at_its_time_and_not_before():
     assert np.all(path[3:, 1] == -np.inf) and np.all(path[3:, 0] == 0)
 
 
+@pytest.mark.thorough
 def test_s1_and_s3_hold_for_many_answers():
     """Natural gradient: the majority answer's logit grows like time; with r = log pi the policy is pi_0 to
     the power e^t.

@@ -177,7 +177,7 @@ NOT_FINITE = {
     ("coupled", "method", "what"),
     seldom(
         *itertools.product((True, False), METHODS, NOT_FINITE),
-        often=lambda coupled, method, what: coupled or what == "one NaN",
+        often=lambda coupled, method, what: what == "one NaN" or (coupled and method == "exact"),
     ),
 )
 @pytest.mark.filterwarnings("ignore:the curves are constant")
@@ -210,6 +210,7 @@ def test_what_an_impossible_answer_earns_is_never_read():
     assert np.isfinite(simulate(population, surprise, KLProx(1.0), num_steps=3)["entropy"]).all()
 
 
+@pytest.mark.thorough
 def test_trees_flows_and_schedules_blame_it_too():
     tree = thinking_prior(0, num_prompts=2, tied=False)
     wild, update = both("wild", NOT_FINITE["one NaN"]), KLProx(1.0)

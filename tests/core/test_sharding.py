@@ -31,6 +31,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.thorough
 def test_two_devices_give_the_curves_of_one():
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",

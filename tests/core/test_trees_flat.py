@@ -52,7 +52,12 @@ def same_curves(flat, tree):
 @pytest.mark.parametrize(
     "reward, update, settings",
     [
-        (BRAKED, KLProx(2.0, "initial"), dict(method="mean_field", dataset_size=5, prompts_per_step=5)),
+        pytest.param(
+            BRAKED,
+            KLProx(2.0, "initial"),
+            dict(method="mean_field", dataset_size=5, prompts_per_step=5),
+            marks=pytest.mark.thorough,
+        ),
         ("majority", GRPO(0.8), dict(method="sampled", dataset_size=7, prompts_per_step=4, key=5)),
     ],
     ids=["mean field, previous and initial policy", "sampled"],

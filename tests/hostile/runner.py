@@ -157,9 +157,11 @@ def run(folder: Path, options, report: dict) -> None:
     texts = {name: armed(text, canary) for name, text in CORPUS.items()}
     gc.collect()
     watch.on = True
-    for name, text in texts.items():
-        for reader in readers:
-            examine(name, text, reader, report)
+    for row, (name, text) in enumerate(texts.items()):
+        for column, reader in enumerate(readers):
+            # Half of them, like the black squares of a chessboard, meet every text and every reader.
+            if options.thorough or options.plant or (row + column) % 2 == 0:
+                examine(name, text, reader, report)
     if not options.plant:
         vote_on(texts, boxed, 8 if options.thorough else 32, report)
     watch.on = False
