@@ -120,13 +120,13 @@ class TestContinuous:
         loaded = random_architecture(name, spread=0.2)
         kind = loaded.model.config._attn_implementation
         try:
-            drawn = draw(loaded, "continuous", rollouts=400, max_new_tokens=2, temperature=2.0)
+            drawn = draw(loaded, "continuous", rollouts=1200, max_new_tokens=1)
         except InputError as error:
             assert "engine" in str(error) and "it needs a model of attention layers" in str(error)
             assert name not in ("llama", "gpt2", "qwen2", "qwen3", "mistral-window", "gemma3_text")
         else:
             assert name not in ("gptj", "mamba")
-            check_law(loaded, drawn, 2.0, 2)
+            check_law(loaded, drawn, 1.0, 1)
         assert loaded.model.config._attn_implementation == kind
         assert not capsys.readouterr().out
 
