@@ -127,7 +127,7 @@ def _blind_group(run: dict, priors: dict) -> BlindGroup:
         criterion: [] if told is None else [(float(told[0]), math.inf if told[1] is None else float(told[1]))]
         for criterion, told in run["times"].items()
     }
-    intervals |= {name: _told_late(run["collapse"][name], curve["step"]) for name in ALSO_DATED}
+    intervals |= {name: told_late(run["collapse"][name], curve["step"]) for name in ALSO_DATED}
     accuracy = curve["accuracy"]
     return BlindGroup(
         prior=name,
@@ -148,7 +148,7 @@ def _blind_group(run: dict, priors: dict) -> BlindGroup:
     )
 
 
-def _told_late(end: dict, steps: list[int]) -> list[tuple[float, float]]:
+def told_late(end: dict, steps: list[int]) -> list[tuple[float, float]]:
     """What a run's stored end says of a criterion whose times were not kept."""
     if end["outcome"] == "censored":
         return [(float(steps[-1]), math.inf)]

@@ -24,7 +24,7 @@ from llm_bridge.forecast.calibration.survival import FailureTime
 from llm_bridge.logs.remaining import ORDER, level_of
 from sharpening.collapse import CRITERIA
 from sharpening.trajectory import write_json
-from studies.fitting import BLIND_ROUNDS, StudyGroup, doubly_left_out, measured_before
+from studies.fitting import BLIND_ROUNDS, StudyGroup, doubly_left_out, measured_before, told_late
 from studies.study import RESULTS, load_result, made_with
 
 READS = ("forecast", "curve", "both")
@@ -75,29 +75,17 @@ def forecasts(groups: list[StudyGroup], criterion: str) -> dict[str, float]:
     }
 
 
-def interval(run: dict, criterion: str) -> tuple[float, float] | None:
-    """(last evaluation without, first with) the criterion; None where it cannot be told."""
-    steps = run["curve"]["step"]
-    if "collapse" not in run:
-        told = run["times"][criterion]
-        return None if told is None else (float(told[0]), math.inf if told[1] is None else float(told[1]))
-    end = run["collapse"][criterion]
-    if end["outcome"] not in ("collapsed", "censored") or end["step"] == 0:
-        return None
-    if end["step"] is None:
-        return float(steps[-1]), math.inf
-    return float(max(step for step in steps if step < end["step"])), float(end["step"])
-
-
 def looks(groups: list[StudyGroup], runs: dict[str, list[dict]], criterion: str) -> list[Look]:
     """Every evaluation after the first of every run that begins clear of the criterion, until it is met."""
     told, found = forecasts(groups, criterion), []
     for group in groups:
         for run in runs[group.label]:
-            curve, between = run["curve"], interval(run, criterion)
+            curve = run["curve"]
             values = curve.get(CRITERIA[criterion].metric)
-            if between is None or values is None:
+            met = told_late(run["collapse"][criterion], curve["step"])
+            if not met or values is None:
                 continue
+            between = met[0]
             levels = [level_of(criterion, values[0], value, run.get("floor")) for value in values]
             for place in range(1, len(levels)):
                 now = curve["step"][place]

@@ -34,6 +34,11 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name != "values" or value is not None}
 
 
+def is_at_least(level: str, least: str) -> bool:
+    """Whether a level is as high as another one, or higher."""
+    return LEVELS.index(level) >= LEVELS.index(least)
+
+
 def worst(findings) -> str:
     """The highest level among the findings, info if there are none."""
     return max((finding.level for finding in findings), key=LEVELS.index, default="info")

@@ -13,7 +13,7 @@ import logging
 import os
 from pathlib import Path
 
-from llm_bridge.logs.finding import LEVELS, Finding
+from llm_bridge.logs.finding import LEVELS, Finding, is_at_least
 from llm_bridge.logs.read import judge, run_log
 from llm_bridge.logs.run_log import merge
 from sharpening.errors import InputError
@@ -65,7 +65,7 @@ class StopAtCollapse:
         except Exception as error:
             log.warning("The log could not be read at step %s, and training goes on: %s", global_step, error)
             return
-        reached = [finding for finding in found if LEVELS.index(finding.level) >= LEVELS.index(self.level)]
+        reached = [finding for finding in found if is_at_least(finding.level, self.level)]
         if not reached:
             return
         advice = [finding for finding in found if finding.name in ("stop", "keep_checkpoint")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_bridge.logs.finding import LEVELS, Finding
+from llm_bridge.logs.finding import Finding, is_at_least
 from llm_bridge.logs.own import read_monitor
 from llm_bridge.logs.stopping import stopping
 from llm_bridge.training.checkpoints import numbered
@@ -33,7 +33,7 @@ def last_good_step(advised: dict[str, Finding], curve: Trajectory, criterion: st
 def reached(advised: dict[str, Finding], level: str | None) -> Finding | None:
     """The advice to stop, where it is at this level or above; None for a level of None."""
     stop = advised.get("stop")
-    if level is None or stop is None or LEVELS.index(stop.level) < LEVELS.index(level):
+    if level is None or stop is None or not is_at_least(stop.level, level):
         return None
     return stop
 
